@@ -1,0 +1,1 @@
+"""CPython's ``_thread`` and ``threading`` on a core written in Rust."""
