@@ -1,0 +1,89 @@
+# make build PYTHON=python3.12        a virtual environment with rthread built for that interpreter
+# make demo                           examples and CPython's own test_threading on rthread
+# make test                           the whole suite on python3
+# make test PYTHONS="python3.12 python3.14t"
+# make bench PYTHON=...               stock against rthread, side by side
+# make conformance PYTHONS=...        CPython's own thread tests, as a table
+# make lint, make rust-test, make clean
+
+PYTHON ?= python3
+PYTHONS ?= $(PYTHON)
+# Goes before the names of environments, for two systems that share one checkout and both have,
+# say, a python3.14.
+TAG ?=
+
+name = $(TAG)$(subst /,-,$(patsubst /%,%,$(PYTHON)))
+venv = .venvs/$(name)
+python = $(venv)/bin/python
+target = target/$(name)
+results = build/$(name)
+
+sources = $(shell find src python rthread.data Cargo.toml Cargo.lock build.rs pyproject.toml \
+	-type f ! -name '*.pyc' 2>/dev/null)
+# One command on each of $(PYTHONS); all of them run even where one fails.
+each = status=0; for python in $(PYTHONS); do \
+	$(MAKE) --no-print-directory $(1) PYTHON=$$python || status=1; done; exit $$status
+
+# Warnings of our own crate are errors wherever it is checked; --cfg picks the other parker.
+clippy = cargo clippy --all-targets
+deny = -- -D warnings
+portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
+
+.PHONY: build test test-one conformance conformance-one demo bench lint rust-test clean
+# An environment that was not finished is not taken for one the next time.
+.DELETE_ON_ERROR:
+
+build: $(venv)/built
+
+# maturin is what pyproject.toml asks to build with: installed once here, not at each build.
+$(venv)/bin/python:
+	@path=$$(.ci/find-python $(PYTHON)) && \
+		echo "$(venv): a virtual environment of $$path" && \
+		rm -rf $(venv) && $$path -m venv $(venv) && \
+		$(python) -m pip install -q "maturin>=1.9.4,<2"
+
+# PYO3_BUILD_EXTENSION_MODULE: do not link against libpython, the interpreter brings it.
+$(venv)/built: $(venv)/bin/python $(sources)
+	CARGO_TARGET_DIR=$(CURDIR)/$(target) PYO3_BUILD_EXTENSION_MODULE=1 \
+		$(python) -m pip install -q --no-build-isolation '.[test]'
+	@touch $@
+
+test:
+	@$(call each,test-one)
+
+test-one: build
+	@mkdir -p $(results)
+	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
+
+conformance:
+	@$(call each,conformance-one)
+
+conformance-one: build
+	@$(python) -m tests.cpython --results $(results)
+
+demo: build
+	@$(python) .ci/demo.py
+
+bench: build
+	@mkdir -p $(results)
+	@$(python) -m benches --json $(results)/bench.json $(BENCH)
+
+lint: build
+	$(python) -m pip install -q 'rthread[lint]'
+	cargo fmt --check
+	PYO3_PYTHON=$(CURDIR)/$(python) CARGO_TARGET_DIR=target/lint $(clippy) $(deny)
+	CARGO_TARGET_DIR=target/lint $(clippy) --no-default-features $(deny)
+	$(portable) $(clippy) --no-default-features $(deny)
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	$(python) -m mypy benches tests/cpython
+	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest.allow*))
+
+# The part without Python, on both parkers.
+rust-test:
+	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
+	$(portable) cargo test --no-default-features
+
+clean:
+	rm -rf .venvs target build
