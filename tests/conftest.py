@@ -1,0 +1,80 @@
+"""The watchdog over every test, and what tests of several folders are handed.
+
+A test of locks that fails tends to hang. Each test therefore runs under a watchdog that writes
+the stacks of all threads to the real standard error and ends the run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import support
+
+# Far above what the slowest test takes: only a hang meets it.
+WATCHDOG_SECONDS = 600.0
+
+_real_stderr = pytest.StashKey[int]()
+
+# A run repeats itself unless asked to look further: what fails in CI then fails at a desk.
+settings.register_profile(
+    "rthread",
+    max_examples=int(os.environ.get("RTHREAD_EXAMPLES", "60")),
+    derandomize="RTHREAD_EXAMPLES" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("rthread")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "watchdog(seconds): how long this test may take before it counts as hung"
+    )
+    # Now, while pytest does not capture: the dump has to reach the terminal.
+    config.stash[_real_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    faulthandler.cancel_dump_traceback_later()
+    os.close(config.stash[_real_stderr])
+
+
+# Last, so inside pytest's own wrapper: its timer, where one is configured, does not end a hung run,
+# and there can be only one.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch the whole of a test, its fixtures included."""
+    marker = item.get_closest_marker("watchdog")
+    seconds = float(marker.args[0]) if marker else WATCHDOG_SECONDS
+    stderr = item.config.stash[_real_stderr]
+    faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(params=["stock", "rthread"])
+def api(request: pytest.FixtureRequest) -> Any:
+    """Each module in turn: a test of behaviour that the stock module fails is a wrong test."""
+    return support.stock() if request.param == "stock" else support.load_ours()
+
+
+@pytest.fixture
+def ours() -> Any:
+    """The extension module, for what only it has or promises."""
+    return support.load_ours()
+
+
+@pytest.fixture
+def run_snippet() -> Callable[..., Any]:
+    """Runs source text in a fresh process under a watchdog: see `support.run_snippet`."""
+    return support.run_snippet
