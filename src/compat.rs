@@ -1,0 +1,445 @@
+//! The only place that knows one CPython version from another.
+//!
+//! Two reasons why functions are declared here although PyO3 has them. Those that may run Python
+//! code or attach must be `C-unwind`: up to 3.13 the interpreter ends daemon threads at shutdown
+//! by unwinding them from inside such a call, and that has to pass through our frames. And a few
+//! are private to CPython, but exported by every version from 3.10 to 3.15 and the only source of
+//! the exact words of its errors.
+
+use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject};
+
+unsafe extern "C-unwind" {
+    pub fn PyEval_SaveThread() -> *mut PyThreadState;
+    pub fn PyEval_RestoreThread(state: *mut PyThreadState);
+    pub fn PyEval_AcquireThread(state: *mut PyThreadState);
+    pub fn PyThreadState_Clear(state: *mut PyThreadState);
+    pub fn PyThreadState_DeleteCurrent();
+    pub fn PyObject_Call(
+        callable: *mut PyObject,
+        args: *mut PyObject,
+        kwargs: *mut PyObject,
+    ) -> *mut PyObject;
+    pub fn PyArg_ParseTuple(args: *mut PyObject, format: *const c_char, ...) -> c_int;
+    pub fn PyArg_UnpackTuple(
+        args: *mut PyObject,
+        name: *const c_char,
+        min: Py_ssize_t,
+        max: Py_ssize_t,
+        ...
+    ) -> c_int;
+    pub fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
+    pub fn Py_DecRef(object: *mut PyObject);
+    fn Py_MakePendingCalls() -> c_int;
+
+    pub fn _PyObject_GenericGetAttrWithDict(
+        object: *mut PyObject,
+        name: *mut PyObject,
+        dict: *mut PyObject,
+        suppress: c_int,
+    ) -> *mut PyObject;
+    pub fn _PyObject_GenericSetAttrWithDict(
+        object: *mut PyObject,
+        name: *mut PyObject,
+        value: *mut PyObject,
+        dict: *mut PyObject,
+    ) -> c_int;
+    fn _PyTime_FromSecondsObject(time: *mut i64, object: *mut PyObject, round: c_int) -> c_int;
+    fn _PyOS_IsMainThread() -> c_int;
+
+    #[cfg(Py_3_13)]
+    fn PyErr_FormatUnraisable(format: *const c_char, ...);
+    #[cfg(not(Py_3_13))]
+    fn _PyErr_WriteUnraisableMsg(message: *const c_char, object: *mut PyObject);
+    #[cfg(Py_3_13)]
+    fn Py_IsFinalizing() -> c_int;
+    #[cfg(not(Py_3_13))]
+    fn _Py_IsFinalizing() -> c_int;
+    #[cfg(Py_3_13)]
+    fn PyDict_GetItemRef(
+        dict: *mut PyObject,
+        key: *mut PyObject,
+        result: *mut *mut PyObject,
+    ) -> c_int;
+    #[cfg(Py_3_13)]
+    fn PyWeakref_GetRef(reference: *mut PyObject, result: *mut *mut PyObject) -> c_int;
+    #[cfg(Py_GIL_DISABLED)]
+    fn PyUnstable_Object_EnableDeferredRefcount(object: *mut PyObject) -> c_int;
+
+    #[cfg(Py_3_13)]
+    fn PyThreadState_GetUnchecked() -> *mut PyThreadState;
+    #[cfg(not(Py_3_13))]
+    fn _PyThreadState_UncheckedGet() -> *mut PyThreadState;
+    #[cfg(Py_3_13)]
+    fn PyThread_get_thread_ident_ex() -> u64;
+    #[cfg(not(Py_3_13))]
+    fn PyThread_get_thread_ident() -> core::ffi::c_ulong;
+    pub fn PyThread_get_thread_native_id() -> core::ffi::c_ulong;
+    fn PyThread_get_stacksize() -> usize;
+}
+
+// `-R` style exceptions of `PyArg_ParseTupleAndKeywords`: its keyword list is `char **` up to 3.12
+// and `char * const *` from 3.13 on; the call is the same.
+unsafe extern "C-unwind" {
+    pub fn PyArg_ParseTupleAndKeywords(
+        args: *mut PyObject,
+        kwargs: *mut PyObject,
+        format: *const c_char,
+        keywords: *const *const c_char,
+        ...
+    ) -> c_int;
+}
+
+/// `_PyTime_ROUND_TIMEOUT`: away from zero, so that a wait is never too short.
+const ROUND_TIMEOUT: c_int = 3;
+
+/// Up to 3.11 `acquire`'s `blocking` is an int ("i"), from 3.12 on anything with a truth value.
+#[cfg(not(Py_3_12))]
+pub const BLOCKING_FORMAT: &core::ffi::CStr = c"|iO:acquire";
+#[cfg(Py_3_12)]
+pub const BLOCKING_FORMAT: &core::ffi::CStr = c"|pO:acquire";
+
+/// Whether an `int` argument may stand for `blocking` only if it fits into a C int.
+pub const NEGATIVE_TIMEOUT: &core::ffi::CStr = if cfg!(Py_3_13) {
+    c"timeout value must be a non-negative number"
+} else {
+    c"timeout value must be positive"
+};
+
+/// A number of seconds, int or float, as nanoseconds; `Err` with an exception set, in CPython's
+/// words.
+///
+/// # Safety
+/// Attached, `seconds` is a valid object.
+pub unsafe fn nanoseconds(seconds: *mut PyObject) -> Result<i64, Raised> {
+    let mut time = 0;
+    // SAFETY: both pointers are valid, as the caller promises.
+    if unsafe { _PyTime_FromSecondsObject(&mut time, seconds, ROUND_TIMEOUT) } < 0 {
+        return Err(Raised);
+    }
+    Ok(time)
+}
+
+/// An exception is set in this thread's state.
+#[derive(Debug)]
+pub struct Raised;
+
+/// Runs signal handlers and pending calls if this is the thread for it. The call that stock locks
+/// make when a signal interrupts them.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn run_signal_handlers() -> Result<(), Raised> {
+    // SAFETY: attached, as the caller promises.
+    if unsafe { Py_MakePendingCalls() } < 0 { Err(Raised) } else { Ok(()) }
+}
+
+/// Whether signal handlers run in the calling thread.
+pub fn is_main_thread() -> bool {
+    // SAFETY: compares the calling thread's id with a global; needs nothing.
+    unsafe { _PyOS_IsMainThread() != 0 }
+}
+
+/// The identifier that `signal.pthread_kill` and `sys._current_frames` use.
+#[inline]
+pub fn thread_ident() -> u64 {
+    #[cfg(Py_3_13)]
+    // SAFETY: needs nothing.
+    unsafe {
+        PyThread_get_thread_ident_ex()
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: needs nothing.
+    unsafe {
+        u64::from(PyThread_get_thread_ident())
+    }
+}
+
+/// The calling thread's state, or null. Not dereferenced by anybody here, only compared.
+#[inline]
+pub fn thread_state() -> *mut PyThreadState {
+    #[cfg(Py_3_13)]
+    // SAFETY: needs nothing.
+    unsafe {
+        PyThreadState_GetUnchecked()
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: needs nothing.
+    unsafe {
+        _PyThreadState_UncheckedGet()
+    }
+}
+
+/// The stack size set by `stack_size`, 0 for the platform's.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn stack_size() -> usize {
+    // SAFETY: attached, as the caller promises.
+    unsafe { PyThread_get_stacksize() }
+}
+
+/// Whether the interpreter has begun to shut down for good.
+pub fn is_finalizing() -> bool {
+    #[cfg(Py_3_13)]
+    // SAFETY: reads a global flag.
+    unsafe {
+        Py_IsFinalizing() != 0
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: reads a global flag.
+    unsafe {
+        _Py_IsFinalizing() != 0
+    }
+}
+
+/// From which version on `start_new_thread` refuses to start threads at shutdown, with what.
+pub fn start_refused_at_shutdown() -> Option<*mut PyObject> {
+    if cfg!(Py_3_12) && is_finalizing() { Some(finalization_error()) } else { None }
+}
+
+/// From 3.14 on joining a running thread at shutdown raises instead of hanging (gh-123940).
+pub fn join_refused_at_shutdown() -> Option<*mut PyObject> {
+    if cfg!(Py_3_14) && is_finalizing() { Some(finalization_error()) } else { None }
+}
+
+fn finalization_error() -> *mut PyObject {
+    #[cfg(Py_3_13)]
+    {
+        unsafe extern "C" {
+            static mut PyExc_PythonFinalizationError: *mut PyObject;
+        }
+        // SAFETY: set once when the interpreter starts.
+        unsafe { PyExc_PythonFinalizationError }
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: set once when the interpreter starts.
+    unsafe {
+        ffi::PyExc_RuntimeError
+    }
+}
+
+/// Reports the exception that ended a thread through `sys.unraisablehook`, in this version's words.
+///
+/// # Safety
+/// Attached, an exception is set, `function` is a valid object.
+pub unsafe fn unraisable_in_thread(function: *mut PyObject) {
+    #[cfg(Py_3_13)]
+    // SAFETY: as the caller promises; %R takes an object.
+    unsafe {
+        PyErr_FormatUnraisable(c"Exception ignored in thread started by %R".as_ptr(), function);
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: as the caller promises.
+    unsafe {
+        _PyErr_WriteUnraisableMsg(c"in thread started by".as_ptr(), function);
+    }
+}
+
+/// Reports an exception in the join of `_shutdown`.
+///
+/// # Safety
+/// Attached, an exception is set.
+#[cfg(Py_3_13)]
+pub unsafe fn unraisable_in_shutdown() {
+    // SAFETY: as the caller promises; the format has no arguments.
+    unsafe {
+        PyErr_FormatUnraisable(
+            c"Exception ignored while joining a thread in _thread._shutdown()".as_ptr(),
+        );
+    }
+}
+
+#[cfg(not(Py_3_13))]
+pub unsafe fn unraisable_in_shutdown() {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::PyErr_WriteUnraisable(ptr::null_mut()) }
+}
+
+/// Reports an exception in a callback that has nobody to raise it to.
+///
+/// # Safety
+/// Attached, an exception is set, `object` is a valid object.
+pub unsafe fn unraisable(object: *mut PyObject) {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::PyErr_WriteUnraisable(object) }
+}
+
+/// `dict[key]` as a new reference, null if absent.
+///
+/// # Safety
+/// Attached, `dict` is a dict, `key` is hashable.
+#[inline]
+pub unsafe fn dict_get(dict: *mut PyObject, key: *mut PyObject) -> Result<*mut PyObject, Raised> {
+    #[cfg(Py_3_13)]
+    {
+        let mut value = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        if unsafe { PyDict_GetItemRef(dict, key, &mut value) } < 0 {
+            return Err(Raised);
+        }
+        Ok(value)
+    }
+    #[cfg(not(Py_3_13))]
+    {
+        // SAFETY: as the caller promises; the borrowed reference is made our own before anything
+        // else can run.
+        unsafe {
+            let value = ffi::PyDict_GetItemWithError(dict, key);
+            if value.is_null() {
+                return if ffi::PyErr_Occurred().is_null() { Ok(value) } else { Err(Raised) };
+            }
+            ffi::Py_INCREF(value);
+            Ok(value)
+        }
+    }
+}
+
+/// What a weak reference refers to, as a new reference, null if it is gone.
+///
+/// # Safety
+/// Attached, `reference` is a weak reference.
+pub unsafe fn weakref_get(reference: *mut PyObject) -> *mut PyObject {
+    #[cfg(Py_3_13)]
+    {
+        let mut object = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        if unsafe { PyWeakref_GetRef(reference, &mut object) } < 0 {
+            // Only for something that is no weak reference.
+            // SAFETY: attached.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        object
+    }
+    #[cfg(not(Py_3_13))]
+    {
+        // SAFETY: as the caller promises; borrowed, and made our own at once.
+        unsafe {
+            let object = ffi::PyWeakref_GetObject(reference);
+            if object.is_null() || object == ffi::Py_None() {
+                ffi::PyErr_Clear();
+                return ptr::null_mut();
+            }
+            ffi::Py_INCREF(object);
+            object
+        }
+    }
+}
+
+/// On free-threaded builds: lets many threads use the object without fighting over its reference
+/// count (gh-128691). It is then freed by the garbage collector.
+///
+/// # Safety
+/// Attached, `object` is a GC object that nobody else has yet.
+pub unsafe fn enable_deferred_refcount(object: *mut PyObject) {
+    #[cfg(Py_GIL_DISABLED)]
+    // SAFETY: as the caller promises.
+    unsafe {
+        PyUnstable_Object_EnableDeferredRefcount(object);
+    }
+    #[cfg(not(Py_GIL_DISABLED))]
+    let _ = object;
+}
+
+/// `True` or `False` as a new reference.
+#[inline]
+pub fn bool_object(value: bool) -> *mut PyObject {
+    // SAFETY: both are static objects.
+    unsafe {
+        let object = if value { ffi::Py_True() } else { ffi::Py_False() };
+        immortal(object)
+    }
+}
+
+/// `None` as a new reference.
+#[inline]
+pub fn none() -> *mut PyObject {
+    // SAFETY: a static object.
+    unsafe { immortal(ffi::Py_None()) }
+}
+
+#[inline]
+unsafe fn immortal(object: *mut PyObject) -> *mut PyObject {
+    // From 3.12 on (PEP 683) they are not counted.
+    #[cfg(not(Py_3_12))]
+    // SAFETY: a valid object, and attached.
+    unsafe {
+        ffi::Py_INCREF(object);
+    }
+    object
+}
+
+/// The C definition behind a built-in function or method, null for anything else.
+///
+/// # Safety
+/// `object` is a valid object.
+pub unsafe fn method_def(object: *mut PyObject) -> *mut ffi::PyMethodDef {
+    #[repr(C)]
+    struct MethodDescriptor {
+        base: PyObject,
+        d_type: *mut PyTypeObject,
+        d_name: *mut PyObject,
+        d_qualname: *mut PyObject,
+        d_method: *mut ffi::PyMethodDef,
+    }
+    // SAFETY: the exact types say which struct it is; both are part of CPython's public headers.
+    unsafe {
+        if ffi::Py_TYPE(object) == &raw mut ffi::PyMethodDescr_Type {
+            (*object.cast::<MethodDescriptor>()).d_method
+        } else if ffi::Py_TYPE(object) == &raw mut ffi::PyCFunction_Type {
+            (*object.cast::<ffi::PyCFunctionObject>()).m_ml
+        } else {
+            ptr::null_mut()
+        }
+    }
+}
+
+/// The module's slots beside `exec`: it needs no GIL, and runs in every interpreter.
+pub fn module_slots(exec: *mut c_void) -> Vec<ffi::PyModuleDef_Slot> {
+    #[allow(unused_mut, reason = "3.10 and 3.11 know no other slots")]
+    let mut slots = vec![ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: exec }];
+    #[cfg(Py_3_12)]
+    slots.push(ffi::PyModuleDef_Slot {
+        slot: ffi::Py_mod_multiple_interpreters,
+        value: ffi::Py_MOD_PER_INTERPRETER_GIL_SUPPORTED,
+    });
+    #[cfg(Py_3_13)]
+    slots.push(ffi::PyModuleDef_Slot { slot: ffi::Py_mod_gil, value: ffi::Py_MOD_GIL_NOT_USED });
+    slots.push(ffi::PyModuleDef_Slot { slot: 0, value: ptr::null_mut() });
+    slots
+}
+
+/// From 3.15 on `_acquire_restore` takes its one argument as it is.
+pub const ACQUIRE_RESTORE_TAKES_OBJECT: bool = cfg!(Py_3_15);
+
+/// The interpreter of the calling thread.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn interpreter() -> *mut PyInterpreterState {
+    // SAFETY: attached, as the caller promises.
+    unsafe { ffi::PyInterpreterState_Get() }
+}
+
+/// The main interpreter.
+pub fn main_interpreter() -> *mut PyInterpreterState {
+    unsafe extern "C" {
+        fn PyInterpreterState_Main() -> *mut PyInterpreterState;
+    }
+    // SAFETY: reads a global pointer.
+    unsafe { PyInterpreterState_Main() }
+}
+
+/// Simulates the arrival of a signal; false if there is no such signal.
+pub fn interrupt(signal: c_int) -> bool {
+    unsafe extern "C" {
+        fn PyErr_SetInterruptEx(signal: c_int) -> c_int;
+    }
+    // SAFETY: async-signal-safe, needs nothing.
+    unsafe { PyErr_SetInterruptEx(signal) == 0 }
+}
+
+// A sanity check of what every identifier goes through.
+const _: () = assert!(size_of::<c_long>() <= size_of::<u64>());

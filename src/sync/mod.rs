@@ -1,0 +1,26 @@
+//! Locks and waiting without Python: builds and tests without an interpreter.
+//!
+//! Everything here is cut so that a caller can do something between the steps of a wait. A thread
+//! that waits for a [`Lock`] or an [`Event`] puts a [`Waiter`] into its queue
+//! ([`Awaitable::enqueue`]), sleeps ([`Waiter::park`]), and then takes what it waited for
+//! ([`Awaitable::claim`]) or gives up ([`Awaitable::cancel`]). The Python side detaches from the
+//! interpreter before the first step and attaches again before the third; [`wait`] is the same
+//! loop for callers that have no interpreter.
+
+mod event;
+pub mod fork;
+mod lock;
+mod mutex;
+mod parker;
+mod primitive;
+mod queue;
+mod reentrant;
+mod waiter;
+
+pub use event::Event;
+pub use lock::{FAIRNESS, Lock, NotLocked};
+pub use mutex::{Mutex, MutexGuard};
+pub use parker::Parked;
+pub use queue::WaitQueue;
+pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
+pub use waiter::{Awaitable, Deadline, Waiter, wait};

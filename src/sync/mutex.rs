@@ -1,0 +1,79 @@
+//! A mutex around a value, for rthread's own tables.
+//!
+//! Made of [`Lock`], because it has to survive a fork: what Rust's ecosystem offers either keeps
+//! parked threads in a global table (parking_lot) or cannot be released in the child by force.
+
+use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+
+use super::lock::Lock;
+use super::waiter::wait;
+
+/// Gives one thread at a time access to a value.
+pub struct Mutex<T> {
+    lock: Lock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock lets one thread at a time reach the value, so sharing the mutex moves the value
+// between threads and never shares it.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    /// A free mutex.
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex { lock: Lock::new(), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for the mutex. For short critical sections without Python code in them.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        if !self.lock.try_acquire() {
+            wait(&self.lock, None);
+        }
+        MutexGuard { mutex: self }
+    }
+
+    /// Keeps the mutex locked across a fork. To be undone by [`Mutex::unlock_after_fork`].
+    pub fn lock_before_fork(&self) {
+        let _ = ManuallyDrop::new(self.lock());
+    }
+
+    /// Undoes [`Mutex::lock_before_fork`], in the parent and in the child.
+    ///
+    /// # Safety
+    /// This thread called `lock_before_fork`, and has not undone it in this process.
+    pub unsafe fn unlock_after_fork(&self) {
+        let released = self.lock.release();
+        debug_assert!(released.is_ok());
+    }
+}
+
+/// Access to the value of a [`Mutex`]; dropping it releases the mutex.
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: this thread holds the lock.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this thread holds the lock, and the guard is borrowed mutably.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        let released = self.mutex.lock.release();
+        debug_assert!(released.is_ok());
+    }
+}

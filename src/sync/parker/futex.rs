@@ -1,0 +1,107 @@
+//! Linux: the wake-up is a word that the kernel can wait on.
+
+use core::ptr;
+use std::time::Instant;
+
+use super::Parked;
+use crate::sync::primitive::{AtomicU32, Ordering};
+
+const EMPTY: u32 = 0;
+const NOTIFIED: u32 = 1;
+
+pub(crate) struct Parker {
+    token: AtomicU32,
+}
+
+/// The second step of an unpark: the address to wake, which may no longer be a parker.
+#[derive(Clone, Copy)]
+pub(crate) struct Wake(*const AtomicU32);
+
+impl Parker {
+    pub(crate) const fn new() -> Parker {
+        Parker { token: AtomicU32::new(EMPTY) }
+    }
+
+    pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
+        loop {
+            // Acquire pairs with the Release in `signal`: what the waker wrote is visible.
+            if self.token.swap(EMPTY, Ordering::Acquire) == NOTIFIED {
+                return Parked::Unparked;
+            }
+            let left = match deadline {
+                None => None,
+                Some(at) => match at.checked_duration_since(Instant::now()) {
+                    Some(left) if !left.is_zero() => Some(left),
+                    _ => return Parked::TimedOut,
+                },
+            };
+            if futex_wait(&self.token, EMPTY, left) == Err(libc::EINTR) && interruptible {
+                return Parked::Interrupted;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self) -> Wake {
+        self.token.store(NOTIFIED, Ordering::Release);
+        Wake(&self.token)
+    }
+}
+
+impl Wake {
+    pub(crate) fn send(self) {
+        futex_wake_one(self.0);
+    }
+}
+
+/// Sleeps while `word` is `expected`; may return early.
+pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
+    let _ = futex_wait(word, expected, None);
+}
+
+/// Wakes one thread that sleeps in [`guard_wait`] on this word.
+pub(crate) fn guard_wake(word: *const AtomicU32) {
+    futex_wake_one(word);
+}
+
+fn futex_wait(
+    word: &AtomicU32,
+    expected: u32,
+    timeout: Option<core::time::Duration>,
+) -> Result<(), i32> {
+    let timeout = timeout.map(|left| libc::timespec {
+        tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+        // The type differs between targets; nanoseconds of a second fit into each of them.
+        tv_nsec: left.subsec_nanos() as _,
+    });
+    // SAFETY: the word outlives the call, the timeout is null or a valid timespec. The kernel
+    // compares and sleeps atomically; FUTEX_WAIT counts the timeout on CLOCK_MONOTONIC.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(errno()) }
+}
+
+fn futex_wake_one(word: *const AtomicU32) {
+    // SAFETY: FUTEX_WAKE only looks the address up in the kernel's table. Should the memory have
+    // been freed since, it wakes nobody, or a sleeper on a word that now lives there: every
+    // sleeper checks its word again, so a wake-up without a reason is harmless.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        );
+    }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the location of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}

@@ -1,0 +1,47 @@
+//! How one thread sleeps until another wakes it: one contract, one file per platform.
+//!
+//! A [`Parker`] holds one wake-up. `park` takes it, or sleeps until there is one, the deadline has
+//! passed, or a signal handler has run in the sleeping thread. `unpark` comes in two steps because
+//! the parker may cease to exist as soon as its thread can see the wake-up: [`Parker::signal`]
+//! stores it and must happen while the sleeper is still held in place by the queue's guard;
+//! [`Wake::send`] then wakes the sleeper and may come after that.
+
+/// Why [`Waiter::park`](super::Waiter::park) returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// Somebody called unpark.
+    Unparked,
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal handler has run in this thread (only if the caller asked to be told).
+    Interrupted,
+}
+
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    not(rthread_portable_parker),
+    not(loom)
+))]
+mod futex;
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    not(rthread_portable_parker),
+    not(loom)
+))]
+pub(crate) use futex::{Parker, Wake, guard_wait, guard_wake};
+
+#[cfg(all(
+    any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
+    not(loom)
+))]
+mod portable;
+#[cfg(all(
+    any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
+    not(loom)
+))]
+pub(crate) use portable::{Parker, Wake, guard_wait, guard_wake};
+
+#[cfg(loom)]
+mod model;
+#[cfg(loom)]
+pub(crate) use model::{Parker, Wake, guard_wait, guard_wake};

@@ -1,0 +1,77 @@
+//! Any other Unix, and Windows: a mutex and a condition variable.
+//!
+//! POSIX lets a condition variable go on waiting after a signal handler has run, and most systems
+//! do. A wait that wants to be told of signals is therefore cut into slices: at the end of each
+//! the caller may look for signals. Only the main thread of an interpreter asks for that.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Parked;
+use crate::sync::primitive::AtomicU32;
+
+/// How late a signal may be noticed: below what a person feels after pressing Ctrl-C.
+const SLICE: Duration = Duration::from_millis(20);
+
+pub(crate) struct Parker {
+    token: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// The second step of an unpark. Here all is done in the first: a condition variable must not be
+/// touched once its waiter may be gone.
+#[derive(Clone, Copy)]
+pub(crate) struct Wake(());
+
+impl Parker {
+    pub(crate) const fn new() -> Parker {
+        Parker { token: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
+        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if core::mem::take(&mut *token) {
+                return Parked::Unparked;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Parked::TimedOut;
+            }
+            let slice = match (left, interruptible) {
+                (Some(left), true) => Some(left.min(SLICE)),
+                (None, true) => Some(SLICE),
+                (left, false) => left,
+            };
+            let Some(slice) = slice else {
+                token = self.changed.wait(token).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let (guard, timeout) =
+                self.changed.wait_timeout(token, slice).unwrap_or_else(PoisonError::into_inner);
+            token = guard;
+            if timeout.timed_out() && interruptible && !*token {
+                let over = deadline.is_some_and(|at| at <= Instant::now());
+                return if over { Parked::TimedOut } else { Parked::Interrupted };
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self) -> Wake {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+        Wake(())
+    }
+}
+
+impl Wake {
+    pub(crate) fn send(self) {}
+}
+
+/// Gives the holder of a guard the processor; it holds it for a few instructions only.
+pub(crate) fn guard_wait(_word: &AtomicU32, _expected: u32) {
+    std::thread::yield_now();
+}
+
+/// Nobody sleeps in [`guard_wait`].
+pub(crate) fn guard_wake(_word: *const AtomicU32) {}

@@ -1,0 +1,134 @@
+//! A lock that its owner may take again: what `_thread.RLock` is made of.
+
+use super::lock::Lock;
+use super::primitive::{AtomicU64, Ordering, const_unless_loom};
+
+/// Names a thread. Zero names none.
+pub type ThreadId = u64;
+
+/// The calling thread does not own the lock.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotOwned;
+
+/// How often a lock was taken and by whom: what `release_all` gives and `restore` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// How often the owner had taken the lock.
+    pub count: u64,
+    /// Who owned it.
+    pub owner: ThreadId,
+}
+
+/// A [`Lock`] with an owner and a count. All zero is free.
+///
+/// Owner and count are written by the thread that holds the lock, and read by any: a thread that
+/// reads its own id as the owner wrote it itself, so Relaxed is enough for that question, and for
+/// the others an answer that is out of date at once.
+#[repr(C)]
+pub struct ReentrantLock {
+    lock: Lock,
+    owner: AtomicU64,
+    count: AtomicU64,
+}
+
+impl ReentrantLock {
+    const_unless_loom! {
+        /// A free lock.
+        pub fn new() -> ReentrantLock {
+            ReentrantLock { lock: Lock::new(), owner: AtomicU64::new(0), count: AtomicU64::new(0) }
+        }
+    }
+
+    /// The lock to wait for. Whoever gets it calls [`ReentrantLock::adopt`].
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Takes the lock if it is free or `me` owns it.
+    #[inline]
+    pub fn try_acquire(&self, me: ThreadId) -> bool {
+        if self.is_owned_by(me) {
+            // A count of 2^64 is out of reach: it takes a century of acquiring.
+            self.count.store(self.count() + 1, Ordering::Relaxed);
+            true
+        } else if self.lock.try_acquire() {
+            self.adopt(me);
+            true
+        } else {
+            false
+        }
+    }
+
+    /// Makes `me`, who just got [`ReentrantLock::lock`], the owner.
+    #[inline]
+    pub fn adopt(&self, me: ThreadId) {
+        self.owner.store(me, Ordering::Relaxed);
+        self.count.store(1, Ordering::Relaxed);
+    }
+
+    /// Undoes one acquire.
+    ///
+    /// # Errors
+    /// [`NotOwned`], and nothing has changed.
+    #[inline]
+    pub fn release(&self, me: ThreadId) -> Result<(), NotOwned> {
+        if !self.is_owned_by(me) {
+            return Err(NotOwned);
+        }
+        match self.count() {
+            0 | 1 => self.free(),
+            count => self.count.store(count - 1, Ordering::Relaxed),
+        }
+        Ok(())
+    }
+
+    /// Undoes every acquire at once, and says how many there were.
+    ///
+    /// # Errors
+    /// [`NotOwned`], and nothing has changed.
+    pub fn release_all(&self, me: ThreadId) -> Result<Saved, NotOwned> {
+        if !self.is_owned_by(me) {
+            return Err(NotOwned);
+        }
+        let saved = Saved { count: self.count(), owner: me };
+        self.free();
+        Ok(saved)
+    }
+
+    /// Gives the lock, which this thread just got, the count and owner it had before.
+    pub fn restore(&self, saved: Saved) {
+        self.owner.store(saved.owner, Ordering::Relaxed);
+        self.count.store(saved.count, Ordering::Relaxed);
+    }
+
+    fn free(&self) {
+        // The owner first: once the lock is released it is another thread's to write.
+        self.owner.store(0, Ordering::Relaxed);
+        self.count.store(0, Ordering::Relaxed);
+        // It can only fail if the state was forged through `restore`; then it is free already.
+        let _ = self.lock.release();
+    }
+
+    /// Whether `me` holds the lock.
+    #[inline]
+    pub fn is_owned_by(&self, me: ThreadId) -> bool {
+        self.owner() == me
+    }
+
+    /// Whether anybody holds the lock at this moment.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Who holds the lock at this moment; zero for nobody.
+    #[inline]
+    pub fn owner(&self) -> ThreadId {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// How often the owner has taken the lock.
+    #[inline]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
