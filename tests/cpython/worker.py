@@ -111,6 +111,17 @@ def record_results(log: Log) -> None:
         wrap(name)
 
 
+def options() -> list[str]:
+    """What to ask of regrtest: no test is left out that this machine can run."""
+    from test.libregrtest import cmdline
+
+    slow = [resource for resource in ("cpu", "walltime") if resource in cmdline.ALL_RESOURCES]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    # The most that a test here says it may need is 4.9 GiB; what they take is far less.
+    enough = ["--memlimit", "5g"] if memory > 7 else []
+    return ["--fail-env-changed", "-u", ",".join(slow), *enough]
+
+
 def main(log_path: str, module: str, pattern: str = "") -> None:
     # The folder of this file: nobody should find a module here by accident.
     if sys.path and os.path.abspath(sys.path[0]) == HERE:
@@ -122,7 +133,7 @@ def main(log_path: str, module: str, pattern: str = "") -> None:
     log.write_use("in a child process", in_use_in_child())
     record_results(log)
     match = ["--match", pattern] if pattern else []
-    sys.argv = [sys.argv[0], "--fail-env-changed", *match, module]
+    sys.argv = [sys.argv[0], *options(), *match, module]
     try:
         regrtest()
     finally:
