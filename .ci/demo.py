@@ -1,0 +1,46 @@
+"""make demo: the examples and CPython's own test_threading, on rthread."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# No example takes more than seconds: only a hang meets this.
+WATCHDOG_SECONDS = 120
+
+
+def run_example(file: Path) -> bool:
+    """Run a program under `python -m rthread`; print one line on how it went."""
+    command = [sys.executable, "-m", "rthread", str(file)]
+    started = time.monotonic()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"FAIL  {file.stem}: no end in {WATCHDOG_SECONDS} s")
+        return False
+    seconds = time.monotonic() - started
+    if done.returncode != 0:
+        print(f"FAIL  {file.stem}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+        return False
+    last = (done.stdout.strip().splitlines() or ["(says nothing)"])[-1]
+    print(f"ok    {file.stem:18} {seconds:4.1f} s   … {last}", flush=True)
+    return True
+
+
+def main() -> int:
+    subprocess.run([sys.executable, "-m", "rthread"], check=True)
+    examples = sorted(ROOT.joinpath("examples").glob("*.py"))
+    print("\nThe programs in examples/, each run by: python -m rthread NAME, last line shown\n")
+    passed = sum([run_example(file) for file in examples])
+    print("\nCPython's own test_threading, on the stock modules and on rthread\n", flush=True)
+    tests = subprocess.run([sys.executable, "-m", "tests.cpython", "test_threading"], cwd=ROOT)
+    said = "as on stock" if tests.returncode == 0 else "NOT as on stock, see above"
+    print(f"\n{passed} of {len(examples)} examples ran; test_threading: {said}")
+    return 0 if passed == len(examples) and tests.returncode == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
