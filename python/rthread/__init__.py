@@ -1,1 +1,33 @@
-"""CPython's ``_thread`` and ``threading`` on a core written in Rust."""
+"""CPython's ``_thread`` and ``threading`` on a core written in Rust.
+
+``import rthread as _thread`` gives every name that the running interpreter's ``_thread`` has.
+``from rthread import threading`` gives the interpreter's own ``threading`` on top of it, and
+``rthread.install()`` puts the whole program on rthread.
+"""
+
+import sys as _sys
+
+from rthread import _rthread
+from rthread._install import install as install
+from rthread._install import is_installed as is_installed
+from rthread._install import uninstall as uninstall
+
+# Which names there are depends on the interpreter, and names with an underscore count too:
+# threading imports several of them.
+globals().update(
+    (name, value) for name, value in vars(_rthread).items() if not name.startswith("__")
+)
+
+__version__: str = _rthread.__version__
+
+
+def __getattr__(name: str) -> object:
+    # Running the source of threading once more takes time, and not everyone needs it.
+    if name == "threading":
+        __import__("rthread.threading")
+        return _sys.modules["rthread.threading"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "threading"})

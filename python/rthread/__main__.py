@@ -1,0 +1,3 @@
+from rthread._cli import main
+
+main()

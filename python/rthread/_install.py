@@ -1,0 +1,198 @@
+"""Puts a whole program on rthread, and takes it off again.
+
+A program reaches threads through three doors: ``sys.modules["_thread"]``, the ``threading``
+module, and names that other modules have already taken from either. All three are module-level
+names, so one operation serves them all: wherever a module holds, by identity, an object of the
+stock ``_thread``, put rthread's object of that name in its place.
+
+``threading`` needs nothing more, since its classes and functions look such names up in the
+module each time they run. Its classes therefore stay the very same objects: a subclass made
+before ``install()`` is still a subclass after it, and whatever a debugger or a tracer has patched
+into ``threading`` stays patched. An object left behind, such as a lock made earlier, goes on
+working too; only a thread that is not started yet has to be given a new handle.
+"""
+
+import sys
+
+from rthread import _rthread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+    # A namespace, a name in it, what was there, and what is there now.
+    Change = tuple[dict[str, Any], str, Any, Any]
+    # By the id of an object, the object itself and what is to stand in its place.
+    Swaps = dict[int, tuple[Any, Any]]
+
+__all__ = ["install", "is_installed", "uninstall"]
+
+# What is installed is a property of the process, not of this copy of the package: a program that
+# drops rthread from sys.modules and imports it again must find both of these as they were. They
+# therefore live in the extension module, of which there is one.
+_state: "dict[str, Any]" = vars(_rthread).setdefault(
+    "__install_state__", {"stock": sys.modules["_thread"], "changes": None, "explicit": ()}
+)
+
+
+def is_installed() -> bool:
+    """Tell whether the program runs on rthread through `install`.
+
+    Returns:
+        True between a call of `install` and the next call of `uninstall`.
+    """
+    return _state["changes"] is not None
+
+
+def install() -> None:
+    """Put the whole program on rthread.
+
+    ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
+    taken from them refer to rthread afterwards. A second call has no effect.
+
+    Raises:
+        RuntimeError: other threads are alive. Nothing has been changed.
+    """
+    if is_installed():
+        return
+    _refuse_other_threads("install")
+    stock = _state["stock"]
+    explicit = [(id(namespace), name) for namespace, name, *_ in _named(_swaps(_rthread, stock))]
+    changes = _apply(_changes(stock, _rthread))
+    _state.update(changes=changes, explicit=frozenset(explicit))
+
+
+def uninstall() -> None:
+    """Put the whole program back on the interpreter's own ``_thread``.
+
+    Everything that `install` changed is as it was before, unless the program has changed it since.
+    Modules imported in between are switched as well. Locks and threads that were made on rthread
+    go on working. Without a preceding `install` there is no effect.
+
+    Raises:
+        RuntimeError: other threads are alive. Nothing has been changed.
+    """
+    if not is_installed():
+        return
+    _refuse_other_threads("uninstall")
+    _apply(_reversed_changes())
+    _state.update(changes=None, explicit=())
+
+
+def _reversed_changes() -> "Iterator[Change]":
+    """Undo what was recorded, exactly, and then what modules have taken since."""
+    recorded = {(id(namespace), name) for namespace, name, *_ in _state["changes"]}
+    for namespace, name, old, new in reversed(_state["changes"]):
+        yield namespace, name, new, old
+    for change in _changes(_rthread, _state["stock"]):
+        key = (id(change[0]), change[1])
+        # A module that had an object of rthread before install() had asked for it by name.
+        if key not in recorded and key not in _state["explicit"]:
+            yield change
+
+
+def _refuse_other_threads(what: str) -> None:
+    others = sys._current_frames().keys() - {_rthread.get_ident()}
+    threading = sys.modules.get("threading")
+    # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
+    # was started through threading; both are counted by the module that started them.
+    starting = len(threading._limbo) if threading is not None else 0
+    counted = _state["stock"]._count() + _rthread._count()
+    if not others and not starting and not counted:
+        return
+    number = max(len(others), starting, counted)
+    names = [repr(thread.name) for thread in _known_threads(threading) if thread.ident in others]
+    are_alive = "another thread is alive" if number == 1 else f"{number} other threads are alive"
+    raise RuntimeError(
+        f"rthread.{what}() needs a process with one thread, but {are_alive}"
+        + (f": {', '.join(names)}" if names else "")
+    )
+
+
+def _known_threads(threading: "ModuleType | None") -> "list[Any]":
+    return list(threading._active.values()) if threading is not None else []
+
+
+def _apply(changes: "Iterator[Change]") -> "list[Change]":
+    """Make every change or, when anything goes wrong on the way, none."""
+    made: list[Change] = []
+    try:
+        for change in changes:
+            # Noted first: a signal handler can raise between any two of these lines.
+            made.append(change)
+            _set(*change)
+    except BaseException:
+        for namespace, name, old, new in reversed(made):
+            _set(namespace, name, new, old)
+        raise
+    return made
+
+
+def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> None:
+    # The program may have put something of its own there in the meantime; that stays.
+    if namespace.get(name) is old:
+        namespace[name] = new
+
+
+def _changes(source: "ModuleType", target: "ModuleType") -> "Iterator[Change]":
+    modules: dict[str, Any] = sys.modules
+    yield modules, "_thread", source, target
+    yield from _named(_swaps(source, target))
+    yield from _handles(source, target)
+
+
+def _swaps(source: "ModuleType", target: "ModuleType") -> "Swaps":
+    """What stands in for each function and class of `source`, and for `source` itself."""
+    swaps: Swaps = {id(source): (source, target)}
+    for name, old in vars(source).items():
+        new = vars(target).get(name)
+        if callable(old) and new is not None and new is not old and not name.startswith("__"):
+            swaps[id(old)] = old, new
+    return swaps
+
+
+def _named(swaps: "Swaps") -> "Iterator[Change]":
+    """Every name in a module that holds one of the objects to be replaced."""
+    for namespace in map(_namespace, _foreign_modules()):
+        for name, value in list(namespace.items()):
+            if id(value) in swaps:
+                yield namespace, name, *swaps[id(value)]
+
+
+def _foreign_modules() -> "list[ModuleType]":
+    own = {id(_state["stock"]), id(_rthread)}
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        # Not isinstance(): it believes a proxy's __class__, and asking for that can run code.
+        if issubclass(type(module), type(sys))
+        and id(module) not in own
+        and name.partition(".")[0] != "rthread"
+    ]
+
+
+def _namespace(module: "ModuleType") -> "dict[str, Any]":
+    # A lazy module is loaded by an ordinary attribute access.
+    get: Callable[[object, str], Any] = object.__getattribute__
+    namespace: dict[str, Any] = get(module, "__dict__")
+    return namespace
+
+
+def _handles(source: "ModuleType", target: "ModuleType") -> "Iterator[Change]":
+    """New handles for threads that exist but were not started, from 3.13 on.
+
+    ``start_joinable_thread`` takes handles of its own module only.
+    """
+    threading = sys.modules.get("threading")
+    handle_type = getattr(source, "_ThreadHandle", None)
+    if threading is None or handle_type is None:
+        return
+    for thread in list(threading._dangling):
+        # Threads of rthread.threading are in there too, and keep the handles they have.
+        if not isinstance(thread, threading.Thread) or thread.ident is not None:
+            continue
+        for name, value in list(vars(thread).items()):
+            if type(value) is handle_type:
+                yield vars(thread), name, value, target._ThreadHandle()

@@ -1,0 +1,287 @@
+"""Runs a program as the interpreter does when the program is named on its own command line.
+
+The program gets a ``__main__`` module, ``sys.argv`` and ``sys.path`` of its own. What it raises is
+shown without the frames of this package and then goes on to the interpreter, which alone can end
+the process with the right status, or by the signal after Ctrl-C.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, TracebackType
+    from typing import Any, NoReturn
+
+__all__ = ["run_code", "run_module", "run_path", "run_standard_input"]
+
+# The size of what stands before the code object in a .pyc file: magic number, flags, and either
+# time and size of the source or a hash of it.
+_PYC_HEADER_BYTES = 16
+
+
+def run_path(path: str, arguments: list[str]) -> None:
+    """Run a script, or the ``__main__`` module in a directory or a zip file."""
+    sys.argv = [path, *arguments]
+    # Made absolute, but not normalised, by the interpreter as well.
+    absolute = os.path.join(os.getcwd(), path)
+    if _is_import_path_entry(absolute):
+        # With -P too, for the user has named this place to import from.
+        _set_first_of_path(absolute, even_if_safe=True)
+        _run(lambda: _run_as_main("__main__", False))
+    else:
+        _set_first_of_path(os.path.dirname(os.path.realpath(path)))
+        _run(lambda: _run_file(absolute))
+
+
+def run_module(name: str, arguments: list[str]) -> None:
+    """Run a module by its name, as ``python -m`` does."""
+    sys.audit("cpython.run_module", name)
+    sys.argv = ["-m", *arguments]
+    _set_first_of_path(os.getcwd())
+    _run(lambda: _run_as_main(name, True))
+
+
+def run_code(source: str, arguments: list[str]) -> None:
+    """Run a piece of code, as ``python -c`` does."""
+    sys.audit("cpython.run_command", source)
+    sys.argv = ["-c", *arguments]
+    _set_first_of_path("")
+    _run(lambda: _run_source(source))
+
+
+def run_standard_input(_name: str, arguments: list[str]) -> None:
+    """Run what standard input holds, or talk to the user who sits there."""
+    sys.audit("cpython.run_stdin")
+    sys.argv = ["-", *arguments]
+    _set_first_of_path("")
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    _run(_interact if at_terminal else _run_stdin)
+
+
+def _set_first_of_path(entry: str, even_if_safe: bool = False) -> None:
+    # "python -m rthread" has put the current directory there, unless -P or -I forbade it.
+    if not getattr(sys.flags, "safe_path", sys.flags.isolated):
+        sys.path[0] = entry
+    elif even_if_safe:
+        sys.path.insert(0, entry)
+
+
+def _is_import_path_entry(path: str) -> bool:
+    if path not in sys.path_importer_cache:
+        sys.path_importer_cache[path] = None
+        for hook in sys.path_hooks:
+            try:
+                sys.path_importer_cache[path] = hook(path)
+            except ImportError:
+                continue
+            break
+    return sys.path_importer_cache[path] is not None
+
+
+def _run(start: "Callable[[], None]") -> None:
+    _set_fresh_main()
+    failure = None
+    try:
+        start()
+    except BaseException as error:
+        failure = error
+    # Outside of the handler, so that an exception hook is called with no exception being handled.
+    if failure is not None:
+        _pass_on(failure)
+    _forget_file()
+
+
+def _set_fresh_main() -> None:
+    """Make a ``__main__`` module like the one that the interpreter starts with."""
+    module = type(sys)("__main__")
+    names = vars(module)
+    names["__loader__"] = sys.modules["builtins"].__loader__
+    if sys.version_info < (3, 14):
+        names["__annotations__"] = {}
+    names["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = module
+
+
+def _main_names() -> "dict[str, Any]":
+    return vars(sys.modules["__main__"])
+
+
+def _name_file(path: str) -> None:
+    _main_names()["__file__"] = path
+    if sys.version_info < (3, 15):
+        _main_names()["__cached__"] = None
+
+
+def _forget_file() -> None:
+    # The interpreter takes back what it set for the run; what -m has set, it leaves.
+    if _main_names().get("__spec__") is None:
+        _main_names().pop("__file__", None)
+        _main_names().pop("__cached__", None)
+
+
+def _run_as_main(name: str, alter_argv: bool) -> None:
+    import runpy
+
+    runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
+
+
+def _run_file(path: str) -> None:
+    import io
+    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+    from importlib.util import MAGIC_NUMBER
+
+    sys.audit("cpython.run_file", path)
+    try:
+        with io.open_code(path) as file:
+            content = file.read()
+    except OSError as error:
+        program = sys.orig_argv[0]
+        reason = f"[Errno {error.errno}] {error.strerror}"
+        print(f"{program}: can't open file {path!r}: {reason}", file=sys.stderr)
+        sys.exit(2)
+    is_compiled = path.endswith(".pyc") or content[:2] == MAGIC_NUMBER[:2]
+    loader = SourcelessFileLoader if is_compiled else SourceFileLoader
+    _main_names()["__loader__"] = loader("__main__", path)
+    _name_file(path)
+    code = _load_pyc(content, MAGIC_NUMBER) if is_compiled else _compile(content, path)
+    exec(code, _main_names())
+
+
+def _load_pyc(content: bytes, magic_number: bytes) -> "CodeType":
+    import io
+    import marshal
+    import types
+
+    if len(content) < len(magic_number) and sys.version_info >= (3, 13):
+        raise EOFError("EOF read where not expected")
+    if not content.startswith(magic_number):
+        raise RuntimeError("Bad magic number in .pyc file")
+    code = marshal.load(io.BytesIO(content[_PYC_HEADER_BYTES:]))
+    if not isinstance(code, types.CodeType):
+        raise RuntimeError("Bad code object in .pyc file")
+    return code
+
+
+def _run_stdin() -> None:
+    with open(0, "rb", closefd=False) as file:
+        content = file.read()
+    _name_file("<stdin>")
+    exec(_compile(content, "<stdin>"), _main_names())
+
+
+def _run_source(source: str) -> None:
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        print("Unable to decode the command from the command line:", file=sys.stderr)
+        raise
+    if sys.version_info >= (3, 14):
+        source = _dedent(source)
+    code = _compile(source, "<string>")
+    if sys.version_info >= (3, 13):
+        # Tracebacks show the lines of the code, which are in no file.
+        import linecache
+
+        # 3.13.0 had the lines under the name of the file, later releases under each code object.
+        key = code if hasattr(linecache, "_interactive_cache") else "<string>"
+        linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
+    exec(code, _main_names())
+
+
+def _dedent(source: str) -> str:
+    # textwrap.dedent does the same, at the price of importing re into every program.
+    lines = source.split("\n")
+    filled = [line for line in lines if line and not line.isspace()]
+    # What the two ends of the alphabet have in common, all lines in between have too.
+    first, last = min(filled, default=""), max(filled, default="")
+    margin = 0
+    while first[margin : margin + 1] in (" ", "\t") and first[margin] == last[margin]:
+        margin += 1
+    if margin == 0:
+        return source
+    return "\n".join("" if line.isspace() else line[margin:] for line in lines)
+
+
+def _compile(source: "str | bytes", name: str) -> "CodeType":
+    code: CodeType = compile(source, name, "exec", dont_inherit=True)
+    return code
+
+
+def _interact() -> None:
+    import code
+
+    hook = getattr(sys, "__interactivehook__", None)
+    if hook is not None:
+        hook()
+    banner = f"Python {sys.version} on {sys.platform}"
+    code.InteractiveConsole(_main_names(), "<stdin>").interact(banner, exitmsg="")
+
+
+def _pass_on(error: BaseException) -> "NoReturn":
+    """Show an exception without the frames above the program, and let the interpreter end."""
+    shown = error.__traceback__ = _without_own_frames(error.__traceback__)
+    # With -i the interpreter shows even this one, and goes on.
+    if isinstance(error, SystemExit) and not sys.flags.inspect:
+        raise error
+    try:
+        _show(error)
+    except SystemExit:
+        raise
+    except BaseException as failure:
+        _show_failed_hook(failure, error)
+    _forget_file()
+    _be_silent_about(error, shown)
+    raise error
+
+
+def _without_own_frames(traceback: "TracebackType | None") -> "TracebackType | None":
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _show(error: BaseException) -> None:
+    """Do what the interpreter does with an exception that nothing has caught."""
+    traceback = error.__traceback__
+    _set_last(error, traceback)
+    if not hasattr(sys, "excepthook"):
+        print("sys.excepthook is missing", file=sys.stderr)
+        sys.__excepthook__(type(error), error, traceback)
+        return
+    sys.audit("sys.excepthook", sys.excepthook, type(error), error, traceback)
+    sys.excepthook(type(error), error, traceback)
+
+
+def _set_last(error: BaseException, traceback: "TracebackType | None") -> None:
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, traceback
+
+
+def _show_failed_hook(failure: BaseException, error: BaseException) -> None:
+    failure.__traceback__ = _without_own_frames(failure.__traceback__)
+    print("Error in sys.excepthook:", file=sys.stderr)
+    sys.__excepthook__(type(failure), failure, failure.__traceback__)
+    print("\nOriginal exception was:", file=sys.stderr)
+    sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+def _be_silent_about(error: BaseException, shown: "TracebackType | None") -> None:
+    """Keep the interpreter from showing the exception again when it gets there.
+
+    By then the traceback has grown by the frames that the program knows nothing of; what runs
+    later, such as an atexit callback or a debugger after -i, is to find the one that was shown.
+    """
+    before = vars(sys).get("excepthook")
+
+    def hook(*_: object) -> None:
+        error.__traceback__ = shown
+        _set_last(error, shown)
+        if before is not None:
+            sys.excepthook = before
+        else:
+            del sys.excepthook
+
+    sys.excepthook = hook
