@@ -23,12 +23,10 @@ def boot() -> None:
 
 def _is_main_interpreter() -> bool:
     if sys.version_info >= (3, 12):
-        import _thread
-
-        return bool(_thread._is_main_interpreter())
-    import _xxsubinterpreters
-
-    return bool(_xxsubinterpreters.get_current() == _xxsubinterpreters.get_main())
+        return bool(sys.modules["_thread"]._is_main_interpreter())
+    # Private, but the one thing before 3.12 that can tell.
+    interpreters = __import__("_xxsubinterpreters")
+    return bool(interpreters.get_current() == interpreters.get_main())
 
 
 boot()

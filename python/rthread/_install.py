@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     # By the id of an object, the object itself and what is to stand in its place.
     Swaps = dict[int, tuple[Any, Any]]
 
-__all__ = ["install", "is_installed", "uninstall"]
+__all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 
 # What is installed is a property of the process, not of this copy of the package: a program that
 # drops rthread from sys.modules and imports it again must find both of these as they were. They
@@ -35,6 +35,12 @@ __all__ = ["install", "is_installed", "uninstall"]
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
     "__install_state__", {"stock": sys.modules["_thread"], "changes": None, "explicit": ()}
 )
+
+
+def stock_thread() -> "ModuleType":
+    """The interpreter's own ``_thread``, whether or not rthread is installed."""
+    module: ModuleType = _state["stock"]
+    return module
 
 
 def is_installed() -> bool:
@@ -58,7 +64,7 @@ def install() -> None:
     if is_installed():
         return
     _refuse_other_threads("install")
-    stock = _state["stock"]
+    stock = stock_thread()
     explicit = [(id(namespace), name) for namespace, name, *_ in _named(_swaps(_rthread, stock))]
     changes = _apply(_changes(stock, _rthread))
     _state.update(changes=changes, explicit=frozenset(explicit))
@@ -86,7 +92,7 @@ def _reversed_changes() -> "Iterator[Change]":
     recorded = {(id(namespace), name) for namespace, name, *_ in _state["changes"]}
     for namespace, name, old, new in reversed(_state["changes"]):
         yield namespace, name, new, old
-    for change in _changes(_rthread, _state["stock"]):
+    for change in _changes(_rthread, stock_thread()):
         key = (id(change[0]), change[1])
         # A module that had an object of rthread before install() had asked for it by name.
         if key not in recorded and key not in _state["explicit"]:
@@ -99,7 +105,7 @@ def _refuse_other_threads(what: str) -> None:
     # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
     # was started through threading; both are counted by the module that started them.
     starting = len(threading._limbo) if threading is not None else 0
-    counted = _state["stock"]._count() + _rthread._count()
+    counted = stock_thread()._count() + _rthread._count()
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
@@ -162,7 +168,7 @@ def _named(swaps: "Swaps") -> "Iterator[Change]":
 
 
 def _foreign_modules() -> "list[ModuleType]":
-    own = {id(_state["stock"]), id(_rthread)}
+    own = {id(stock_thread()), id(_rthread)}
     return [
         module
         for name, module in list(sys.modules.items())

@@ -11,6 +11,7 @@ import sys
 import threading
 
 from rthread import _rthread
+from rthread._install import stock_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,11 +100,11 @@ def _share_globals(names: "dict[str, Any]", shared: "dict[str, Any]") -> None:
 
 def _source_code(module: "ModuleType") -> "CodeType":
     spec = module.__spec__
-    code = spec.loader.get_code(spec.name) if spec and hasattr(spec.loader, "get_code") else None
+    get_code = getattr(spec and spec.loader, "get_code", None)
+    code: CodeType | None = get_code(module.__name__) if get_code else None
     if code is None:
         raise ImportError("rthread.threading needs the source or bytecode of the threading module")
-    found: CodeType = code
-    return found
+    return code
 
 
 def _import(
@@ -147,15 +148,15 @@ def _wait_for_both_at_exit() -> None:
     ``_thread``, and each of the two knows its own threads only.
     """
     stock: dict[str, Any] = vars(threading)
-    wait_for_others = stock.get("_thread_shutdown")
-    if wait_for_others is None or wait_for_others is _rthread._shutdown:
+    if "_thread_shutdown" not in stock:
         return
+    waits = [vars(module)["_shutdown"] for module in (stock_thread(), _rthread)]
 
     def _thread_shutdown() -> None:
         known = _non_daemon_threads()
         while True:
-            wait_for_others()
-            _rthread._shutdown()
+            for wait in waits:
+                wait()
             # A thread of one module may have started one of the other meanwhile. One that was
             # there before and still lives was given up on Ctrl-C, and stays given up.
             left = _non_daemon_threads()

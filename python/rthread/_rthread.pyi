@@ -1,0 +1,403 @@
+"""The extension module: CPython's ``_thread``, written in Rust.
+
+It has the names that the running interpreter's ``_thread`` has, so some of those below exist from
+some version of Python on only. `_set_sentinel` and `TSS` exist on every version. Durations are
+seconds throughout.
+"""
+
+import sys
+from _thread import _ExceptHookArgs as _ExceptHookArgs
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, final, overload, type_check_only
+
+from typing_extensions import Self, TypeVarTuple, Unpack
+
+_Ts = TypeVarTuple("_Ts")
+
+__version__: Final[str]
+
+error = RuntimeError
+"""What the operations on locks and threads raise: another name of ``RuntimeError``."""
+
+TIMEOUT_MAX: Final[float]
+"""The longest time-out that ``acquire`` takes, in seconds; a longer one is an OverflowError."""
+
+@type_check_only
+class _LockMethods:
+    # One text for the class that is called `lock` from 3.13 on, and LockType only before.
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, and wait for it if another holder has it.
+
+        A signal handler that raises while the main thread waits here ends the wait, and the lock
+        is not taken. A waiter that has waited for about a millisecond comes before newcomers.
+
+        Args:
+            blocking: when false, do not wait at all. Any object will do, by its truth value.
+            timeout: how many seconds to wait at most. -1, as an int or a float, means no limit.
+
+        Returns:
+            True if the lock was taken, False if it was not within the time.
+
+        Raises:
+            ValueError: `timeout` is negative but not -1, is NaN, or comes with ``blocking=False``.
+            OverflowError: `timeout` is above `TIMEOUT_MAX`.
+        """
+    def release(self) -> None:
+        """Free the lock, and wake one of those who wait for it.
+
+        Any thread may do this, not only the one that has taken the lock.
+
+        Raises:
+            RuntimeError: the lock is free.
+        """
+    def locked(self) -> bool:
+        """Tell whether the lock is taken at this moment."""
+    def acquire_lock(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Old spelling of `acquire`."""
+    def release_lock(self) -> None:
+        """Old spelling of `release`."""
+    def locked_lock(self) -> bool:
+        """Old spelling of `locked`."""
+    def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; the arguments are those of `acquire`."""
+    def __exit__(self, *exc_info: object) -> None:
+        """Free the lock, whether or not the block raised; the exception goes on."""
+    def _at_fork_reinit(self) -> None:
+        """Make the lock free and without waiters, whatever it was.
+
+        For a process just forked, where those who held it or waited for it do not exist.
+        """
+
+if sys.version_info >= (3, 13):
+    @final
+    class lock(_LockMethods):
+        """A lock that is taken or free, belongs to no thread, and is not recursive."""
+
+        def __new__(cls) -> Self: ...
+
+    LockType = lock
+    """The type of locks."""
+else:
+    @final
+    class LockType(_LockMethods):
+        """A lock that is taken or free, belongs to no thread, and is not recursive.
+
+        Not to be called before 3.13: `allocate_lock` makes one.
+        """
+
+def allocate_lock() -> LockType:
+    """Make a new lock, which is free."""
+
+def allocate() -> LockType:
+    """Old spelling of `allocate_lock`."""
+
+class RLock:
+    """A lock that its owner can take again, and frees when it has released it as often."""
+
+    if sys.version_info >= (3, 15):
+        def __new__(cls) -> Self: ...
+    else:
+        # Up to 3.14 arguments are ignored: gh-102029.
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, or count one more if this thread owns it already.
+
+        Arguments, interruption and errors are those of a plain lock's ``acquire``.
+
+        Returns:
+            True if this thread now owns the lock, False if it was not free within the time.
+
+        Raises:
+            ValueError, OverflowError: as for a plain lock.
+            OverflowError: the count cannot grow further.
+        """
+    def release(self) -> None:
+        """Count one less, and free the lock at zero.
+
+        Raises:
+            RuntimeError: this thread does not own the lock.
+        """
+    def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; the arguments are those of `acquire`."""
+    def __exit__(self, *exc_info: object) -> None:
+        """Count one less, whether or not the block raised; the exception goes on."""
+    def _acquire_restore(self, state: tuple[int, int], /) -> None:
+        """Take the lock back as `_release_save` left it.
+
+        It waits without limit, and signals do not end the wait: ``Condition.wait`` has to own its
+        lock again when it returns, whatever happens (gh-118433).
+
+        Args:
+            state: what `_release_save` returned, the count and the ident of the owner.
+        """
+    def _release_save(self) -> tuple[int, int]:
+        """Free the lock at once, however often it was taken.
+
+        Returns:
+            The count and the ident of the owner, for `_acquire_restore`.
+
+        Raises:
+            RuntimeError: nobody owns the lock.
+        """
+    def _is_owned(self) -> bool:
+        """Tell whether the calling thread owns the lock."""
+    if sys.version_info >= (3, 11):
+        def _recursion_count(self) -> int:
+            """Tell how often the calling thread has taken the lock: 0 if it does not own it."""
+    if sys.version_info >= (3, 14):
+        def locked(self) -> bool:
+            """Tell whether any thread owns the lock at this moment."""
+
+    def _at_fork_reinit(self) -> None:
+        """Make the lock free and without waiters, for a process just forked."""
+
+class _local:
+    """Attributes of which every thread has its own.
+
+    A subclass with an ``__init__`` has it called again in each thread that uses the object, with
+    the arguments it was made with. Values go when their thread ends, or the object does.
+
+    Raises:
+        TypeError: there are arguments but no ``__init__`` to take them.
+    """
+
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self: ...
+    def __getattribute__(self, name: str, /) -> Any: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
+    def __delattr__(self, name: str, /) -> None: ...
+
+@overload
+def start_new_thread(function: Callable[[Unpack[_Ts]], object], args: tuple[Unpack[_Ts]], /) -> int:
+    """Start a thread that calls a function, and forget about it.
+
+    What the function returns is dropped. SystemExit ends the thread in silence; any other
+    exception goes to ``sys.unraisablehook``. The interpreter does not wait for the thread at exit.
+
+    Args:
+        function: what to call.
+        args: its positional arguments.
+        kwargs: its keyword arguments; there are none if left out.
+
+    Returns:
+        The ident of the thread, as its own `get_ident` gives it.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        RuntimeError: the operating system refuses a thread, or (3.12 and 3.13) the interpreter is
+            about to end.
+        PythonFinalizationError: (from 3.14 on) the interpreter is about to end.
+    """
+
+@overload
+def start_new_thread(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], /
+) -> int: ...
+@overload
+def start_new(function: Callable[[Unpack[_Ts]], object], args: tuple[Unpack[_Ts]], /) -> int:
+    """Old spelling of `start_new_thread`."""
+
+@overload
+def start_new(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], /
+) -> int: ...
+def exit() -> NoReturn:
+    """End the calling thread: raises SystemExit, which a thread can also catch."""
+
+def exit_thread() -> NoReturn:
+    """Old spelling of `exit`."""
+
+def get_ident() -> int:
+    """Return the ident of the calling thread.
+
+    It is not zero, means nothing outside of the process, and can be given to a new thread when
+    this one has ended.
+    """
+
+def get_native_id() -> int:
+    """Return the number by which the operating system's own tools know the calling thread."""
+
+def stack_size(size: int = 0, /) -> int:
+    """Set how much stack threads get that are started from now on, and tell what they got so far.
+
+    Args:
+        size: bytes, at least 32 KiB; 0 stands for what the system gives by itself.
+
+    Returns:
+        The size in force before the call, in bytes; 0 stands for the system's own.
+
+    Raises:
+        ValueError: the size is one that the system cannot give.
+    """
+
+def interrupt_main(signum: int = 2, /) -> None:
+    """Have the main thread run a signal's Python handler, as if the signal had come.
+
+    Nothing happens if the signal is ignored or left to the system.
+
+    Args:
+        signum: the number of the signal, SIGINT unless given.
+
+    Raises:
+        ValueError: there is no such signal.
+    """
+
+def _count() -> int:
+    """Tell how many threads run that were started here, through whichever function."""
+
+def _excepthook(args: _ExceptHookArgs, /) -> None:
+    """Write what a thread failed with to ``sys.stderr``; ``threading.excepthook`` is this.
+
+    Args:
+        args: the type of the exception, the exception, its traceback, and the thread. SystemExit
+            is not written about.
+
+    Raises:
+        TypeError: `args` is of another type.
+    """
+
+def _set_sentinel() -> LockType:
+    """Make the lock that tells of the end of the calling thread.
+
+    The caller takes it. It is released when the state of the thread is gone, so that who gets it
+    then knows that nothing of the thread runs any more. CPython had this up to 3.12. A thread has
+    one such lock: the one before is forgotten.
+
+    Returns:
+        A new lock, which is free.
+    """
+
+if sys.version_info >= (3, 12):
+    def daemon_threads_allowed() -> bool:
+        """Tell whether this interpreter lets threads run that it does not wait for at exit."""
+
+    def _is_main_interpreter() -> bool:
+        """Tell whether the caller runs in the main interpreter, not in a sub-interpreter."""
+
+if sys.version_info >= (3, 13):
+    @final
+    class _ThreadHandle:
+        """A thread that can be joined; nothing yet until `start_joinable_thread` is given it."""
+
+        def __new__(cls) -> Self: ...
+        @property
+        def ident(self) -> int:
+            """The ident of the thread, or 0 while there is none."""
+
+        def is_done(self) -> bool:
+            """Tell whether the thread has ended and nothing of it is left."""
+
+        def join(self, timeout: float | None = None, /) -> None:
+            """Wait until the thread has ended; any number of threads may do so.
+
+            Args:
+                timeout: how many seconds to wait at most. None or a negative number: no limit.
+
+            Raises:
+                RuntimeError: the thread was never started, or is the calling one.
+                PythonFinalizationError: (from 3.14 on) a daemon thread is to be joined while the
+                    interpreter ends.
+            """
+
+        def _set_done(self) -> None:
+            """Take the thread as ended and wake those who join it.
+
+            At exit, for the main thread, whose end they could not live to see.
+
+            Raises:
+                RuntimeError: the thread was never started.
+            """
+
+    def start_joinable_thread(
+        function: Callable[[], object], handle: _ThreadHandle | None = None, daemon: bool = True
+    ) -> _ThreadHandle:
+        """Start a thread that calls a function, and that can be joined.
+
+        The fate of results and exceptions is as with `start_new_thread`.
+
+        Args:
+            function: what to call, without arguments.
+            handle: a handle that stands for no thread yet; a new one is made if left out.
+            daemon: when false, the interpreter waits for the thread before it exits.
+
+        Returns:
+            The handle.
+
+        Raises:
+            TypeError: `function` cannot be called, or `handle` is not a handle of this module.
+            RuntimeError: the handle stands for a thread already, daemon threads are not allowed
+                here, or the operating system refuses a thread. The handle is done then.
+            PythonFinalizationError: (from 3.14 on) the interpreter is about to end.
+        """
+
+    def _make_thread_handle(ident: int, /) -> _ThreadHandle:
+        """Make a handle for a thread that runs already, such as the main one.
+
+        Args:
+            ident: what `get_ident` gives in that thread.
+        """
+
+    def _get_main_thread_ident() -> int:
+        """Return the ident of the main thread."""
+
+    def _shutdown() -> None:
+        """Wait for the end of every thread that was started with ``daemon=False``.
+
+        The interpreter calls it at exit. What Ctrl-C raises in here is reported as unraisable,
+        and that thread is not waited for any longer.
+        """
+
+if sys.version_info >= (3, 14):
+    _NAME_MAXLEN: Final[int]
+    """How many bytes of a name `set_name` passes on; longer ones are cut off."""
+
+    def set_name(name: str) -> None:
+        """Tell the operating system a name for the calling thread.
+
+        Args:
+            name: the name; characters that the system cannot take are replaced.
+
+        Raises:
+            OSError: the system refuses it.
+        """
+
+    def _get_name() -> str:
+        """Ask the operating system for the name of the calling thread.
+
+        Raises:
+            OSError: the system does not tell.
+        """
+
+@final
+class TSS:
+    """A key under which every thread can keep one value of its own.
+
+    It is the interpreter's Thread Specific Storage (``Py_tss_t``) as an object: `create` makes the
+    key, each thread may `set` and `get`, and `delete` ends it. A value goes when its thread ends,
+    when it is replaced, or when the key is deleted or dies.
+    """
+
+    def __new__(cls) -> Self: ...
+    def create(self) -> None:
+        """Make the key usable; on a key that is usable already this has no effect."""
+
+    @property
+    def is_created(self) -> bool:
+        """Whether the key is usable: between `create` and `delete`."""
+
+    def set(self, value: object, /) -> None:
+        """Keep a value for the calling thread, in the place of the one it had.
+
+        Raises:
+            RuntimeError: the key is not usable.
+        """
+
+    def get(self) -> Any:
+        """Return the calling thread's value, or None if it has set none.
+
+        Raises:
+            RuntimeError: the key is not usable.
+        """
+
+    def delete(self) -> None:
+        """End the key: every thread's value goes. `create` makes it usable again, and empty."""
