@@ -1,0 +1,37 @@
+"""What rthread costs beside time spent in it: memory per object, and its import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from statistics import median
+
+from .measure import Rival
+
+SIZED = {"lock": "allocate_lock", "RLock": "RLock"}
+IMPORTS = {"stock": "threading", "rthread": "rthread"}
+
+_IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+def sizes(rivals: Sequence[Rival]) -> dict[str, dict[str, int]]:
+    """The bytes that sys.getsizeof gives for a new object of each kind, by rival."""
+    return {
+        kind: {rival.name: sys.getsizeof(rival.names[maker]()) for rival in rivals}
+        for kind, maker in SIZED.items()
+    }
+
+
+def import_seconds(rounds: int) -> dict[str, float]:
+    """How long `import rthread` takes in a fresh process, and `import threading` beside it."""
+    samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(rounds):
+        for name, module in IMPORTS.items():
+            samples[name].append(_time_import(module))
+    return {name: median(of_module) for name, of_module in samples.items()}
+
+
+def _time_import(module: str) -> float:
+    command = [sys.executable, "-c", _IMPORT.format(module)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

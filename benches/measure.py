@@ -1,0 +1,131 @@
+"""Times a statement for several rivals, round by round in turn, and gives medians.
+
+Rivals alternate so that what the machine does meanwhile (clock rates, neighbours) meets all of
+them. The statement is unrolled in a generated function, as timeit's is, so that hardly anything
+but the statement is in the loop; its time per call is what remains.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Inner = Callable[..., float]
+
+_TEMPLATE = """
+def inner(rounds, timer, {takes}):
+{setup}
+    started = timer()
+    for _ in rounds:
+{body}
+    elapsed = timer() - started
+{teardown}
+    return elapsed
+"""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One implementation: the names by which operations ask for what they work on."""
+
+    name: str
+    names: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something to time.
+
+    Attributes:
+        name: as the table has it.
+        takes: the names that it needs of a rival, separated by commas. It is timed for each rival
+            that has all of them.
+        statement: what is timed.
+        setup, teardown: run before and after, not timed.
+        unroll: how many copies of the statement are in the loop.
+    """
+
+    name: str
+    takes: str
+    statement: str
+    setup: str = "pass"
+    teardown: str = "pass"
+    unroll: int = 100
+
+    def needs(self) -> list[str]:
+        return [name.strip() for name in self.takes.split(",")]
+
+    def runs_on(self, rival: Rival) -> bool:
+        return all(name in rival.names for name in self.needs())
+
+    def compile_for(self, rival: Rival) -> Callable[[int], float]:
+        """A function of a number of rounds that gives the seconds they took.
+
+        Each rival has its own code object: CPython specialises code for the types it meets.
+        """
+        source = _TEMPLATE.format(
+            takes=self.takes,
+            setup=textwrap.indent(textwrap.dedent(self.setup), " " * 4),
+            body=textwrap.indent("\n".join([self.statement] * self.unroll), " " * 8),
+            teardown=textwrap.indent(textwrap.dedent(self.teardown), " " * 4),
+        )
+        namespace: dict[str, Any] = {}
+        exec(compile(source, f"<{self.name}, {rival.name}>", "exec"), namespace)
+        inner: Inner = namespace["inner"]
+        given = [rival.names[name] for name in self.needs()]
+
+        def run(rounds: int) -> float:
+            return inner(itertools.repeat(None, rounds), time.perf_counter, *given)
+
+        return run
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The seconds of one call: a sample of each round, and their median."""
+
+    samples: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        return median(self.samples)
+
+
+def compare(
+    operation: Operation, rivals: Sequence[Rival], rounds: int, sample_seconds: float
+) -> dict[str, Timing]:
+    """Time an operation for every rival that has what it takes."""
+    runs = {r.name: operation.compile_for(r) for r in rivals if operation.runs_on(r)}
+    loops = {name: _calibrate(run, sample_seconds) for name, run in runs.items()}
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds):
+        # Forth and back: no rival always comes right after the same other one.
+        for name in list(runs)[:: 1 if number % 2 else -1]:
+            seconds = _without_collector(runs[name], loops[name])
+            samples[name].append(seconds / (loops[name] * operation.unroll))
+    return {name: Timing(of_rival) for name, of_rival in samples.items()}
+
+
+def _calibrate(run: Callable[[int], float], sample_seconds: float) -> int:
+    """How many rounds make a sample. Also warms up: code is specialised in its first rounds."""
+    loops = 1
+    while True:
+        seconds = _without_collector(run, loops)
+        if seconds >= sample_seconds / 2:
+            return max(1, round(loops * sample_seconds / seconds))
+        loops *= 2
+
+
+def _without_collector(run: Callable[[int], float], loops: int) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        return run(loops)
+    finally:
+        gc.enable()
