@@ -110,7 +110,7 @@ def test_help_page(name: str) -> None:
 
 
 def help_page(thing: object, name: str) -> str:
-    return support.without_addresses(pydoc.plaintext.document(thing, name))
+    return support.without_addresses(pydoc.plain(pydoc.render_doc(thing, name)))
 
 
 @every_function
