@@ -61,9 +61,7 @@ def has_only_string_keys(args: tuple[Any, ...]) -> bool:
 def started(start: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What the start comes to, and what the thread got, if one was started."""
     recorder = Recorder()
-    given: tuple[Any, ...] = tuple(
-        recorder if type(arg) is str and arg == "recorder" else arg for arg in args
-    )
+    given = [recorder if type(arg) is str and arg == "recorder" else arg for arg in args]
     result = outcome(start, *given, **kwargs)
     if result.kind == "raises":
         assert not recorder.calls
@@ -82,7 +80,8 @@ def test_start_new_thread(starter: str, args: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("starter", STARTERS)
 @given(keyword=st.sampled_from(["function", "args", "kwargs", "spam"]), value=misfits)
 def test_start_new_thread_takes_no_keywords(starter: str, keyword: str, value: Any) -> None:
-    for args in ((), ("recorder", ()), ("recorder", (), {})):
+    spellings: list[tuple[Any, ...]] = [(), ("recorder", ()), ("recorder", (), {})]
+    for args in spellings:
         ours = started(getattr(OURS, starter), args, {keyword: value})
         assert ours == started(getattr(STOCK, starter), args, {keyword: value})
         assert isinstance(ours, Outcome)
