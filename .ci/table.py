@@ -1,0 +1,73 @@
+"""table.py BUILD LOGS: the last words of .ci/run, from what its steps left behind.
+
+Exit status 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __iadd__(self, other: Count) -> Count:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+
+def count(step: str, build: Path, logs: Path) -> Count:
+    """What a step's tests came to, from pytest's report or from what cargo printed."""
+    report = build / step / "tests.xml"
+    if report.exists():
+        return _count_pytest(report)
+    return _count_cargo((logs / f"{step}.log").read_text(encoding="utf-8", errors="replace"))
+
+
+def _count_pytest(report: Path) -> Count:
+    total = Count()
+    for suite in ET.parse(report).iter("testsuite"):
+        tests, failures, errors, skipped = (
+            int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")
+        )
+        total += Count(tests - failures - errors - skipped, failures + errors, skipped)
+    return total
+
+
+def _count_cargo(log: str) -> Count:
+    total = Count()
+    for passed, failed, ignored in re.findall(
+        r"^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", log, re.MULTILINE
+    ):
+        total += Count(int(passed), int(failed), int(ignored))
+    return total
+
+
+def main(build: Path, logs: Path) -> int:
+    failed_steps = set((logs / "failed").read_text(encoding="utf-8").split("\n"))
+    total = Count()
+    print(f"{'interpreter':20} {'passed':>7} {'failed':>7} {'skipped':>7}")
+    for step in dict.fromkeys((logs / "steps").read_text(encoding="utf-8").split()):
+        found = count(step, build, logs)
+        # A step is more than its tests: one that failed before or after them counts as one.
+        if step in failed_steps and not found.failed:
+            found += Count(failed=1)
+        elif found == Count():
+            found += Count(passed=1)
+        print(f"{step:20} {found.passed:7} {found.failed:7} {found.skipped:7}")
+        total += found
+    print(f"\n{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
