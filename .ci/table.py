@@ -1,4 +1,4 @@
-"""table.py BUILD LOGS: the last words of .ci/run, from what its steps left behind.
+"""table.py LOGS: the last words of .ci/run, from what its steps left behind.
 
 Exit status 1 if anything failed.
 """
@@ -18,16 +18,15 @@ class Count:
     failed: int = 0
     skipped: int = 0
 
-    def __iadd__(self, other: Count) -> Count:
-        self.passed += other.passed
-        self.failed += other.failed
-        self.skipped += other.skipped
-        return self
+    def __add__(self, other: Count) -> Count:
+        return Count(
+            self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped
+        )
 
 
-def count(step: str, build: Path, logs: Path) -> Count:
+def count(step: str, logs: Path) -> Count:
     """What a step's tests came to, from pytest's report or from what cargo printed."""
-    report = build / step / "tests.xml"
+    report = logs / step / "tests.xml"
     if report.exists():
         return _count_pytest(report)
     return _count_cargo((logs / f"{step}.log").read_text(encoding="utf-8", errors="replace"))
@@ -52,12 +51,12 @@ def _count_cargo(log: str) -> Count:
     return total
 
 
-def main(build: Path, logs: Path) -> int:
+def main(logs: Path) -> int:
     failed_steps = set((logs / "failed").read_text(encoding="utf-8").split("\n"))
     total = Count()
     print(f"{'interpreter':20} {'passed':>7} {'failed':>7} {'skipped':>7}")
     for step in dict.fromkeys((logs / "steps").read_text(encoding="utf-8").split()):
-        found = count(step, build, logs)
+        found = count(step, logs)
         # A step is more than its tests: one that failed before or after them counts as one.
         if step in failed_steps and not found.failed:
             found += Count(failed=1)
@@ -70,4 +69,4 @@ def main(build: Path, logs: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1])))
