@@ -77,7 +77,7 @@ lint: build
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython
+	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest.allow*))
 
 # The part without Python, on both parkers.

@@ -113,7 +113,7 @@ def record_results(log: Log) -> None:
 
 def options() -> list[str]:
     """What to ask of regrtest: no test is left out that this machine can run."""
-    from test.libregrtest import cmdline
+    from test.libregrtest import cmdline  # type: ignore[import-not-found]
 
     slow = [resource for resource in ("cpu", "walltime") if resource in cmdline.ALL_RESOURCES]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
