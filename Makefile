@@ -78,7 +78,7 @@ lint: build
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
-	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest.allow*))
+	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
 # The part without Python, on both parkers.
 rust-test:

@@ -24,12 +24,19 @@ class Count:
         )
 
 
-def count(step: str, logs: Path) -> Count:
-    """What a step's tests came to, from pytest's report or from what cargo printed."""
+def count(step: str, failed: bool, logs: Path) -> Count:
+    """What a step's tests came to, from pytest's report or from what cargo printed.
+
+    A step that counts nothing is a check of its own. One that failed, although none of its tests
+    did, failed before or after them, and that counts too.
+    """
     report = logs / step / "tests.xml"
     if report.exists():
-        return _count_pytest(report)
-    return _count_cargo((logs / f"{step}.log").read_text(encoding="utf-8", errors="replace"))
+        found = _count_pytest(report)
+    else:
+        log = (logs / f"{step}.log").read_text(encoding="utf-8", errors="replace")
+        found = _count_cargo(log) or Count(passed=int(not failed))
+    return found + Count(failed=1) if failed and not found.failed else found
 
 
 def _count_pytest(report: Path) -> Count:
@@ -42,13 +49,11 @@ def _count_pytest(report: Path) -> Count:
     return total
 
 
-def _count_cargo(log: str) -> Count:
-    total = Count()
-    for passed, failed, ignored in re.findall(
+def _count_cargo(log: str) -> Count | None:
+    counts = re.findall(
         r"^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", log, re.MULTILINE
-    ):
-        total += Count(int(passed), int(failed), int(ignored))
-    return total
+    )
+    return sum((Count(*map(int, numbers)) for numbers in counts), Count()) if counts else None
 
 
 def main(logs: Path) -> int:
@@ -56,12 +61,7 @@ def main(logs: Path) -> int:
     total = Count()
     print(f"{'interpreter':20} {'passed':>7} {'failed':>7} {'skipped':>7}")
     for step in dict.fromkeys((logs / "steps").read_text(encoding="utf-8").split()):
-        found = count(step, logs)
-        # A step is more than its tests: one that failed before or after them counts as one.
-        if step in failed_steps and not found.failed:
-            found += Count(failed=1)
-        elif found == Count():
-            found += Count(passed=1)
+        found = count(step, step in failed_steps, logs)
         print(f"{step:20} {found.passed:7} {found.failed:7} {found.skipped:7}")
         total += found
     print(f"\n{total.passed} passed, {total.failed} failed, {total.skipped} skipped")

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .run import ABSENT, FAILED, PASSED, RTHREAD, SKIPPED, STARTED, STOCK, Outcome, Run, process_of
+from .run import (
+    ABSENT,
+    FAILED,
+    HUNG,
+    PASSED,
+    RTHREAD,
+    SKIPPED,
+    STARTED,
+    STOCK,
+    Outcome,
+    Run,
+    process_of,
+)
 from .suites import Suite
 
 # More failures than this are one thing broken, not many tests that wobble.
@@ -113,6 +125,7 @@ def _rerun(verdict: Verdict, runs: dict[str, Run], run: Runner) -> None:
         test
         for test in verdict.failed
         if rthread.outcome(test).status in (FAILED, STARTED, SKIPPED)
+        and rthread.outcome(test).kind != HUNG
         # "setUpClass (…)" and the like have no name to be found by.
         and (test == whole or " " not in test)
     ]

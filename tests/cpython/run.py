@@ -25,11 +25,13 @@ LAUNCHERS = {
     RTHREAD: [sys.executable, "-m", "rthread", "--children"],
 }
 # The slowest module takes three minutes on a slow machine: only a hang meets this.
-WATCHDOG_SECONDS = 900.0
+WATCHDOG_SECONDS = 600.0
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 # Begun and never ended: the process died or hung in it.
 STARTED = "started"
+# The kind of a process's failure that is not worth waiting for again.
+HUNG = "hung"
 # In the process of the other side only.
 ABSENT = "absent"
 
@@ -161,7 +163,7 @@ def _judge_process(run: Run, status: int | None) -> Outcome:
     """The ends of a process that its tests do not account for are failures of their own."""
     counted = {outcome.status for outcome in run.outcomes.values()}
     if status is None:
-        return Outcome(FAILED, "hung", f"no end in {WATCHDOG_SECONDS:g} s")
+        return Outcome(FAILED, HUNG, f"no end in {WATCHDOG_SECONDS:g} s")
     if status < 0:
         return Outcome(FAILED, "died", signal.Signals(-status).name)
     # regrtest's own statuses: 2 says that tests failed, 3 that they left threads, files or
