@@ -27,6 +27,8 @@ mod lock;
 #[cfg(feature = "python")]
 mod module;
 #[cfg(feature = "python")]
+mod names;
+#[cfg(feature = "python")]
 mod object;
 #[cfg(feature = "python")]
 mod per_thread;

@@ -98,13 +98,19 @@ pub unsafe fn method_table(functions: &[Function], holder: *mut PyObject) -> *mu
         let (flags, pointer) = function.flags_and_pointer();
         table.push(ffi::PyMethodDef {
             ml_name: function.name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { Void: pointer },
+            ml_meth: method_pointer(pointer),
             ml_flags: flags,
             ml_doc: doc,
         });
     }
     table.push(ffi::PyMethodDef::zeroed());
     Vec::leak(table).as_mut_ptr()
+}
+
+/// A function for a method table. The flags beside it say how it is called.
+pub const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
+    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
 }
 
 /// What a type is made of.
@@ -141,7 +147,7 @@ impl Type<'_> {
         if !self.stock.is_null() {
             // SAFETY: a valid type.
             unsafe {
-                flags |= (*self.stock).tp_flags & stock::VISIBLE_FLAGS;
+                flags |= ffi::PyType_GetFlags(self.stock) & stock::VISIBLE_FLAGS;
                 doc = (*self.stock).tp_doc;
             }
         }

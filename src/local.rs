@@ -1,0 +1,271 @@
+//! `_thread._local`: an object whose attributes belong to the thread that set them.
+
+use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+
+use crate::compat::{self, Raised};
+use crate::module::State;
+use crate::object::{self, Type, clear, drop_ref};
+use crate::per_thread::{self, Current, Owner};
+use crate::stock;
+
+#[repr(C)]
+struct LocalObject {
+    /// Its table has one dict of attributes for each thread.
+    owner: Owner,
+    /// What `__init__` gets in every thread.
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+    /// Alive as long as the type, which every instance keeps alive.
+    module: *const State,
+}
+
+/// Makes the type. A new reference.
+///
+/// # Safety
+/// Attached; `stock_module` is the stock module.
+pub unsafe fn make_type(
+    module: *mut PyObject,
+    stock_module: *mut PyObject,
+) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: the slots are what their numbers say and expect a LocalObject.
+    unsafe {
+        let like = stock::type_named(stock_module, c"_local");
+        let made = Type {
+            name: c"_thread._local",
+            size: size_of::<LocalObject>(),
+            weakrefs: Some(offset_of!(LocalObject, owner.weakrefs)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            stock: like,
+            doc: None,
+            methods: &[],
+            slots: &[
+                (ffi::Py_tp_new, new as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_traverse, traverse as *mut c_void),
+                (ffi::Py_tp_clear, clear_local as *mut c_void),
+                (ffi::Py_tp_getattro, get_attribute as *mut c_void),
+                (ffi::Py_tp_setattro, set_attribute as *mut c_void),
+            ],
+        }
+        .make(module);
+        object::drop_ref(like.cast());
+        made
+    }
+}
+
+unsafe extern "C-unwind" fn new(
+    class: *mut PyTypeObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with valid arguments; all zero is a valid LocalObject.
+    unsafe {
+        if compat::inherits_init(class) && any(args, kwargs) {
+            return object::raise(
+                ffi::PyExc_TypeError,
+                c"Initialization arguments are not supported",
+            );
+        }
+        let Ok(module) = State::of_type(class) else { return ptr::null_mut() };
+        let object = object::allocate::<LocalObject>(class);
+        if object.is_null() {
+            return ptr::null_mut();
+        }
+        compat::enable_deferred_refcount(object.cast());
+        ffi::Py_XINCREF(args);
+        ffi::Py_XINCREF(kwargs);
+        (*object).args = args;
+        (*object).kwargs = kwargs;
+        (*object).module = module;
+        // The creating thread gets its dict now: `type.__call__` runs its `__init__` next.
+        let ready = (*object).owner.table.fill(None).is_ok()
+            && per_thread::current(module)
+                .and_then(|current| make_dict(object, current))
+                .map(|(dict, watch)| {
+                    drop_ref(dict);
+                    drop_ref(watch);
+                })
+                .is_ok();
+        if !ready {
+            drop_ref(object.cast());
+            return ptr::null_mut();
+        }
+        object.cast()
+    }
+}
+
+/// Whether there are any arguments.
+unsafe fn any(args: *mut PyObject, kwargs: *mut PyObject) -> bool {
+    // SAFETY: a tuple, and a dict or null.
+    unsafe {
+        (!args.is_null() && ffi::PyTuple_GET_SIZE(args) > 0)
+            || (!kwargs.is_null() && ffi::PyDict_Size(kwargs) > 0)
+    }
+}
+
+unsafe extern "C-unwind" fn traverse(
+    slf: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: called by the collector with a LocalObject.
+    unsafe {
+        let local = slf.cast::<LocalObject>();
+        for object in [ffi::Py_TYPE(slf).cast(), (*local).args, (*local).kwargs] {
+            if !object.is_null() {
+                let stop = visit(object, arg);
+                if stop != 0 {
+                    return stop;
+                }
+            }
+        }
+        (*local).owner.table.traverse(visit, arg)
+    }
+}
+
+unsafe extern "C-unwind" fn clear_local(slf: *mut PyObject) -> c_int {
+    // SAFETY: called by the collector or by dealloc with a LocalObject.
+    unsafe {
+        let local = slf.cast::<LocalObject>();
+        clear(&mut (*local).args);
+        clear(&mut (*local).kwargs);
+        (*local).owner.table.clear();
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        // First: what runs below must not get hold of a dying object.
+        if !(*slf.cast::<LocalObject>()).owner.weakrefs.is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        clear_local(slf);
+        object::free(slf);
+    }
+}
+
+/// An empty dict for the calling thread, and its watch. New references.
+unsafe fn make_dict(
+    local: *mut LocalObject,
+    current: Current,
+) -> Result<(*mut PyObject, *mut PyObject), Raised> {
+    // SAFETY: attached; a valid LocalObject.
+    unsafe {
+        let dict = ffi::PyDict_New();
+        if dict.is_null() {
+            return Err(Raised);
+        }
+        match (*local).owner.table.insert(local.cast(), current, dict) {
+            Ok(watch) => Ok((dict, watch)),
+            Err(Raised) => {
+                drop_ref(dict);
+                Err(Raised)
+            }
+        }
+    }
+}
+
+/// The calling thread's dict as a new reference.
+#[inline]
+unsafe fn dict_of(local: *mut LocalObject) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached; a valid LocalObject.
+    unsafe {
+        let current = per_thread::current((*local).module)?;
+        let dict = (*local).owner.table.get(current.key)?;
+        if dict.is_null() { first_use(local, current) } else { Ok(dict) }
+    }
+}
+
+/// In a thread that has not used the object yet: its dict, after `__init__` has run once more.
+#[cold]
+unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached; a valid LocalObject.
+    unsafe {
+        let (dict, watch) = make_dict(local, current)?;
+        let class = ffi::Py_TYPE(local.cast());
+        let failed = !compat::inherits_init(class)
+            && (*class)
+                .tp_init
+                .is_some_and(|init| init(local.cast(), (*local).args, (*local).kwargs) < 0);
+        if failed {
+            // So that the next use tries again.
+            (*local).owner.table.remove(current.key, watch);
+            drop_ref(dict);
+        }
+        drop_ref(watch);
+        if failed { Err(Raised) } else { Ok(dict) }
+    }
+}
+
+/// Whether an attribute's name is `__dict__`.
+#[inline]
+unsafe fn is_dict(name: *mut PyObject) -> bool {
+    const LENGTH: ffi::Py_ssize_t = "__dict__".len() as ffi::Py_ssize_t;
+    // SAFETY: attribute names are strings.
+    unsafe {
+        ffi::PyUnicode_GetLength(name) == LENGTH
+            && ffi::PyUnicode_CompareWithASCIIString(name, c"__dict__".as_ptr()) == 0
+    }
+}
+
+unsafe extern "C-unwind" fn get_attribute(
+    slf: *mut PyObject,
+    name: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a LocalObject and a string.
+    unsafe {
+        let local = slf.cast::<LocalObject>();
+        let Ok(dict) = dict_of(local) else { return ptr::null_mut() };
+        if is_dict(name) {
+            return dict;
+        }
+        if ffi::Py_TYPE(slf) == (*(*local).module).local_type {
+            // The class has nothing that could come before the dict but `__class__` and the like.
+            match compat::dict_get(dict, name) {
+                Ok(value) if value.is_null() => {}
+                Ok(value) => {
+                    drop_ref(dict);
+                    return value;
+                }
+                Err(Raised) => {
+                    drop_ref(dict);
+                    return ptr::null_mut();
+                }
+            }
+        }
+        let value = compat::_PyObject_GenericGetAttrWithDict(slf, name, dict, 0);
+        drop_ref(dict);
+        value
+    }
+}
+
+unsafe extern "C-unwind" fn set_attribute(
+    slf: *mut PyObject,
+    name: *mut PyObject,
+    value: *mut PyObject,
+) -> c_int {
+    // SAFETY: called by CPython, attached, with a LocalObject, a string, and an object or null.
+    unsafe {
+        let Ok(dict) = dict_of(slf.cast()) else { return -1 };
+        let result = if is_dict(name) {
+            ffi::PyErr_Format(
+                ffi::PyExc_AttributeError,
+                c"'%.100s' object attribute %R is read-only".as_ptr(),
+                object::type_name(slf),
+                name,
+            );
+            -1
+        } else {
+            compat::_PyObject_GenericSetAttrWithDict(slf, name, value, dict)
+        };
+        drop_ref(dict);
+        result
+    }
+}

@@ -1,0 +1,182 @@
+//! `_thread.lock`.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use crate::blocking::{self, Signals, Timeout};
+use crate::compat::{self, Raised};
+use crate::object::{self, Call, Function, Type};
+use crate::sync::Lock;
+use crate::{args, sentinel, stock};
+
+/// No larger than the stock one: 56 bytes with the collector's header.
+#[repr(C)]
+pub struct LockObject {
+    base: PyObject,
+    pub lock: Lock,
+    weakrefs: *mut PyObject,
+}
+
+#[cfg(not(Py_GIL_DISABLED))]
+const _: () = assert!(size_of::<LockObject>() <= 40 || cfg!(rthread_portable_parker));
+
+const METHODS: &[Function] = &[
+    Function::stock(c"acquire_lock", Call::FastKeywords(acquire)),
+    Function::stock(c"acquire", Call::FastKeywords(acquire)),
+    Function::stock(c"release_lock", Call::NoArgs(release)),
+    Function::stock(c"release", Call::NoArgs(release)),
+    Function::stock(c"locked_lock", Call::NoArgs(locked)),
+    Function::stock(c"locked", Call::NoArgs(locked)),
+    Function::stock(c"__enter__", Call::FastKeywords(acquire)),
+    Function::stock(c"__exit__", Call::Fast(exit)),
+    Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+];
+
+/// Makes the type. A new reference.
+///
+/// # Safety
+/// Attached; `stock_module` is the stock module.
+pub unsafe fn make_type(
+    module: *mut PyObject,
+    stock_module: *mut PyObject,
+) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: the slots are what their numbers say and expect a LockObject.
+    unsafe {
+        let like = stock::type_named(stock_module, c"LockType");
+        let made = Type {
+            name: c"_thread.lock",
+            size: size_of::<LockObject>(),
+            weakrefs: Some(offset_of!(LockObject, weakrefs)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            stock: like,
+            doc: None,
+            methods: METHODS,
+            slots: &[
+                (ffi::Py_tp_new, new as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_repr, repr as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse_type as *mut c_void),
+            ],
+        }
+        .make(module);
+        object::drop_ref(like.cast());
+        made
+    }
+}
+
+/// The lock inside `object`.
+///
+/// # Safety
+/// `object` is a LockObject, and outlives the result.
+#[inline]
+unsafe fn of<'a>(object: *mut PyObject) -> &'a Lock {
+    // SAFETY: as the caller promises.
+    unsafe { &(*object.cast::<LockObject>()).lock }
+}
+
+unsafe extern "C-unwind" fn new(
+    class: *mut PyTypeObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with valid arguments; all zero is a free lock.
+    unsafe {
+        if compat::refuse_arguments(c"lock", args, kwargs).is_err() {
+            return ptr::null_mut();
+        }
+        object::allocate(class)
+    }
+}
+
+unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        if of(slf).is_tagged() {
+            sentinel::forget(of(slf));
+        }
+        if !(*slf.cast::<LockObject>()).weakrefs.is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        object::free(slf);
+    }
+}
+
+unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a LockObject; the format takes two strings and a pointer.
+    unsafe {
+        let state = if of(slf).is_locked() { c"locked" } else { c"unlocked" };
+        ffi::PyUnicode_FromFormat(
+            c"<%s %s object at %p>".as_ptr(),
+            state.as_ptr(),
+            object::type_name(slf),
+            slf,
+        )
+    }
+}
+
+unsafe extern "C-unwind" fn acquire(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a LockObject that it keeps alive.
+    unsafe {
+        let Ok(timeout) = args::acquire(args, nargs, kwnames) else { return ptr::null_mut() };
+        let lock = of(slf);
+        if lock.try_acquire() {
+            return compat::bool_object(true);
+        }
+        acquire_contended(lock, timeout)
+    }
+}
+
+#[cold]
+unsafe fn acquire_contended(lock: &Lock, timeout: Timeout) -> *mut PyObject {
+    // SAFETY: as in `acquire`.
+    match unsafe { blocking::wait(lock, timeout, Signals::Handle) } {
+        Ok(acquired) => compat::bool_object(acquired),
+        Err(Raised) => ptr::null_mut(),
+    }
+}
+
+unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a LockObject.
+    unsafe {
+        match of(slf).release() {
+            Ok(()) => compat::none(),
+            Err(_) => object::runtime_error(c"release unlocked lock"),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn exit(
+    slf: *mut PyObject,
+    _: *const *mut PyObject,
+    _: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: as `release`, which does not look at its second argument.
+    unsafe { release(slf, ptr::null_mut()) }
+}
+
+unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a LockObject.
+    compat::bool_object(unsafe { of(slf) }.is_locked())
+}
+
+/// Overwrites instead of releasing: the threads that held it or waited for it are gone.
+unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a LockObject, in a process with one thread.
+    unsafe {
+        let tagged = of(slf).is_tagged();
+        (&raw mut (*slf.cast::<LockObject>()).lock).write(Lock::new());
+        if tagged {
+            of(slf).tag();
+        }
+    }
+    compat::none()
+}

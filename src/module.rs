@@ -1,0 +1,349 @@
+//! The module `rthread._rthread` and its state.
+//!
+//! Everything is per interpreter: types, and the state that they and the functions share.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use core::sync::atomic::AtomicIsize;
+use std::sync::{Arc, OnceLock};
+
+use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+
+use crate::compat::{self, Raised};
+use crate::object::{self, Call, Doc, Function, drop_ref};
+use crate::{
+    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, thread,
+    tss,
+};
+
+/// What the functions of one interpreter's module share. References are owned.
+pub struct State {
+    /// Whether the rest has been written: CPython hands out zeroed memory.
+    live: bool,
+    /// The `_thread` that the interpreter came with.
+    pub stock: *mut PyObject,
+    pub lock_type: *mut PyTypeObject,
+    pub rlock_type: *mut PyTypeObject,
+    pub local_type: *mut PyTypeObject,
+    pub handle_type: *mut PyTypeObject,
+    pub tss_type: *mut PyTypeObject,
+    pub key_type: *mut PyTypeObject,
+    pub sentinel_type: *mut PyTypeObject,
+    /// The stock type: one for both, so that a hook takes what either module makes.
+    pub excepthook_type: *mut PyTypeObject,
+    /// Where in a thread state's dict the thread's sentinel is.
+    pub slot: *mut PyObject,
+    /// How many threads that we started are running. Outlives the module: threads have it too.
+    pub count: Arc<AtomicIsize>,
+    /// The longest name of a thread that the platform takes, in bytes.
+    pub name_limit: usize,
+}
+
+const FUNCTIONS: &[Function] = &[
+    Function::stock(c"start_new_thread", Call::VarArgs(thread::start_new_thread)),
+    Function::stock(c"start_new", Call::VarArgs(thread::start_new_thread)),
+    Function::stock(
+        c"start_joinable_thread",
+        Call::VarArgsKeywords(thread::start_joinable_thread),
+    ),
+    Function::stock(c"daemon_threads_allowed", Call::NoArgs(info::daemon_threads_allowed)),
+    Function::stock(c"allocate_lock", Call::NoArgs(info::allocate_lock)),
+    Function::stock(c"allocate", Call::NoArgs(info::allocate_lock)),
+    Function::stock(c"exit_thread", Call::NoArgs(info::exit)),
+    Function::stock(c"exit", Call::NoArgs(info::exit)),
+    Function::stock(c"interrupt_main", Call::VarArgs(info::interrupt_main)),
+    Function::stock(c"get_ident", Call::NoArgs(info::get_ident)),
+    Function::stock(c"get_native_id", Call::NoArgs(info::get_native_id)),
+    Function::stock(c"_count", Call::NoArgs(thread::count)),
+    Function::stock(c"stack_size", Call::VarArgs(info::stack_size)),
+    Function::stock(c"_excepthook", Call::Object(excepthook::excepthook)),
+    Function::stock(c"_is_main_interpreter", Call::NoArgs(info::is_main_interpreter)),
+    Function::stock(c"_shutdown", Call::NoArgs(handle::shutdown)),
+    Function::stock(c"_make_thread_handle", Call::Object(handle::make_thread_handle)),
+    Function::stock(c"_get_main_thread_ident", Call::NoArgs(info::get_main_thread_ident)),
+    Function::stock(c"set_name", Call::VarArgsKeywords(names::set_name)),
+    Function::stock(c"_get_name", Call::NoArgs(names::get_name)),
+    Function {
+        name: c"_set_sentinel",
+        call: Call::NoArgs(sentinel::set_sentinel),
+        doc: Doc::Own(
+            c"_set_sentinel($module, /)\n--\n\n\
+            Return a new lock that is released when the calling thread's state is gone.\n\n\
+            The lock is not locked at first: whoever wants to wait for the thread acquires it,\n\
+            and then acquires it again. Kept from CPython 3.12, where threading joins with it.",
+        ),
+    },
+];
+
+impl State {
+    /// The state of a module.
+    ///
+    /// # Safety
+    /// Attached; `module` is one of ours, initialised.
+    #[inline]
+    pub unsafe fn of(module: *mut PyObject) -> *const State {
+        // SAFETY: as the caller promises.
+        unsafe { ffi::PyModule_GetState(module).cast() }
+    }
+
+    /// The state of the module that made a type, or one of its bases.
+    ///
+    /// # Safety
+    /// Attached; a valid type that has one of ours as a base.
+    pub unsafe fn of_type(class: *mut PyTypeObject) -> Result<*const State, Raised> {
+        // PyType_GetModuleByDef does this from 3.11 on.
+        // SAFETY: a base is a type or null; only heap types may be asked for their module.
+        unsafe {
+            let mut base = class;
+            while !base.is_null() && ffi::PyType_GetFlags(base) & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
+                let module = ffi::PyType_GetModule(base);
+                if module.is_null() {
+                    ffi::PyErr_Clear();
+                } else if ffi::PyModule_GetDef(module) == definition() {
+                    return Ok(State::of(module));
+                }
+                base = (*base).tp_base;
+            }
+            object::raise(ffi::PyExc_TypeError, c"not a type of rthread");
+        }
+        Err(Raised)
+    }
+
+    /// Fills the state of a new module.
+    ///
+    /// # Safety
+    /// Attached; called once for each module.
+    unsafe fn fill(&mut self, module: *mut PyObject) -> Result<(), Raised> {
+        // SAFETY: as the caller promises; what is made is owned by the state, also on failure.
+        unsafe {
+            self.stock = stock::import()?;
+            self.lock_type = lock::make_type(module, self.stock)?;
+            self.rlock_type = rlock::make_type(module, self.stock)?;
+            self.local_type = local::make_type(module, self.stock)?;
+            self.handle_type = handle::make_type(module, self.stock)?;
+            self.tss_type = tss::make_type(module)?;
+            (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
+            self.slot = object::allocate(self.key_type);
+            self.excepthook_type = stock::type_named(self.stock, c"_ExceptHookArgs");
+            if self.slot.is_null() || self.excepthook_type.is_null() {
+                if ffi::PyErr_Occurred().is_null() {
+                    object::raise(ffi::PyExc_ImportError, c"_thread has no _ExceptHookArgs");
+                }
+                return Err(Raised);
+            }
+            self.name_limit = stock_integer(self.stock, c"_NAME_MAXLEN").unwrap_or(usize::MAX);
+        }
+        Ok(())
+    }
+
+    fn objects(&mut self) -> [&mut *mut PyObject; 10] {
+        fn of(class: &mut *mut PyTypeObject) -> &mut *mut PyObject {
+            // SAFETY: every type is an object; a pointer to one is laid out like the other.
+            unsafe { &mut *ptr::from_mut(class).cast() }
+        }
+        [
+            &mut self.stock,
+            of(&mut self.lock_type),
+            of(&mut self.rlock_type),
+            of(&mut self.local_type),
+            of(&mut self.handle_type),
+            of(&mut self.tss_type),
+            of(&mut self.sentinel_type),
+            of(&mut self.key_type),
+            of(&mut self.excepthook_type),
+            &mut self.slot,
+        ]
+    }
+}
+
+unsafe fn stock_integer(module: *mut PyObject, name: &core::ffi::CStr) -> Option<usize> {
+    // SAFETY: attached; the new reference is given back.
+    unsafe {
+        let object = ffi::PyObject_GetAttrString(module, name.as_ptr());
+        if object.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let value = ffi::PyLong_AsSsize_t(object);
+        drop_ref(object);
+        ffi::PyErr_Clear();
+        usize::try_from(value).ok()
+    }
+}
+
+unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
+    // SAFETY: called by the import system, once, with zeroed state.
+    unsafe {
+        let state = ffi::PyModule_GetState(module).cast::<State>();
+        state.write(State {
+            live: true,
+            stock: ptr::null_mut(),
+            lock_type: ptr::null_mut(),
+            rlock_type: ptr::null_mut(),
+            local_type: ptr::null_mut(),
+            handle_type: ptr::null_mut(),
+            tss_type: ptr::null_mut(),
+            key_type: ptr::null_mut(),
+            sentinel_type: ptr::null_mut(),
+            excepthook_type: ptr::null_mut(),
+            slot: ptr::null_mut(),
+            count: Arc::new(AtomicIsize::new(0)),
+            name_limit: 0,
+        });
+        match (*state).fill(module).and_then(|()| publish(module, &*state)) {
+            Ok(()) => {
+                fork::register();
+                0
+            }
+            Err(Raised) => -1,
+        }
+    }
+}
+
+/// Puts the names into the module.
+unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
+    // SAFETY: attached; valid objects.
+    unsafe {
+        let functions = object::method_table(FUNCTIONS, state.stock);
+        if ffi::PyModule_AddFunctions(module, functions) < 0 {
+            return Err(Raised);
+        }
+        add(module, c"TSS", state.tss_type.cast())?;
+        // The names that have an object of ours, where stock has the name.
+        for (name, object) in [
+            (c"lock", state.lock_type),
+            (c"LockType", state.lock_type),
+            (c"RLock", state.rlock_type),
+            (c"_local", state.local_type),
+            (c"_ThreadHandle", state.handle_type),
+        ] {
+            if ffi::PyObject_HasAttrString(state.stock, name.as_ptr()) != 0 {
+                add(module, name, object.cast())?;
+            }
+        }
+        // Constants and exceptions are the interpreter's.
+        for name in [c"error", c"TIMEOUT_MAX", c"_ExceptHookArgs", c"_NAME_MAXLEN"] {
+            let object = ffi::PyObject_GetAttrString(state.stock, name.as_ptr());
+            if object.is_null() {
+                ffi::PyErr_Clear();
+                continue;
+            }
+            let added = add(module, name, object);
+            drop_ref(object);
+            added?;
+        }
+        let doc = ffi::PyObject_GetAttrString(state.stock, c"__doc__".as_ptr());
+        if doc.is_null() {
+            return Err(Raised);
+        }
+        let added = add(module, c"__doc__", doc);
+        drop_ref(doc);
+        added
+    }
+}
+
+unsafe fn add(
+    module: *mut PyObject,
+    name: &core::ffi::CStr,
+    object: *mut PyObject,
+) -> Result<(), Raised> {
+    // SAFETY: attached; valid objects.
+    if unsafe { ffi::PyObject_SetAttrString(module, name.as_ptr(), object) } < 0 {
+        Err(Raised)
+    } else {
+        Ok(())
+    }
+}
+
+unsafe extern "C-unwind" fn traverse(
+    module: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: called by the collector with the module.
+    unsafe {
+        let state = ffi::PyModule_GetState(module).cast::<State>();
+        if state.is_null() || !(*state).live {
+            return 0;
+        }
+        for object in (*state).objects() {
+            if !object.is_null() {
+                let stop = visit(*object, arg);
+                if stop != 0 {
+                    return stop;
+                }
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn clear(module: *mut PyObject) -> c_int {
+    // SAFETY: called by the collector or by `free` with the module.
+    unsafe {
+        let state = ffi::PyModule_GetState(module).cast::<State>();
+        if !state.is_null() && (*state).live {
+            for object in (*state).objects() {
+                object::clear(object);
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn free(module: *mut c_void) {
+    // SAFETY: called once, at the module's end.
+    unsafe {
+        clear(module.cast());
+        let state = ffi::PyModule_GetState(module.cast()).cast::<State>();
+        if !state.is_null() && core::mem::replace(&mut (*state).live, false) {
+            ptr::drop_in_place(state);
+        }
+    }
+}
+
+struct Definition(*mut ffi::PyModuleDef);
+
+// SAFETY: CPython guards it; we only compare its address.
+unsafe impl Send for Definition {}
+// SAFETY: as above.
+unsafe impl Sync for Definition {}
+
+fn definition() -> *mut ffi::PyModuleDef {
+    static DEFINITION: OnceLock<Definition> = OnceLock::new();
+    DEFINITION
+        .get_or_init(|| {
+            let slots = Vec::leak(compat::module_slots(exec as *mut c_void));
+            // SAFETY: the functions have the signatures that CPython calls them with; they differ
+            // in that they may be unwound.
+            let (traverse, clear, free) = unsafe {
+                (
+                    core::mem::transmute::<*const (), ffi::traverseproc>(traverse as *const ()),
+                    core::mem::transmute::<*const (), ffi::inquiry>(clear as *const ()),
+                    core::mem::transmute::<*const (), ffi::freefunc>(free as *const ()),
+                )
+            };
+            Definition(Box::leak(Box::new(ffi::PyModuleDef {
+                m_base: ffi::PyModuleDef_HEAD_INIT,
+                m_name: c"_rthread".as_ptr(),
+                m_doc: ptr::null(),
+                m_size: size_of::<State>() as ffi::Py_ssize_t,
+                m_methods: ptr::null_mut(),
+                m_slots: slots.as_mut_ptr(),
+                m_traverse: Some(traverse),
+                m_clear: Some(clear),
+                m_free: Some(free),
+            })))
+        })
+        .0
+}
+
+/// What the import system calls.
+///
+/// # Safety
+/// Attached.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn PyInit__rthread() -> *mut PyObject {
+    // SAFETY: a complete definition that lives for ever.
+    unsafe { ffi::PyModuleDef_Init(definition()) }
+}

@@ -1,0 +1,408 @@
+//! Python values that belong to one object and one thread, and go when either goes.
+//!
+//! `_local` and `TSS` keep them in a dict of their own, so that the garbage collector sees them as
+//! part of the object and a cycle through them can be collected. What the thread state holds are
+//! two objects without references to anything: a *key*, under which the objects file the thread's
+//! values, and a *sentinel*, whose death says that the thread state is being cleared. For each
+//! value the owner keeps a weak reference to the sentinel with a callback that drops the value.
+//!
+//! Two objects, not one, because finalizers that run while the state is cleared may still read
+//! their values: the sentinel's weak references are gone by then, the key works. CPython's own
+//! `_local` has the same pair, for the same reason (bpo-3710, gh-127266).
+
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
+
+use crate::compat::{self, Raised};
+use crate::module::State;
+use crate::object::{self, Type, clear, drop_ref};
+use crate::sentinel;
+
+/// The calling thread's key and sentinel, both borrowed from the thread state.
+#[derive(Clone, Copy)]
+pub struct Current {
+    thread: *mut PyThreadState,
+    module: *const State,
+    pub key: *mut PyObject,
+    /// Null while the thread state is being cleared.
+    sentinel: *mut PyObject,
+}
+
+const NOBODY: Current = Current {
+    thread: ptr::null_mut(),
+    module: ptr::null(),
+    key: ptr::null_mut(),
+    sentinel: ptr::null_mut(),
+};
+
+thread_local! {
+    /// Saves a look into the thread state's dict. Right only for the thread state it was made for:
+    /// one operating system thread may have several, one for each interpreter.
+    static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
+}
+
+/// The sentinel. It owns the key.
+#[repr(C)]
+struct Sentinel {
+    base: PyObject,
+    weakrefs: *mut PyObject,
+    key: *mut PyObject,
+    /// The address of the lock that `_set_sentinel` made in a thread that is not ours, or 0.
+    lock: usize,
+}
+
+/// Makes the types of keys and sentinels. New references.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn make_types(
+    module: *mut PyObject,
+) -> Result<(*mut PyTypeObject, *mut PyTypeObject), Raised> {
+    // SAFETY: the slots are what their numbers say and expect these structs.
+    unsafe {
+        let key = Type {
+            name: c"rthread._ThreadKey",
+            size: size_of::<PyObject>(),
+            weakrefs: None,
+            flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+            stock: ptr::null_mut(),
+            doc: Some(c"Stands for a thread in the dicts of thread-local values."),
+            methods: &[],
+            slots: &[(ffi::Py_tp_dealloc, key_dealloc as *mut c_void)],
+        }
+        .make(module)?;
+        let sentinel = Type {
+            name: c"rthread._ThreadSentinel",
+            size: size_of::<Sentinel>(),
+            weakrefs: Some(offset_of!(Sentinel, weakrefs)),
+            flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+            stock: ptr::null_mut(),
+            doc: Some(c"Dies with the state of its thread."),
+            methods: &[],
+            slots: &[(ffi::Py_tp_dealloc, sentinel_dealloc as *mut c_void)],
+        }
+        .make(module);
+        match sentinel {
+            Ok(sentinel) => Ok((key, sentinel)),
+            Err(raised) => {
+                drop_ref(key.cast());
+                Err(raised)
+            }
+        }
+    }
+}
+
+/// The calling thread's key and sentinel, made if need be.
+///
+/// # Safety
+/// Attached; `module` is the state of the module in this interpreter.
+#[inline]
+pub unsafe fn current(module: *const State) -> Result<Current, Raised> {
+    let current = CURRENT.get();
+    if current.thread == compat::thread_state() && current.module == module {
+        return Ok(current);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { look_up(module) }
+}
+
+#[cold]
+unsafe fn look_up(module: *const State) -> Result<Current, Raised> {
+    // SAFETY: attached; the dict is borrowed from the thread state, the sentinel from the dict,
+    // the key from the sentinel.
+    unsafe {
+        let dict = ffi::PyThreadState_GetDict();
+        if dict.is_null() {
+            object::runtime_error(c"no thread state to keep thread-local values in");
+            return Err(Raised);
+        }
+        let mut sentinel = ffi::PyDict_GetItemWithError(dict, (*module).slot);
+        if sentinel.is_null() {
+            if !ffi::PyErr_Occurred().is_null() {
+                return Err(Raised);
+            }
+            sentinel = make_sentinel(module)?.cast();
+            let stored = ffi::PyDict_SetItem(dict, (*module).slot, sentinel);
+            ffi::Py_DECREF(sentinel);
+            if stored < 0 {
+                return Err(Raised);
+            }
+        }
+        let current = Current {
+            thread: compat::thread_state(),
+            module,
+            key: (*sentinel.cast::<Sentinel>()).key,
+            sentinel,
+        };
+        CURRENT.set(current);
+        Ok(current)
+    }
+}
+
+unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
+    // SAFETY: attached; the types were made for these structs. They are gone when the module has
+    // been torn down at the very end.
+    unsafe {
+        if (*module).sentinel_type.is_null() {
+            object::runtime_error(c"the interpreter has shut down");
+            return Err(Raised);
+        }
+        let sentinel = object::allocate::<Sentinel>((*module).sentinel_type);
+        if sentinel.is_null() {
+            return Err(Raised);
+        }
+        (*sentinel).key = object::allocate((*module).key_type);
+        if (*sentinel).key.is_null() {
+            drop_ref(sentinel.cast());
+            return Err(Raised);
+        }
+        Ok(sentinel)
+    }
+}
+
+/// Files the lock of `_set_sentinel` for a thread that is not ours; the one before, or 0.
+///
+/// # Safety
+/// As [`current`].
+pub unsafe fn replace_lock(module: *const State, lock: usize) -> Result<usize, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let sentinel = current(module)?.sentinel.cast::<Sentinel>();
+        if sentinel.is_null() {
+            // The thread ends while we speak.
+            return Ok(0);
+        }
+        Ok(core::mem::replace(&mut (*sentinel).lock, lock))
+    }
+}
+
+unsafe extern "C-unwind" fn key_dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more.
+    unsafe { object::free(slf) };
+}
+
+unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more.
+    unsafe {
+        let sentinel = slf.cast::<Sentinel>();
+        // Finalizers that run below may look for their values: the key has to be found, but no
+        // weak reference to the dying sentinel can be made.
+        let current = CURRENT.get();
+        if current.sentinel == slf {
+            CURRENT.set(Current { sentinel: ptr::null_mut(), ..current });
+        }
+        if !(*sentinel).weakrefs.is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        if CURRENT.get().key == (*sentinel).key {
+            CURRENT.set(NOBODY);
+        }
+        sentinel::release((*sentinel).lock);
+        clear(&mut (*sentinel).key);
+        object::free(slf);
+    }
+}
+
+/// The values of one object: the dict by key, and the weak references to sentinels.
+#[repr(C)]
+pub struct Table {
+    values: *mut PyObject,
+    watches: *mut PyObject,
+    /// Called in a thread that ends, before its value is dropped.
+    retire: Option<unsafe fn(*mut PyObject)>,
+}
+
+/// How every object with a table begins.
+#[repr(C)]
+pub struct Owner {
+    pub base: PyObject,
+    pub weakrefs: *mut PyObject,
+    pub table: Table,
+}
+
+impl Table {
+    /// Makes the dict and the set. On failure the owner's dealloc cleans up.
+    ///
+    /// # Safety
+    /// Attached; the table is all zero.
+    pub unsafe fn fill(&mut self, retire: Option<unsafe fn(*mut PyObject)>) -> Result<(), Raised> {
+        // SAFETY: attached.
+        unsafe {
+            self.values = ffi::PyDict_New();
+            self.watches = ffi::PySet_New(ptr::null_mut());
+        }
+        self.retire = retire;
+        if self.values.is_null() || self.watches.is_null() { Err(Raised) } else { Ok(()) }
+    }
+
+    /// The value of this thread as a new reference, null if it has none.
+    ///
+    /// # Safety
+    /// Attached.
+    #[inline]
+    pub unsafe fn get(&self, key: *mut PyObject) -> Result<*mut PyObject, Raised> {
+        if self.values.is_null() {
+            return Ok(ptr::null_mut());
+        }
+        // SAFETY: `values` is a dict; keys are hashed by identity.
+        unsafe { compat::dict_get(self.values, key) }
+    }
+
+    /// Sets the value of this thread and, with `watch`, sees to it that it goes with the thread.
+    /// The watch as a new reference (null if the thread is ending), for [`Table::remove`].
+    ///
+    /// # Safety
+    /// Attached; `owner` is the object that this table is part of.
+    pub unsafe fn insert(
+        &self,
+        owner: *mut PyObject,
+        current: Current,
+        value: *mut PyObject,
+    ) -> Result<*mut PyObject, Raised> {
+        // SAFETY: attached; all objects are valid.
+        unsafe {
+            if ffi::PyDict_SetItem(self.values, current.key, value) < 0 {
+                return Err(Raised);
+            }
+            if current.sentinel.is_null() {
+                return Ok(ptr::null_mut());
+            }
+            let watch = make_watch(owner, current);
+            if watch.is_null() || ffi::PySet_Add(self.watches, watch) < 0 {
+                self.remove(current.key, watch);
+                drop_ref(watch);
+                return Err(Raised);
+            }
+            Ok(watch)
+        }
+    }
+
+    /// Replaces the value of a thread that has one.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn replace(&self, key: *mut PyObject, value: *mut PyObject) -> Result<(), Raised> {
+        // SAFETY: attached; all objects are valid.
+        if unsafe { ffi::PyDict_SetItem(self.values, key, value) } < 0 { Err(Raised) } else { Ok(()) }
+    }
+
+    /// Drops the value and the watch (which may be null). An exception that is set stays set.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn remove(&self, key: *mut PyObject, watch: *mut PyObject) {
+        // SAFETY: attached; all objects are valid.
+        unsafe {
+            let pending = compat::take_exception();
+            if !self.values.is_null() && ffi::PyDict_DelItem(self.values, key) < 0 {
+                // KeyError: it was never there, or somebody else has dropped it.
+                ffi::PyErr_Clear();
+            }
+            if !watch.is_null()
+                && !self.watches.is_null()
+                && ffi::PySet_Discard(self.watches, watch) < 0
+            {
+                compat::unraisable(self.watches);
+            }
+            compat::restore_exception(pending);
+        }
+    }
+
+    /// Drops the values of all threads. The table stays usable; other threads may be using it.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn empty(&self) {
+        // SAFETY: attached; the dict and the set live as long as the owner. The watches first, so
+        // that no callback comes for a value that is gone.
+        unsafe {
+            if ffi::PySet_Clear(self.watches) < 0 {
+                compat::unraisable(self.watches);
+            }
+            ffi::PyDict_Clear(self.values);
+        }
+    }
+
+    /// # Safety
+    /// Called by the collector.
+    pub unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        for object in [self.values, self.watches] {
+            if !object.is_null() {
+                // SAFETY: the collector's own visitor, a valid object.
+                let stop = unsafe { visit(object, arg) };
+                if stop != 0 {
+                    return stop;
+                }
+            }
+        }
+        0
+    }
+
+    /// Drops everything.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn clear(&mut self) {
+        // SAFETY: attached; the table owns both. The watches first: a value's finalizer could end
+        // a thread's business otherwise.
+        unsafe {
+            clear(&mut self.watches);
+            clear(&mut self.values);
+        }
+    }
+}
+
+/// A weak reference to the thread's sentinel whose callback drops the thread's value. It refers to
+/// the owner weakly too: an owner and its own watches would be a cycle.
+unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
+    struct Definition(ffi::PyMethodDef);
+    // SAFETY: CPython only reads it.
+    unsafe impl Sync for Definition {}
+    static DROP_VALUE: Definition = Definition(ffi::PyMethodDef {
+        ml_name: c"drop_value".as_ptr(),
+        ml_meth: object::method_pointer(drop_value as *mut c_void),
+        ml_flags: ffi::METH_O,
+        ml_doc: ptr::null(),
+    });
+    // SAFETY: attached; all objects are valid.
+    unsafe {
+        let owner = ffi::PyWeakref_NewRef(owner, ptr::null_mut());
+        if owner.is_null() {
+            return ptr::null_mut();
+        }
+        let pair = ffi::PyTuple_Pack(2, owner, current.key);
+        drop_ref(owner);
+        if pair.is_null() {
+            return ptr::null_mut();
+        }
+        let callback = ffi::PyCFunction_New((&raw const DROP_VALUE.0).cast_mut(), pair);
+        drop_ref(pair);
+        if callback.is_null() {
+            return ptr::null_mut();
+        }
+        let watch = ffi::PyWeakref_NewRef(current.sentinel, callback);
+        drop_ref(callback);
+        watch
+    }
+}
+
+/// The callback of a watch: the thread with this key ends.
+unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, watch: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached; `pair` is what `make_watch` packed.
+    unsafe {
+        let object = compat::weakref_get(ffi::PyTuple_GET_ITEM(pair, 0));
+        if !object.is_null() {
+            let table = &(*object.cast::<Owner>()).table;
+            if let Some(retire) = table.retire {
+                retire(object);
+            }
+            table.remove(ffi::PyTuple_GET_ITEM(pair, 1), watch);
+            drop_ref(object);
+        }
+    }
+    compat::none()
+}

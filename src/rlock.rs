@@ -1,0 +1,232 @@
+//! `_thread.RLock`.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use crate::blocking::{self, Signals, Timeout};
+use crate::compat::{self, Raised};
+use crate::object::{self, Call, Function, Type};
+use crate::sync::{ReentrantLock, ThreadId};
+use crate::{args, stock};
+
+#[repr(C)]
+struct RLockObject {
+    base: PyObject,
+    lock: ReentrantLock,
+    weakrefs: *mut PyObject,
+}
+
+const METHODS: &[Function] = &[
+    Function::stock(c"acquire", Call::FastKeywords(acquire)),
+    Function::stock(c"release", Call::NoArgs(release)),
+    Function::stock(c"locked", Call::NoArgs(locked)),
+    Function::stock(c"_is_owned", Call::NoArgs(is_owned)),
+    Function::stock(
+        c"_acquire_restore",
+        if compat::ACQUIRE_RESTORE_TAKES_OBJECT {
+            Call::Object(acquire_restore)
+        } else {
+            Call::VarArgs(acquire_restore)
+        },
+    ),
+    Function::stock(c"_release_save", Call::NoArgs(release_save)),
+    Function::stock(c"_recursion_count", Call::NoArgs(recursion_count)),
+    Function::stock(c"__enter__", Call::FastKeywords(acquire)),
+    Function::stock(c"__exit__", Call::Fast(exit)),
+    Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+];
+
+/// Makes the type. A new reference.
+///
+/// # Safety
+/// Attached; `stock_module` is the stock module.
+pub unsafe fn make_type(
+    module: *mut PyObject,
+    stock_module: *mut PyObject,
+) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: the slots are what their numbers say and expect an RLockObject.
+    unsafe {
+        let like = stock::type_named(stock_module, c"RLock");
+        let made = Type {
+            name: c"_thread.RLock",
+            size: size_of::<RLockObject>(),
+            weakrefs: Some(offset_of!(RLockObject, weakrefs)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            stock: like,
+            doc: None,
+            methods: METHODS,
+            slots: &[
+                (ffi::Py_tp_new, new as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_repr, repr as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse_type as *mut c_void),
+            ],
+        }
+        .make(module);
+        object::drop_ref(like.cast());
+        made
+    }
+}
+
+/// The lock inside `object`.
+///
+/// # Safety
+/// `object` is an RLockObject, and outlives the result.
+#[inline]
+unsafe fn of<'a>(object: *mut PyObject) -> &'a ReentrantLock {
+    // SAFETY: as the caller promises.
+    unsafe { &(*object.cast::<RLockObject>()).lock }
+}
+
+unsafe extern "C-unwind" fn new(
+    class: *mut PyTypeObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with valid arguments; all zero is a free lock.
+    unsafe {
+        if compat::refuse_rlock_arguments(class, args, kwargs).is_err() {
+            return ptr::null_mut();
+        }
+        object::allocate(class)
+    }
+}
+
+unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        if !(*slf.cast::<RLockObject>()).weakrefs.is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        object::free(slf);
+    }
+}
+
+unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with an RLockObject; the format takes two strings, two unsigned
+    // long longs and a pointer.
+    unsafe {
+        let lock = of(slf);
+        let state = if lock.is_locked() { c"locked" } else { c"unlocked" };
+        ffi::PyUnicode_FromFormat(
+            c"<%s %s object owner=%llu count=%llu at %p>".as_ptr(),
+            state.as_ptr(),
+            object::type_name(slf),
+            lock.owner(),
+            lock.count(),
+            slf,
+        )
+    }
+}
+
+unsafe extern "C-unwind" fn acquire(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an RLockObject that it keeps alive.
+    unsafe {
+        let Ok(timeout) = args::acquire(args, nargs, kwnames) else { return ptr::null_mut() };
+        let lock = of(slf);
+        let me = compat::thread_ident();
+        if lock.try_acquire(me) {
+            return compat::bool_object(true);
+        }
+        acquire_contended(lock, me, timeout)
+    }
+}
+
+#[cold]
+unsafe fn acquire_contended(
+    lock: &ReentrantLock,
+    me: ThreadId,
+    timeout: Timeout,
+) -> *mut PyObject {
+    // SAFETY: as in `acquire`.
+    match unsafe { blocking::wait(lock.lock(), timeout, Signals::Handle) } {
+        Ok(true) => lock.adopt(me),
+        Ok(false) => return compat::bool_object(false),
+        Err(Raised) => return ptr::null_mut(),
+    }
+    compat::bool_object(true)
+}
+
+unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an RLockObject.
+    unsafe {
+        match of(slf).release(compat::thread_ident()) {
+            Ok(()) => compat::none(),
+            Err(_) => object::runtime_error(c"cannot release un-acquired lock"),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn exit(
+    slf: *mut PyObject,
+    _: *const *mut PyObject,
+    _: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: as `release`, which does not look at its second argument.
+    unsafe { release(slf, ptr::null_mut()) }
+}
+
+unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with an RLockObject.
+    compat::bool_object(unsafe { of(slf) }.is_locked())
+}
+
+unsafe extern "C-unwind" fn is_owned(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with an RLockObject.
+    compat::bool_object(unsafe { of(slf) }.is_owned_by(compat::thread_ident()))
+}
+
+unsafe extern "C-unwind" fn recursion_count(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an RLockObject.
+    unsafe {
+        let lock = of(slf);
+        let mine = lock.is_owned_by(compat::thread_ident());
+        ffi::PyLong_FromUnsignedLongLong(if mine { lock.count() } else { 0 })
+    }
+}
+
+unsafe extern "C-unwind" fn release_save(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an RLockObject.
+    unsafe {
+        match of(slf).release_all(compat::thread_ident()) {
+            Ok(saved) => compat::saved_to_tuple(saved),
+            Err(_) => object::runtime_error(c"cannot release un-acquired lock"),
+        }
+    }
+}
+
+/// Takes the lock back after a wait. Signals wait until it has it: whoever waits for a condition
+/// may rely on holding the lock afterwards, even when an exception comes out (gh-118433).
+unsafe extern "C-unwind" fn acquire_restore(
+    slf: *mut PyObject,
+    args: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an RLockObject that it keeps alive.
+    unsafe {
+        let Ok(saved) = compat::saved_from_args(args) else { return ptr::null_mut() };
+        let lock = of(slf);
+        if !lock.lock().try_acquire()
+            && blocking::wait(lock.lock(), Timeout::Never, Signals::Defer).is_err()
+        {
+            return ptr::null_mut();
+        }
+        lock.restore(saved);
+    }
+    compat::none()
+}
+
+/// Overwrites instead of releasing: the threads that held it or waited for it are gone.
+unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with an RLockObject, in a process with one thread.
+    unsafe { (&raw mut (*slf.cast::<RLockObject>()).lock).write(ReentrantLock::new()) };
+    compat::none()
+}

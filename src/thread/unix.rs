@@ -1,0 +1,116 @@
+//! POSIX threads.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use crate::compat::{PyEval_RestoreThread, PyEval_SaveThread};
+
+/// What a thread runs.
+pub type Entry = unsafe extern "C-unwind" fn(*mut c_void);
+
+/// The stack size where the platform's default is too small for the interpreter; as in CPython.
+const DEFAULT_STACK: usize = if cfg!(target_vendor = "apple") {
+    16 << 20
+} else if cfg!(any(target_os = "freebsd", target_env = "musl")) {
+    4 << 20
+} else {
+    0
+};
+
+/// A thread that was started joinable.
+#[derive(Clone, Copy)]
+pub struct OsThread(libc::pthread_t);
+
+impl OsThread {
+    /// As a number, so that it can be kept in an atomic.
+    pub fn to_bits(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// From [`OsThread::to_bits`].
+    pub fn from_bits(bits: u64) -> OsThread {
+        OsThread(bits as libc::pthread_t)
+    }
+
+    /// Joins it, detached from the interpreter. False on error.
+    ///
+    /// # Safety
+    /// Attached; nobody else joins or detaches the thread.
+    pub unsafe fn join_detached(self) -> bool {
+        // SAFETY: as the caller promises; attached again with the same state.
+        unsafe {
+            let state = PyEval_SaveThread();
+            let joined = libc::pthread_join(self.0, ptr::null_mut()) == 0;
+            PyEval_RestoreThread(state);
+            joined
+        }
+    }
+
+    /// Lets it end by itself. False on error.
+    ///
+    /// # Safety
+    /// Nobody else joins or detaches the thread.
+    pub unsafe fn detach(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { libc::pthread_detach(self.0) == 0 }
+    }
+}
+
+/// The calling thread.
+pub fn current() -> OsThread {
+    // SAFETY: needs nothing.
+    OsThread(unsafe { libc::pthread_self() })
+}
+
+/// Lets the calling thread end by itself: nobody will join it.
+pub fn detach_current() {
+    // SAFETY: only called where nobody else knows the thread.
+    unsafe { current().detach() };
+}
+
+/// Starts a joinable thread with a stack of this size, 0 for the default. False if it cannot.
+///
+/// # Safety
+/// `entry(argument)` may be called in another thread, once.
+pub unsafe fn spawn(entry: Entry, argument: *mut c_void, stack: usize) -> bool {
+    struct Start {
+        entry: Entry,
+        argument: *mut c_void,
+    }
+    unsafe extern "C-unwind" fn trampoline(start: *mut c_void) -> *mut c_void {
+        // SAFETY: the box that `spawn` gave away.
+        let Start { entry, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+        // SAFETY: as the caller of `spawn` promised.
+        unsafe { entry(argument) };
+        ptr::null_mut()
+    }
+
+    let stack = if stack == 0 { DEFAULT_STACK } else { stack };
+    let mut attributes = MaybeUninit::uninit();
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: the attributes are initialised before they are used and destroyed after; the entry
+    // has C's calling convention, and may be unwound.
+    unsafe {
+        if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
+            return false;
+        }
+        let start = Box::into_raw(Box::new(Start { entry, argument }));
+        let started = (stack == 0
+            || libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) == 0)
+            && libc::pthread_create(
+                thread.as_mut_ptr(),
+                attributes.as_ptr(),
+                core::mem::transmute::<
+                    unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+                    extern "C" fn(*mut c_void) -> *mut c_void,
+                >(trampoline),
+                start.cast(),
+            ) == 0;
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        if !started {
+            drop(Box::from_raw(start));
+        }
+        started
+    }
+}
