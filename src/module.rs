@@ -75,6 +75,9 @@ const FUNCTIONS: &[Function] = &[
     },
 ];
 
+/// rthread's own, with a NUL for C.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+
 impl State {
     /// The state of a module.
     ///
@@ -232,6 +235,13 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
             drop_ref(object);
             added?;
         }
+        let version = ffi::PyUnicode_FromString(VERSION.as_ptr().cast());
+        if version.is_null() {
+            return Err(Raised);
+        }
+        let added = add(module, c"__version__", version);
+        drop_ref(version);
+        added?;
         let doc = ffi::PyObject_GetAttrString(state.stock, c"__doc__".as_ptr());
         if doc.is_null() {
             return Err(Raised);
