@@ -1,0 +1,127 @@
+"""Run a case: a script of `cases/` in a process of its own, on the stock threads or on rthread.
+
+A case speaks on its standard output. A line `signal NAME` there is a request: the signal is sent
+as soon as all threads of the case are blocked, so that it meets the wait that the case is about
+and not the way there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases.still import wait_until_still
+
+import support
+
+CASES = Path(__file__).resolve().parent / "cases"
+
+# How a program comes to rthread: by the command line, by a call from inside after it has imported
+# the standard library, or by importing our `threading` next to the stock one.
+INSTALLED = ("command", "install")
+MODES = (*INSTALLED, "shim")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be seen of a process from outside."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG) -> Outcome:
+    """Run `case` to its end.
+
+    Args:
+        mode: "stock" or one of `MODES`.
+        case: the name of a script in `cases/`.
+        args: its arguments.
+        timeout: seconds after which it counts as hung.
+
+    Raises:
+        AssertionError: when it hangs. The message has the stacks of all its threads.
+    """
+    switch = ["-m", "rthread"] if mode == "command" else []
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as err:
+        process = subprocess.Popen(
+            [sys.executable, *switch, str(CASES / f"{case}.py"), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+            encoding="utf-8",
+            env=support._child_environment({"SCENARIO": mode}),
+            start_new_session=True,
+        )
+        watchdog = _Watchdog(process, timeout)
+        with watchdog:
+            out = _serve(process)
+            status = process.wait()
+        err.seek(0)
+        outcome = Outcome(status, out, support.without_addresses(err.read()))
+    assert not watchdog.bit, f"hung for {timeout:g} s: {mode} {case} {args}: {outcome}"
+    return outcome
+
+
+@functools.cache
+def run_stock(case: str, *args: str) -> Outcome:
+    """Run `case` on the stock threads, once for all modes that are compared with it."""
+    return run("stock", case, *args)
+
+
+def _serve(process: subprocess.Popen[str]) -> str:
+    """Read what the process says to its end, and send the signals it asks for."""
+    assert process.stdout is not None
+    said = []
+    with process.stdout:
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("signal "):
+                wait_until_still(process.pid)
+                process.send_signal(signal.Signals[line.split()[1]])
+    return "".join(said)
+
+
+class _Watchdog:
+    """Ends a process that takes too long, with the stacks of its threads on its stderr."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
+        self.bit = False
+        self._process = process
+        self._timer = threading.Timer(seconds, self._bite)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        # Also what the case has left behind, and a case whose conversation has failed.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _bite(self) -> None:
+        self.bit = True
+        # faulthandler, switched on by the environment, answers this one.
+        self._signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
