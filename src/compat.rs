@@ -631,3 +631,67 @@ pub unsafe fn restore_exception(pending: Pending) {
         ffi::PyErr_Restore(pending[0], pending[1], pending[2]);
     }
 }
+
+/// Whether this interpreter may start threads: one that was made without `allow_threads` may not.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn threads_allowed() -> bool {
+    // SAFETY: attached, as the caller promises.
+    if unsafe { interpreter() } == main_interpreter() {
+        return true;
+    }
+    #[cfg(all(Py_3_12, not(Py_3_13)))]
+    {
+        const RTFLAGS_THREADS: core::ffi::c_ulong = 1 << 10;
+        unsafe extern "C" {
+            fn _PyInterpreterState_HasFeature(
+                interpreter: *mut PyInterpreterState,
+                feature: core::ffi::c_ulong,
+            ) -> c_int;
+        }
+        // SAFETY: attached.
+        unsafe { _PyInterpreterState_HasFeature(interpreter(), RTFLAGS_THREADS) != 0 }
+    }
+    #[cfg(Py_3_13)]
+    // SAFETY: attached.
+    unsafe {
+        // No longer exported. Whatever goes wrong here is no reason to refuse.
+        let allowed = configured_to_allow_threads().unwrap_or(true);
+        ffi::PyErr_Clear();
+        allowed
+    }
+    #[cfg(not(Py_3_12))]
+    true
+}
+
+/// What `_interpreters.get_config` says of the calling interpreter.
+///
+/// # Safety
+/// Attached. An exception may be set afterwards.
+#[cfg(Py_3_13)]
+unsafe fn configured_to_allow_threads() -> Option<bool> {
+    use crate::object::drop_ref;
+    // SAFETY: attached; new references are given back.
+    unsafe {
+        let module = ffi::PyImport_ImportModule(c"_interpreters".as_ptr());
+        if module.is_null() {
+            return None;
+        }
+        let id = ffi::PyInterpreterState_GetID(interpreter());
+        let config =
+            ffi::PyObject_CallMethod(module, c"get_config".as_ptr(), c"L".as_ptr(), id);
+        drop_ref(module);
+        if config.is_null() {
+            return None;
+        }
+        let allowed = ffi::PyObject_GetAttrString(config, c"allow_threads".as_ptr());
+        drop_ref(config);
+        if allowed.is_null() {
+            return None;
+        }
+        let answer = ffi::PyObject_IsTrue(allowed);
+        drop_ref(allowed);
+        (answer >= 0).then_some(answer != 0)
+    }
+}

@@ -204,14 +204,55 @@ unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut Py
     }
 }
 
-/// Whether an attribute's name is `__dict__`.
+/// Whether an attribute's name is `__dict__`. It may be any object: `__getattribute__` can be
+/// called by hand.
 #[inline]
-unsafe fn is_dict(name: *mut PyObject) -> bool {
+unsafe fn is_dict(name: *mut PyObject) -> Result<bool, Raised> {
     const LENGTH: ffi::Py_ssize_t = "__dict__".len() as ffi::Py_ssize_t;
-    // SAFETY: attribute names are strings.
+    // SAFETY: attached, a valid object.
     unsafe {
-        ffi::PyUnicode_GetLength(name) == LENGTH
-            && ffi::PyUnicode_CompareWithASCIIString(name, c"__dict__".as_ptr()) == 0
+        if ffi::PyUnicode_CheckExact(name) == 0 {
+            return equals_dict(name);
+        }
+        Ok(ffi::PyUnicode_GetLength(name) == LENGTH
+            && ffi::PyUnicode_CompareWithASCIIString(name, c"__dict__".as_ptr()) == 0)
+    }
+}
+
+#[cold]
+unsafe fn equals_dict(name: *mut PyObject) -> Result<bool, Raised> {
+    // SAFETY: attached, a valid object; the new reference is given back.
+    unsafe {
+        let dict = ffi::PyUnicode_InternFromString(c"__dict__".as_ptr());
+        if dict.is_null() {
+            return Err(Raised);
+        }
+        let equal = ffi::PyObject_RichCompareBool(name, dict, ffi::Py_EQ);
+        drop_ref(dict);
+        if equal < 0 { Err(Raised) } else { Ok(equal != 0) }
+    }
+}
+
+/// What `get_attribute` does once it has the dict.
+unsafe fn look_up(
+    local: *mut LocalObject,
+    dict: *mut PyObject,
+    name: *mut PyObject,
+) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached; valid objects.
+    unsafe {
+        if is_dict(name)? {
+            ffi::Py_INCREF(dict);
+            return Ok(dict);
+        }
+        if ffi::Py_TYPE(local.cast()) == (*(*local).module).local_type {
+            // The class has nothing that could come before the dict but `__class__` and the like.
+            let value = compat::dict_get(dict, name)?;
+            if !value.is_null() {
+                return Ok(value);
+            }
+        }
+        Ok(compat::_PyObject_GenericGetAttrWithDict(local.cast(), name, dict, 0))
     }
 }
 
@@ -219,28 +260,11 @@ unsafe extern "C-unwind" fn get_attribute(
     slf: *mut PyObject,
     name: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a LocalObject and a string.
+    // SAFETY: called by CPython, attached, with a LocalObject and a name.
     unsafe {
         let local = slf.cast::<LocalObject>();
         let Ok(dict) = dict_of(local) else { return ptr::null_mut() };
-        if is_dict(name) {
-            return dict;
-        }
-        if ffi::Py_TYPE(slf) == (*(*local).module).local_type {
-            // The class has nothing that could come before the dict but `__class__` and the like.
-            match compat::dict_get(dict, name) {
-                Ok(value) if value.is_null() => {}
-                Ok(value) => {
-                    drop_ref(dict);
-                    return value;
-                }
-                Err(Raised) => {
-                    drop_ref(dict);
-                    return ptr::null_mut();
-                }
-            }
-        }
-        let value = compat::_PyObject_GenericGetAttrWithDict(slf, name, dict, 0);
+        let value = look_up(local, dict, name).unwrap_or(ptr::null_mut());
         drop_ref(dict);
         value
     }
@@ -251,19 +275,21 @@ unsafe extern "C-unwind" fn set_attribute(
     name: *mut PyObject,
     value: *mut PyObject,
 ) -> c_int {
-    // SAFETY: called by CPython, attached, with a LocalObject, a string, and an object or null.
+    // SAFETY: called by CPython, attached, with a LocalObject, a name, and an object or null.
     unsafe {
         let Ok(dict) = dict_of(slf.cast()) else { return -1 };
-        let result = if is_dict(name) {
-            ffi::PyErr_Format(
-                ffi::PyExc_AttributeError,
-                c"'%.100s' object attribute %R is read-only".as_ptr(),
-                object::type_name(slf),
-                name,
-            );
-            -1
-        } else {
-            compat::_PyObject_GenericSetAttrWithDict(slf, name, value, dict)
+        let result = match is_dict(name) {
+            Ok(false) => compat::_PyObject_GenericSetAttrWithDict(slf, name, value, dict),
+            Ok(true) => {
+                ffi::PyErr_Format(
+                    ffi::PyExc_AttributeError,
+                    c"'%.100s' object attribute %R is read-only".as_ptr(),
+                    object::type_name(slf),
+                    name,
+                );
+                -1
+            }
+            Err(Raised) => -1,
         };
         drop_ref(dict);
         result

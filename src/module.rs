@@ -2,7 +2,7 @@
 //!
 //! Everything is per interpreter: types, and the state that they and the functions share.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::AtomicIsize;
 use std::sync::{Arc, OnceLock};
@@ -159,7 +159,7 @@ impl State {
     }
 }
 
-unsafe fn stock_integer(module: *mut PyObject, name: &core::ffi::CStr) -> Option<usize> {
+unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
     // SAFETY: attached; the new reference is given back.
     unsafe {
         let object = ffi::PyObject_GetAttrString(module, name.as_ptr());
@@ -207,10 +207,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
 unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
     // SAFETY: attached; valid objects.
     unsafe {
-        let functions = object::method_table(FUNCTIONS, state.stock);
-        if ffi::PyModule_AddFunctions(module, functions) < 0 {
-            return Err(Raised);
-        }
+        add_functions(module, state)?;
         add(module, c"TSS", state.tss_type.cast())?;
         // The names that have an object of ours, where stock has the name.
         for (name, object) in [
@@ -252,9 +249,35 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
     }
 }
 
+/// PyModule_AddFunctions would say that they are `rthread._rthread`'s. They say `_thread`, like
+/// the types and like the functions that they stand in for.
+unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Raised> {
+    // SAFETY: attached; valid objects; the table ends with a null name.
+    unsafe {
+        let home = ffi::PyUnicode_InternFromString(c"_thread".as_ptr());
+        if home.is_null() {
+            return Err(Raised);
+        }
+        let mut definition = object::method_table(FUNCTIONS, state.stock);
+        let mut result = Ok(());
+        while result.is_ok() && !(*definition).ml_name.is_null() {
+            let function = ffi::PyCFunction_NewEx(definition, module, home);
+            result = if function.is_null() {
+                Err(Raised)
+            } else {
+                add(module, CStr::from_ptr((*definition).ml_name), function)
+            };
+            drop_ref(function);
+            definition = definition.add(1);
+        }
+        drop_ref(home);
+        result
+    }
+}
+
 unsafe fn add(
     module: *mut PyObject,
-    name: &core::ffi::CStr,
+    name: &CStr,
     object: *mut PyObject,
 ) -> Result<(), Raised> {
     // SAFETY: attached; valid objects.

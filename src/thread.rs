@@ -64,6 +64,10 @@ unsafe fn start(
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
+        if !compat::threads_allowed() {
+            runtime_error(c"thread is not supported for isolated subinterpreters");
+            return Err(Raised);
+        }
         if let Some(exception) = compat::start_refused_at_shutdown() {
             raise(exception, c"can't create new thread at interpreter shutdown");
             return Err(Raised);
