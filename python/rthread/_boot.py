@@ -9,15 +9,14 @@ import sys
 
 
 def boot() -> None:
-    """Install rthread, except in a sub-interpreter that cannot have it."""
-    try:
+    """Install rthread, unless this is a sub-interpreter.
+
+    Those run the .pth files too, but what was asked for is the process; a sub-interpreter in which
+    the extension cannot be loaded has to start without a word all the same.
+    """
+    if _is_main_interpreter():
         import rthread
-    except ImportError:
-        # Sub-interpreters run the .pth files too. One in which the extension cannot be loaded
-        # stays on the stock _thread; nobody has asked for more than the process as a whole.
-        if _is_main_interpreter():
-            raise
-    else:
+
         rthread.install()
 
 

@@ -46,6 +46,8 @@ def main() -> None:
     elif not arguments:
         _refuse("--children needs a program to run")
     elif arguments[0] == "--version":
+        if len(arguments) > 1:
+            _refuse("--version takes no arguments")
         print(f"rthread {rthread.__version__}")
     elif arguments[0] in ("-h", "--help"):
         print(_about())

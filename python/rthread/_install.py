@@ -33,7 +33,7 @@ __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 # drops rthread from sys.modules and imports it again must find both of these as they were. They
 # therefore live in the extension module, of which there is one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
-    "__install_state__", {"stock": sys.modules["_thread"], "changes": None, "explicit": ()}
+    "__install_state__", {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset()}
 )
 
 
@@ -65,9 +65,9 @@ def install() -> None:
         return
     _refuse_other_threads("install")
     stock = stock_thread()
-    explicit = [(id(namespace), name) for namespace, name, *_ in _named(_swaps(_rthread, stock))]
-    changes = _apply(_changes(stock, _rthread))
-    _state.update(changes=changes, explicit=frozenset(explicit))
+    explicit = frozenset(_places(_switched(_rthread, stock)))
+    changes = _switched(stock, _rthread)
+    _apply([*changes, *_handles(stock, _rthread)], changes=changes, explicit=explicit)
 
 
 def uninstall() -> None:
@@ -83,29 +83,27 @@ def uninstall() -> None:
     if not is_installed():
         return
     _refuse_other_threads("uninstall")
-    _apply(_reversed_changes())
-    _state.update(changes=None, explicit=())
-
-
-def _reversed_changes() -> "Iterator[Change]":
-    """Undo what was recorded, exactly, and then what modules have taken since."""
-    recorded = {(id(namespace), name) for namespace, name, *_ in _state["changes"]}
-    for namespace, name, old, new in reversed(_state["changes"]):
-        yield namespace, name, new, old
-    for change in _changes(_rthread, stock_thread()):
-        key = (id(change[0]), change[1])
-        # A module that had an object of rthread before install() had asked for it by name.
-        if key not in recorded and key not in _state["explicit"]:
-            yield change
+    stock = stock_thread()
+    # First what was recorded, exactly; then what modules have taken since. A module that had an
+    # object of rthread before install() had asked for it by name.
+    recorded = [(namespace, name, new, old) for namespace, name, old, new in _state["changes"]]
+    done = _places(recorded) | _state["explicit"]
+    since = [
+        (namespace, name, old, new)
+        for namespace, name, old, new in _switched(_rthread, stock)
+        if (id(namespace), name) not in done
+    ]
+    pending = [*recorded, *since, *_handles(_rthread, stock)]
+    _apply(pending, changes=None, explicit=frozenset())
 
 
 def _refuse_other_threads(what: str) -> None:
     others = sys._current_frames().keys() - {_rthread.get_ident()}
     threading = sys.modules.get("threading")
     # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
-    # was started through threading; both are counted by the module that started them.
+    # was started through threading; both are counted, whichever module started them.
     starting = len(threading._limbo) if threading is not None else 0
-    counted = stock_thread()._count() + _rthread._count()
+    counted = _rthread._count()
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
@@ -121,19 +119,19 @@ def _known_threads(threading: "ModuleType | None") -> "list[Any]":
     return list(threading._active.values()) if threading is not None else []
 
 
-def _apply(changes: "Iterator[Change]") -> "list[Change]":
-    """Make every change or, when anything goes wrong on the way, none."""
-    made: list[Change] = []
+def _apply(pending: "list[Change]", **state: object) -> None:
+    """Make every change and take on the state or, if anything goes wrong on the way, neither."""
+    before = dict(_state)
     try:
-        for change in changes:
-            # Noted first: a signal handler can raise between any two of these lines.
-            made.append(change)
-            _set(*change)
+        for namespace, name, old, new in pending:
+            _set(namespace, name, old, new)
+        _state.update(state)
     except BaseException:
-        for namespace, name, old, new in reversed(made):
+        # A change that was not made yet finds nothing to take back.
+        for namespace, name, old, new in reversed(pending):
             _set(namespace, name, new, old)
+        _state.update(before)
         raise
-    return made
 
 
 def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> None:
@@ -142,11 +140,14 @@ def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> No
         namespace[name] = new
 
 
-def _changes(source: "ModuleType", target: "ModuleType") -> "Iterator[Change]":
+def _places(changes: "list[Change]") -> "set[tuple[int, str]]":
+    return {(id(namespace), name) for namespace, name, _old, _new in changes}
+
+
+def _switched(source: "ModuleType", target: "ModuleType") -> "list[Change]":
+    """The changes that put `target` in the place of `source`, in every module."""
     modules: dict[str, Any] = sys.modules
-    yield modules, "_thread", source, target
-    yield from _named(_swaps(source, target))
-    yield from _handles(source, target)
+    return [(modules, "_thread", source, target), *_named(_swaps(source, target))]
 
 
 def _swaps(source: "ModuleType", target: "ModuleType") -> "Swaps":

@@ -29,10 +29,10 @@ def run_path(path: str, arguments: list[str]) -> None:
     if _is_import_path_entry(absolute):
         # With -P too, for the user has named this place to import from.
         _set_first_of_path(absolute, even_if_safe=True)
-        _run(lambda: _run_as_main("__main__", False))
+        _run(lambda _names: _run_as_main("__main__", False))
     else:
         _set_first_of_path(os.path.dirname(os.path.realpath(path)))
-        _run(lambda: _run_file(absolute))
+        _run(lambda names: _run_file(absolute, names))
 
 
 def run_module(name: str, arguments: list[str]) -> None:
@@ -40,15 +40,16 @@ def run_module(name: str, arguments: list[str]) -> None:
     sys.audit("cpython.run_module", name)
     sys.argv = ["-m", *arguments]
     _set_first_of_path(os.getcwd())
-    _run(lambda: _run_as_main(name, True))
+    _run(lambda _names: _run_as_main(name, True))
 
 
 def run_code(source: str, arguments: list[str]) -> None:
     """Run a piece of code, as ``python -c`` does."""
-    sys.audit("cpython.run_command", source)
+    # The interpreter ends the code with a newline before anyone gets to see it.
+    sys.audit("cpython.run_command", source + "\n")
     sys.argv = ["-c", *arguments]
     _set_first_of_path("")
-    _run(lambda: _run_source(source))
+    _run(lambda names: _run_source(source, names))
 
 
 def run_standard_input(_name: str, arguments: list[str]) -> None:
@@ -80,45 +81,43 @@ def _is_import_path_entry(path: str) -> bool:
     return sys.path_importer_cache[path] is not None
 
 
-def _run(start: "Callable[[], None]") -> None:
-    _set_fresh_main()
+def _run(start: "Callable[[dict[str, Any]], None]") -> None:
+    names = _fresh_main()
     failure = None
     try:
-        start()
+        start(names)
     except BaseException as error:
         failure = error
     # Outside of the handler, so that an exception hook is called with no exception being handled.
-    if failure is not None:
-        _pass_on(failure)
-    _forget_file()
+    if failure is None:
+        _forget_file(names)
+    else:
+        _pass_on(failure, names)
 
 
-def _set_fresh_main() -> None:
+def _fresh_main() -> "dict[str, Any]":
     """Make a ``__main__`` module like the one that the interpreter starts with."""
     module = type(sys)("__main__")
-    names = vars(module)
+    names: dict[str, Any] = vars(module)
     names["__loader__"] = sys.modules["builtins"].__loader__
     if sys.version_info < (3, 14):
         names["__annotations__"] = {}
     names["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = module
+    return names
 
 
-def _main_names() -> "dict[str, Any]":
-    return vars(sys.modules["__main__"])
-
-
-def _name_file(path: str) -> None:
-    _main_names()["__file__"] = path
+def _name_file(path: str, names: "dict[str, Any]") -> None:
+    names["__file__"] = path
     if sys.version_info < (3, 15):
-        _main_names()["__cached__"] = None
+        names["__cached__"] = None
 
 
-def _forget_file() -> None:
+def _forget_file(names: "dict[str, Any]") -> None:
     # The interpreter takes back what it set for the run; what -m has set, it leaves.
-    if _main_names().get("__spec__") is None:
-        _main_names().pop("__file__", None)
-        _main_names().pop("__cached__", None)
+    if names.get("__spec__") is None:
+        names.pop("__file__", None)
+        names.pop("__cached__", None)
 
 
 def _run_as_main(name: str, alter_argv: bool) -> None:
@@ -127,10 +126,12 @@ def _run_as_main(name: str, alter_argv: bool) -> None:
     runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 
-def _run_file(path: str) -> None:
+def _run_file(path: str, names: "dict[str, Any]") -> None:
+    # Not "from importlib.machinery import": that looks for __path__, which it answers with code
+    # of its own and an import of warnings.
+    import importlib.machinery
+    import importlib.util
     import io
-    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
-    from importlib.util import MAGIC_NUMBER
 
     sys.audit("cpython.run_file", path)
     try:
@@ -141,37 +142,41 @@ def _run_file(path: str) -> None:
         reason = f"[Errno {error.errno}] {error.strerror}"
         print(f"{program}: can't open file {path!r}: {reason}", file=sys.stderr)
         sys.exit(2)
-    is_compiled = path.endswith(".pyc") or content[:2] == MAGIC_NUMBER[:2]
-    loader = SourcelessFileLoader if is_compiled else SourceFileLoader
-    _main_names()["__loader__"] = loader("__main__", path)
-    _name_file(path)
-    code = _load_pyc(content, MAGIC_NUMBER) if is_compiled else _compile(content, path)
-    exec(code, _main_names())
+    machinery, magic = importlib.machinery, importlib.util.MAGIC_NUMBER
+    is_compiled = path.endswith(".pyc") or content[:2] == magic[:2]
+    loader = machinery.SourcelessFileLoader if is_compiled else machinery.SourceFileLoader
+    names["__loader__"] = loader("__main__", path)
+    _name_file(path, names)
+    code = _load_pyc(content, magic) if is_compiled else _compile(content, path)
+    exec(code, names)
 
 
 def _load_pyc(content: bytes, magic_number: bytes) -> "CodeType":
-    import io
+    import contextlib
     import marshal
     import types
 
-    if len(content) < len(magic_number) and sys.version_info >= (3, 13):
+    header = content[:_PYC_HEADER_BYTES]
+    if len(header) < _PYC_HEADER_BYTES and sys.version_info >= (3, 13):
         raise EOFError("EOF read where not expected")
-    if not content.startswith(magic_number):
+    if not header.startswith(magic_number):
         raise RuntimeError("Bad magic number in .pyc file")
-    code = marshal.load(io.BytesIO(content[_PYC_HEADER_BYTES:]))
+    code = None
+    with contextlib.suppress(EOFError, ValueError, TypeError):
+        code = marshal.loads(content[_PYC_HEADER_BYTES:])
     if not isinstance(code, types.CodeType):
         raise RuntimeError("Bad code object in .pyc file")
     return code
 
 
-def _run_stdin() -> None:
+def _run_stdin(names: "dict[str, Any]") -> None:
     with open(0, "rb", closefd=False) as file:
         content = file.read()
-    _name_file("<stdin>")
-    exec(_compile(content, "<stdin>"), _main_names())
+    _name_file("<stdin>", names)
+    exec(_compile(content, "<stdin>"), names)
 
 
-def _run_source(source: str) -> None:
+def _run_source(source: str, names: "dict[str, Any]") -> None:
     try:
         source.encode()
     except UnicodeEncodeError:
@@ -187,7 +192,7 @@ def _run_source(source: str) -> None:
         # 3.13.0 had the lines under the name of the file, later releases under each code object.
         key = code if hasattr(linecache, "_interactive_cache") else "<string>"
         linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
-    exec(code, _main_names())
+    exec(code, names)
 
 
 def _dedent(source: str) -> str:
@@ -209,17 +214,17 @@ def _compile(source: "str | bytes", name: str) -> "CodeType":
     return code
 
 
-def _interact() -> None:
+def _interact(names: "dict[str, Any]") -> None:
     import code
 
     hook = getattr(sys, "__interactivehook__", None)
     if hook is not None:
         hook()
     banner = f"Python {sys.version} on {sys.platform}"
-    code.InteractiveConsole(_main_names(), "<stdin>").interact(banner, exitmsg="")
+    code.InteractiveConsole(names, "<stdin>").interact(banner, exitmsg="")
 
 
-def _pass_on(error: BaseException) -> "NoReturn":
+def _pass_on(error: BaseException, names: "dict[str, Any]") -> "NoReturn":
     """Show an exception without the frames above the program, and let the interpreter end."""
     shown = error.__traceback__ = _without_own_frames(error.__traceback__)
     # With -i the interpreter shows even this one, and goes on.
@@ -231,7 +236,7 @@ def _pass_on(error: BaseException) -> "NoReturn":
         raise
     except BaseException as failure:
         _show_failed_hook(failure, error)
-    _forget_file()
+    _forget_file(names)
     _be_silent_about(error, shown)
     raise error
 
