@@ -59,6 +59,12 @@ def test_a_waiter_gets_in_at_the_last_release_only(api: Any) -> None:
         waiter.do(rlock.release)
 
 
+def release_soon(rlock: Any) -> None:
+    """Most likely while somebody waits already; right either way."""
+    time.sleep(0.01)
+    rlock.release()
+
+
 @pytest.mark.parametrize("depth", [1, 2, 100])
 def test_release_save_and_acquire_restore(api: Any, depth: int) -> None:
     """What Condition.wait() does: give up every level at once, and take them all back."""
@@ -71,7 +77,7 @@ def test_release_save_and_acquire_restore(api: Any, depth: int) -> None:
         assert state == (depth, api.get_ident())
         assert waiting.result() is True
         assert not rlock._is_owned()
-        freeing = other.submit(lambda: (time.sleep(0.01), rlock.release()))
+        freeing = other.submit(release_soon, rlock)
         rlock._acquire_restore(state)
         freeing.result()
         assert rlock._is_owned()
