@@ -63,6 +63,9 @@ class Verdict:
 def judge(suite: Suite, known: dict[str, str], run: Runner) -> Verdict:
     """Run a module on both sides and compare, with failures run once more, alone."""
     runs = run(suite, "")
+    if runs[STOCK].outcome(process_of(suite)).status == FAILED:
+        # The judge itself fell over: what came after that would be judged by nothing.
+        runs = {**runs, STOCK: run(suite, "")[STOCK]}
     verdict = Verdict(suite)
     verdict.seconds = {side: run.seconds for side, run in runs.items()}
     _check_in_use(verdict, runs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .compare import Verdict
+from .exceptions import left_out
 from .run import RTHREAD, STOCK
 from .suites import FREE_THREADED, Suite
 
@@ -42,6 +43,7 @@ def describe(verdict: Verdict) -> str:
     lines += [f"     fails: {test}: {why}" for test, why in verdict.failed.items()]
     lines += [f"     known: {test}: {why}" for test, why in verdict.known.items()]
     lines += [f"     fails on both: {test}: {why}" for test, why in verdict.both_failed.items()]
+    lines += [f"     left out: {test}: {why}" for test, why in left_out(verdict.suite).items()]
     lines += [f"     not counted: {test}: {why}" for test, why in verdict.stock_failed.items()]
     return "\n".join(lines)
 
@@ -63,6 +65,7 @@ def summary(verdicts: Iterable[Verdict], missing: Iterable[Suite]) -> dict[str, 
         "both_failed": _merged(verdict.both_failed for verdict in verdicts),
         "stock_failed": _merged(verdict.stock_failed for verdict in verdicts),
         "stock_skipped": sum(len(verdict.stock_skipped) for verdict in verdicts),
+        "left_out": _merged(left_out(verdict.suite) for verdict in verdicts),
         "wrong": [what for verdict in verdicts for what in verdict.wrong],
         "modules": len(verdicts),
         "missing": {suite.name: suite.missing for suite in missing},

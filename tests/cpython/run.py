@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from .exceptions import left_out
 from .suites import Suite
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -24,8 +25,8 @@ LAUNCHERS = {
     STOCK: [sys.executable],
     RTHREAD: [sys.executable, "-m", "rthread", "--children"],
 }
-# The slowest module takes three minutes on a slow machine: only a hang meets this.
-WATCHDOG_SECONDS = 600.0
+# The slowest module sleeps for two minutes and more: only a hang meets this.
+WATCHDOG_SECONDS = 400.0
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 # Begun and never ended: the process died or hung in it.
@@ -70,7 +71,7 @@ def process_of(suite: Suite) -> str:
 
 
 def run_both(suite: Suite, pattern: str = "") -> dict[str, Run]:
-    """The module on both sides, at the same time: they meet the same load."""
+    """The module, or its tests that match, on both sides at the same time, under the same load."""
     with ThreadPoolExecutor(len(LAUNCHERS)) as pool:
         runs = {side: pool.submit(run_one, suite, side, pattern) for side in LAUNCHERS}
         return {side: run.result() for side, run in runs.items()}
@@ -97,6 +98,12 @@ def run_one(suite: Suite, side: str, pattern: str = "") -> Run:
     _read_log(run, lines)
     run.outcomes[process_of(suite)] = _judge_process(run, ended)
     return run
+
+
+def _selection(suite: Suite, pattern: str) -> list[str]:
+    """regrtest's options for what to run of a module."""
+    ignored = [option for test in left_out(suite) for option in ("--ignore", test)]
+    return [*ignored, *(["--match", pattern] if pattern else [])]
 
 
 def _run_process(command: Sequence[str], folder: str, output: TextIO) -> int | None:

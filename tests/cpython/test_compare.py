@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .compare import MOST_RERUNS, Verdict, judge
+from .exceptions import Unstable
 from .run import FAILED, PASSED, RTHREAD, SKIPPED, STARTED, STOCK, Outcome, Run, process_of
 from .suites import Suite
 
@@ -147,3 +148,29 @@ def test_a_run_on_the_wrong_module_fails(side: str) -> None:
     runs = {one: run_of(one, test_it=PASSED) for one in (STOCK, RTHREAD)}
     runs[side].in_use["in a child process"] = RTHREAD if side == STOCK else STOCK
     assert not judged(runs[STOCK], runs[RTHREAD]).ok
+
+
+def test_stock_is_run_again_where_its_process_fails() -> None:
+    died = run_of(STOCK, Outcome(FAILED, "died", "SIGSEGV"))
+    tests = {"test_it": PASSED}
+    again = (run_of(STOCK, None, **tests), run_of(RTHREAD, None, **tests))
+    verdict = judged(died, run_of(RTHREAD, None, **tests), again)
+    assert (verdict.ok, verdict.passed) == (True, [TEST])
+
+
+@pytest.mark.parametrize(
+    ("version", "applies"),
+    [
+        ((3, 10, 13), True),
+        ((3, 12, 7), True),
+        ((3, 12, 8), False),
+        ((3, 13, 0), True),
+        ((3, 13, 1), False),
+        ((3, 14, 0), False),
+    ],
+)
+def test_a_test_is_unstable_until_the_bug_is_mended(
+    version: tuple[int, ...], applies: bool
+) -> None:
+    unstable = Unstable("test_made_up", "test_it", "a bug", mended=((3, 12, 8), (3, 13, 1)))
+    assert unstable.applies(version) == applies

@@ -1,6 +1,6 @@
 """Run one of CPython's test modules through its regrtest and write down what becomes of each test.
 
-    worker.py LOG MODULE [PATTERN]     run MODULE, or only its tests that match PATTERN
+    worker.py LOG MODULE [OPTION]…     run MODULE, with options for regrtest
     worker.py --in-use                 print whose _thread this process runs on
 
 regrtest's own JUnit file loses subtests that fail, and all of it is lost in a crash. So the calls
@@ -122,7 +122,7 @@ def options() -> list[str]:
     return ["--fail-env-changed", "-u", ",".join(slow), *enough]
 
 
-def main(log_path: str, module: str, pattern: str = "") -> None:
+def main(log_path: str, module: str, *more: str) -> None:
     # The folder of this file: nobody should find a module here by accident.
     if sys.path and os.path.abspath(sys.path[0]) == HERE:
         del sys.path[0]
@@ -132,8 +132,7 @@ def main(log_path: str, module: str, pattern: str = "") -> None:
     log.write_use("in its process, before", in_use())
     log.write_use("in a child process", in_use_in_child())
     record_results(log)
-    match = ["--match", pattern] if pattern else []
-    sys.argv = [sys.argv[0], *options(), *match, module]
+    sys.argv = [sys.argv[0], *options(), *more, module]
     try:
         regrtest()
     finally:
