@@ -98,12 +98,12 @@ def uninstall() -> None:
 
 
 def _refuse_other_threads(what: str) -> None:
-    others = sys._current_frames().keys() - {_rthread.get_ident()}
     threading = sys.modules.get("threading")
     # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
     # was started through threading; both are counted, whichever module started them.
     starting = len(threading._limbo) if threading is not None else 0
     counted = _rthread._count()
+    others = _running_threads() - {_rthread.get_ident()}
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
@@ -113,6 +113,16 @@ def _refuse_other_threads(what: str) -> None:
         f"rthread.{what}() needs a process with one thread, but {are_alive}"
         + (f": {', '.join(names)}" if names else "")
     )
+
+
+def _running_threads() -> "set[int]":
+    # sys._current_frames() looks at the threads of every interpreter, and makes frame objects for
+    # them in the memory of the calling one. Where that has a memory of its own, it takes the
+    # frames of the main interpreter with it when it goes, and that crashes.
+    is_main = getattr(_rthread, "_is_main_interpreter", None)
+    if is_main is not None and not is_main():
+        return set()
+    return set(sys._current_frames())
 
 
 def _known_threads(threading: "ModuleType | None") -> "list[Any]":
