@@ -1,7 +1,8 @@
-"""What every case begins with: the `threading` it is to use, and a way to speak at once.
+"""What cases begin with: the `threading` they are to use, and a way to speak at once.
 
-`SCENARIO` says how the case runs (see `tests/scenarios/run.py`). Cases take `threading` from
-here; what else they import from the standard library follows the mode by itself.
+`SCENARIO` says how the case runs (see `tests/scenarios/run.py`). Cases take `threading` and
+the module under it from here; what else they import from the standard library follows the mode by
+itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if MODE == "install":
     rthread.install()
 
 threading: Any = importlib.import_module("rthread.threading" if MODE == "shim" else "threading")
+# The module under it.
+low_level: Any = importlib.import_module("rthread" if MODE == "shim" else "_thread")
 
 # A shell starts background jobs with Ctrl-C ignored, and python leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)

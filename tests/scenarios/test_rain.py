@@ -1,0 +1,25 @@
+"""Time-outs and waits that survive a rain of signals."""
+
+from __future__ import annotations
+
+import pytest
+from run import MODES, run
+
+EXPECTED = [
+    *["timed out"] * 3,
+    "early 0",
+    "served 30",
+    "served 30",
+    "it rained True",
+]
+
+
+@pytest.mark.parametrize("mode", ["stock", *MODES])
+@pytest.mark.parametrize(
+    "wait", ["lock", "rlock", "event", "condition", "semaphore", "queue", "thread"]
+)
+def test_signals_change_nothing(wait: str, mode: str) -> None:
+    outcome = run(mode, "rain", wait)
+
+    assert outcome.lines == EXPECTED
+    assert (outcome.status, outcome.err) == (0, "")
