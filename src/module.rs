@@ -5,7 +5,7 @@
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::AtomicIsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
@@ -193,6 +193,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             count: Arc::new(AtomicIsize::new(0)),
             name_limit: 0,
         });
+        abort_on_panic();
         match (*state).fill(module).and_then(|()| publish(module, &*state)) {
             Ok(()) => {
                 fork::register();
@@ -201,6 +202,19 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             Err(Raised) => -1,
         }
     }
+}
+
+/// A panic is a bug in rthread. It must not unwind into C, so it ends the process, after its
+/// message. The hook is this library's own: Rust code in other extension modules has another.
+fn abort_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            print(panic);
+            std::process::abort();
+        }));
+    });
 }
 
 /// Puts the names into the module.
