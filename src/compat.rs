@@ -9,7 +9,9 @@
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject};
+use pyo3_ffi::{
+    self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject,
+};
 
 use crate::sync::Saved;
 
@@ -74,9 +76,9 @@ unsafe extern "C-unwind" {
     fn PyThreadState_GetUnchecked() -> *mut PyThreadState;
     #[cfg(not(Py_3_13))]
     fn _PyThreadState_UncheckedGet() -> *mut PyThreadState;
-    #[cfg(Py_3_13)]
+    #[cfg(all(not(target_os = "linux"), Py_3_13))]
     fn PyThread_get_thread_ident_ex() -> u64;
-    #[cfg(not(Py_3_13))]
+    #[cfg(all(not(target_os = "linux"), not(Py_3_13)))]
     fn PyThread_get_thread_ident() -> core::ffi::c_ulong;
     pub fn PyThread_get_thread_native_id() -> core::ffi::c_ulong;
     fn PyThread_get_stacksize() -> usize;
@@ -147,12 +149,19 @@ pub fn is_main_thread() -> bool {
 /// The identifier that `signal.pthread_kill` and `sys._current_frames` use.
 #[inline]
 pub fn thread_ident() -> u64 {
-    #[cfg(Py_3_13)]
+    // What PyThread_get_thread_ident returns, without the detour: a re-entrant lock asks twice for
+    // every `with`. The tests compare the two.
+    #[cfg(target_os = "linux")]
+    // SAFETY: needs nothing.
+    unsafe {
+        libc::pthread_self()
+    }
+    #[cfg(all(not(target_os = "linux"), Py_3_13))]
     // SAFETY: needs nothing.
     unsafe {
         PyThread_get_thread_ident_ex()
     }
-    #[cfg(not(Py_3_13))]
+    #[cfg(all(not(target_os = "linux"), not(Py_3_13)))]
     // SAFETY: needs nothing.
     unsafe {
         u64::from(PyThread_get_thread_ident())
@@ -546,8 +555,7 @@ pub unsafe fn saved_from_args(args: *mut PyObject) -> Result<Saved, Raised> {
     };
     #[cfg(not(Py_3_15))]
     // SAFETY: as the caller promises; the variables are of the types that the format wants.
-    let parsed =
-        unsafe { PyArg_ParseTuple(args, format.as_ptr(), &raw mut count, &raw mut owner) };
+    let parsed = unsafe { PyArg_ParseTuple(args, format.as_ptr(), &raw mut count, &raw mut owner) };
     if parsed == 0 {
         return Err(Raised);
     }
@@ -679,8 +687,7 @@ unsafe fn configured_to_allow_threads() -> Option<bool> {
             return None;
         }
         let id = ffi::PyInterpreterState_GetID(interpreter());
-        let config =
-            ffi::PyObject_CallMethod(module, c"get_config".as_ptr(), c"L".as_ptr(), id);
+        let config = ffi::PyObject_CallMethod(module, c"get_config".as_ptr(), c"L".as_ptr(), id);
         drop_ref(module);
         if config.is_null() {
             return None;

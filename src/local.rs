@@ -21,6 +21,84 @@ struct LocalObject {
     kwargs: *mut PyObject,
     /// Alive as long as the type, which every instance keeps alive.
     module: *const State,
+    /// The dict of the thread that used the object last, to save the look into the table.
+    last: Last,
+}
+
+/// With a GIL one thread at a time is here. Without one this would be what all threads fight over.
+#[cfg(not(Py_GIL_DISABLED))]
+struct Last {
+    /// Compared only. A thread that ends takes its dict out of the table, and so out of here.
+    thread: *mut ffi::PyThreadState,
+    key: *mut PyObject,
+    dict: *mut PyObject,
+}
+
+#[cfg(Py_GIL_DISABLED)]
+struct Last;
+
+impl Last {
+    /// The calling thread's dict as a new reference, or null.
+    #[inline]
+    unsafe fn get(&self) -> *mut PyObject {
+        #[cfg(not(Py_GIL_DISABLED))]
+        if self.thread == compat::thread_state() {
+            // SAFETY: attached, and the reference is owned.
+            unsafe { ffi::Py_INCREF(self.dict) };
+            return self.dict;
+        }
+        ptr::null_mut()
+    }
+
+    /// # Safety
+    /// Attached; `dict` is the calling thread's.
+    unsafe fn set(&mut self, current: Current, dict: *mut PyObject) {
+        #[cfg(not(Py_GIL_DISABLED))]
+        // SAFETY: attached. A thread that is ending is not remembered: nothing would tell us when
+        // its state is gone.
+        unsafe {
+            if !current.is_ending() {
+                self.forget();
+                ffi::Py_INCREF(dict);
+                *self = Last { thread: compat::thread_state(), key: current.key, dict };
+            }
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        let _ = (current, dict);
+    }
+
+    /// # Safety
+    /// Attached.
+    unsafe fn forget(&mut self) {
+        #[cfg(not(Py_GIL_DISABLED))]
+        // SAFETY: attached, and the reference is owned.
+        unsafe {
+            self.thread = ptr::null_mut();
+            self.key = ptr::null_mut();
+            clear(&mut self.dict);
+        }
+    }
+
+    fn dict(&self) -> *mut PyObject {
+        #[cfg(not(Py_GIL_DISABLED))]
+        return self.dict;
+        #[cfg(Py_GIL_DISABLED)]
+        ptr::null_mut()
+    }
+}
+
+/// A thread ends and its dict goes. (Without a GIL there is nothing to forget.)
+unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
+    #[cfg(not(Py_GIL_DISABLED))]
+    // SAFETY: attached; called by the table with the LocalObject that it is part of.
+    unsafe {
+        let last = &mut (*slf.cast::<LocalObject>()).last;
+        if last.key == key {
+            last.forget();
+        }
+    }
+    #[cfg(Py_GIL_DISABLED)]
+    let _ = (slf, key);
 }
 
 /// Makes the type. A new reference.
@@ -82,7 +160,7 @@ unsafe extern "C-unwind" fn new(
         (*object).kwargs = kwargs;
         (*object).module = module;
         // The creating thread gets its dict now: `type.__call__` runs its `__init__` next.
-        let ready = (*object).owner.table.fill(None).is_ok()
+        let ready = (*object).owner.table.fill(Some(retire)).is_ok()
             && per_thread::current(module)
                 .and_then(|current| make_dict(object, current))
                 .map(|(dict, watch)| {
@@ -115,7 +193,8 @@ unsafe extern "C-unwind" fn traverse(
     // SAFETY: called by the collector with a LocalObject.
     unsafe {
         let local = slf.cast::<LocalObject>();
-        for object in [ffi::Py_TYPE(slf).cast(), (*local).args, (*local).kwargs] {
+        let last = (*local).last.dict();
+        for object in [ffi::Py_TYPE(slf).cast(), (*local).args, (*local).kwargs, last] {
             if !object.is_null() {
                 let stop = visit(object, arg);
                 if stop != 0 {
@@ -133,6 +212,7 @@ unsafe extern "C-unwind" fn clear_local(slf: *mut PyObject) -> c_int {
         let local = slf.cast::<LocalObject>();
         clear(&mut (*local).args);
         clear(&mut (*local).kwargs);
+        (*local).last.forget();
         (*local).owner.table.clear();
     }
     0
@@ -177,9 +257,21 @@ unsafe fn make_dict(
 unsafe fn dict_of(local: *mut LocalObject) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a valid LocalObject.
     unsafe {
+        let dict = (*local).last.get();
+        if dict.is_null() { dict_from_table(local) } else { Ok(dict) }
+    }
+}
+
+unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached; a valid LocalObject.
+    unsafe {
         let current = per_thread::current((*local).module)?;
-        let dict = (*local).owner.table.get(current.key)?;
-        if dict.is_null() { first_use(local, current) } else { Ok(dict) }
+        let mut dict = (*local).owner.table.get(current.key)?;
+        if dict.is_null() {
+            dict = first_use(local, current)?;
+        }
+        (*local).last.set(current, dict);
+        Ok(dict)
     }
 }
 
@@ -196,7 +288,7 @@ unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut Py
                 .is_some_and(|init| init(local.cast(), (*local).args, (*local).kwargs) < 0);
         if failed {
             // So that the next use tries again.
-            (*local).owner.table.remove(current.key, watch);
+            (*local).owner.table.remove(local.cast(), current.key, watch);
             drop_ref(dict);
         }
         drop_ref(watch);
@@ -214,7 +306,7 @@ unsafe fn is_dict(name: *mut PyObject) -> Result<bool, Raised> {
         if ffi::PyUnicode_CheckExact(name) == 0 {
             return equals_dict(name);
         }
-        Ok(ffi::PyUnicode_GetLength(name) == LENGTH
+        Ok(ffi::PyUnicode_GET_LENGTH(name) == LENGTH
             && ffi::PyUnicode_CompareWithASCIIString(name, c"__dict__".as_ptr()) == 0)
     }
 }
@@ -265,7 +357,7 @@ unsafe extern "C-unwind" fn get_attribute(
         let local = slf.cast::<LocalObject>();
         let Ok(dict) = dict_of(local) else { return ptr::null_mut() };
         let value = look_up(local, dict, name).unwrap_or(ptr::null_mut());
-        drop_ref(dict);
+        ffi::Py_DECREF(dict);
         value
     }
 }
@@ -291,7 +383,7 @@ unsafe extern "C-unwind" fn set_attribute(
             }
             Err(Raised) => -1,
         };
-        drop_ref(dict);
+        ffi::Py_DECREF(dict);
         result
     }
 }

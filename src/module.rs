@@ -42,10 +42,7 @@ pub struct State {
 const FUNCTIONS: &[Function] = &[
     Function::stock(c"start_new_thread", Call::VarArgs(thread::start_new_thread)),
     Function::stock(c"start_new", Call::VarArgs(thread::start_new_thread)),
-    Function::stock(
-        c"start_joinable_thread",
-        Call::VarArgsKeywords(thread::start_joinable_thread),
-    ),
+    Function::stock(c"start_joinable_thread", Call::VarArgsKeywords(thread::start_joinable_thread)),
     Function::stock(c"daemon_threads_allowed", Call::NoArgs(info::daemon_threads_allowed)),
     Function::stock(c"allocate_lock", Call::NoArgs(info::allocate_lock)),
     Function::stock(c"allocate", Call::NoArgs(info::allocate_lock)),
@@ -289,11 +286,7 @@ unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Rais
     }
 }
 
-unsafe fn add(
-    module: *mut PyObject,
-    name: &CStr,
-    object: *mut PyObject,
-) -> Result<(), Raised> {
+unsafe fn add(module: *mut PyObject, name: &CStr, object: *mut PyObject) -> Result<(), Raised> {
     // SAFETY: attached; valid objects.
     if unsafe { ffi::PyObject_SetAttrString(module, name.as_ptr(), object) } < 0 {
         Err(Raised)

@@ -68,9 +68,7 @@ impl Function {
             Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
             Call::Object(f) => (ffi::METH_O, f as *mut c_void),
             Call::VarArgs(f) => (ffi::METH_VARARGS, f as *mut c_void),
-            Call::VarArgsKeywords(f) => {
-                (ffi::METH_VARARGS | ffi::METH_KEYWORDS, f as *mut c_void)
-            }
+            Call::VarArgsKeywords(f) => (ffi::METH_VARARGS | ffi::METH_KEYWORDS, f as *mut c_void),
             Call::Fast(f) => (ffi::METH_FASTCALL, f as *mut c_void),
             Call::FastKeywords(f) => (ffi::METH_FASTCALL | ffi::METH_KEYWORDS, f as *mut c_void),
         }
@@ -88,11 +86,12 @@ pub unsafe fn method_table(functions: &[Function], holder: *mut PyObject) -> *mu
         let doc = match function.doc {
             Doc::Own(doc) => doc.as_ptr(),
             // SAFETY: as the caller promises.
-            Doc::Stock if !holder.is_null() => match unsafe { stock::lookup(holder, function.name) }
-            {
-                Known::Absent => continue,
-                Known::Doc(doc) => doc,
-            },
+            Doc::Stock if !holder.is_null() => {
+                match unsafe { stock::lookup(holder, function.name) } {
+                    Known::Absent => continue,
+                    Known::Doc(doc) => doc,
+                }
+            }
             Doc::Stock => continue,
         };
         let (flags, pointer) = function.flags_and_pointer();
@@ -137,11 +136,8 @@ impl Type<'_> {
     /// Attached; every slot is of the kind that its number says; `size` and `weakrefs` describe
     /// the struct that the slots expect.
     pub unsafe fn make(self, module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
-        let mut slots: Vec<ffi::PyType_Slot> = self
-            .slots
-            .iter()
-            .map(|&(slot, pfunc)| ffi::PyType_Slot { slot, pfunc })
-            .collect();
+        let mut slots: Vec<ffi::PyType_Slot> =
+            self.slots.iter().map(|&(slot, pfunc)| ffi::PyType_Slot { slot, pfunc }).collect();
         let mut flags = ffi::Py_TPFLAGS_DEFAULT | self.flags;
         let mut doc = self.doc.map_or(ptr::null(), CStr::as_ptr);
         if !self.stock.is_null() {
@@ -190,10 +186,7 @@ impl Type<'_> {
         if !self.stock.is_null() {
             // SAFETY: a valid type whose dict is set; attached, as `make` requires.
             let shown = unsafe {
-                ffi::PyDict_GetItemString(
-                    (*self.stock).tp_dict,
-                    c"__weaklistoffset__".as_ptr(),
-                )
+                ffi::PyDict_GetItemString((*self.stock).tp_dict, c"__weaklistoffset__".as_ptr())
             };
             if shown.is_null() {
                 return ptr::null_mut();

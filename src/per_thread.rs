@@ -207,13 +207,23 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
     }
 }
 
+/// Told of an owner and of the key whose value it loses.
+pub type Retire = unsafe fn(*mut PyObject, *mut PyObject);
+
+impl Current {
+    /// Whether the thread state is being cleared.
+    pub fn is_ending(&self) -> bool {
+        self.sentinel.is_null()
+    }
+}
+
 /// The values of one object: the dict by key, and the weak references to sentinels.
 #[repr(C)]
 pub struct Table {
     values: *mut PyObject,
     watches: *mut PyObject,
-    /// Called in a thread that ends, before its value is dropped.
-    retire: Option<unsafe fn(*mut PyObject)>,
+    /// Called before a value is dropped.
+    retire: Option<Retire>,
 }
 
 /// How every object with a table begins.
@@ -229,7 +239,7 @@ impl Table {
     ///
     /// # Safety
     /// Attached; the table is all zero.
-    pub unsafe fn fill(&mut self, retire: Option<unsafe fn(*mut PyObject)>) -> Result<(), Raised> {
+    pub unsafe fn fill(&mut self, retire: Option<Retire>) -> Result<(), Raised> {
         // SAFETY: attached.
         unsafe {
             self.values = ffi::PyDict_New();
@@ -268,12 +278,12 @@ impl Table {
             if ffi::PyDict_SetItem(self.values, current.key, value) < 0 {
                 return Err(Raised);
             }
-            if current.sentinel.is_null() {
+            if current.is_ending() {
                 return Ok(ptr::null_mut());
             }
             let watch = make_watch(owner, current);
             if watch.is_null() || ffi::PySet_Add(self.watches, watch) < 0 {
-                self.remove(current.key, watch);
+                self.remove(owner, current.key, watch);
                 drop_ref(watch);
                 return Err(Raised);
             }
@@ -287,17 +297,24 @@ impl Table {
     /// Attached.
     pub unsafe fn replace(&self, key: *mut PyObject, value: *mut PyObject) -> Result<(), Raised> {
         // SAFETY: attached; all objects are valid.
-        if unsafe { ffi::PyDict_SetItem(self.values, key, value) } < 0 { Err(Raised) } else { Ok(()) }
+        if unsafe { ffi::PyDict_SetItem(self.values, key, value) } < 0 {
+            Err(Raised)
+        } else {
+            Ok(())
+        }
     }
 
     /// Drops the value and the watch (which may be null). An exception that is set stays set.
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn remove(&self, key: *mut PyObject, watch: *mut PyObject) {
+    pub unsafe fn remove(&self, owner: *mut PyObject, key: *mut PyObject, watch: *mut PyObject) {
         // SAFETY: attached; all objects are valid.
         unsafe {
             let pending = compat::take_exception();
+            if let Some(retire) = self.retire {
+                retire(owner, key);
+            }
             if !self.values.is_null() && ffi::PyDict_DelItem(self.values, key) < 0 {
                 // KeyError: it was never there, or somebody else has dropped it.
                 ffi::PyErr_Clear();
@@ -397,10 +414,7 @@ unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, watch: *mut PyObject
         let object = compat::weakref_get(ffi::PyTuple_GET_ITEM(pair, 0));
         if !object.is_null() {
             let table = &(*object.cast::<Owner>()).table;
-            if let Some(retire) = table.retire {
-                retire(object);
-            }
-            table.remove(ffi::PyTuple_GET_ITEM(pair, 1), watch);
+            table.remove(object, ffi::PyTuple_GET_ITEM(pair, 1), watch);
             drop_ref(object);
         }
     }

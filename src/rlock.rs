@@ -142,11 +142,7 @@ unsafe extern "C-unwind" fn acquire(
 }
 
 #[cold]
-unsafe fn acquire_contended(
-    lock: &ReentrantLock,
-    me: ThreadId,
-    timeout: Timeout,
-) -> *mut PyObject {
+unsafe fn acquire_contended(lock: &ReentrantLock, me: ThreadId, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
     match unsafe { blocking::wait(lock.lock(), timeout, Signals::Handle) } {
         Ok(true) => lock.adopt(me),

@@ -61,8 +61,9 @@ pub unsafe fn type_named(module: *mut PyObject, name: &CStr) -> *mut PyTypeObjec
 }
 
 /// What users can tell of a type's flags.
-pub const VISIBLE_FLAGS: c_ulong =
-    ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+pub const VISIBLE_FLAGS: c_ulong = ffi::Py_TPFLAGS_BASETYPE
+    | ffi::Py_TPFLAGS_IMMUTABLETYPE
+    | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
 
 /// Imports the stock module.
 ///

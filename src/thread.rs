@@ -3,9 +3,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use core::time::Duration;
 use std::sync::Arc;
-use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 
@@ -21,11 +19,6 @@ pub use os::OsThread;
 #[cfg_attr(unix, path = "thread/unix.rs")]
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
-
-/// How long the starter stays attached while the new thread makes its thread state. Making it
-/// needs nothing from the starter and takes some 30 µs; on a machine so busy that it takes longer
-/// the starter lets others run.
-const ATTACHED_START: Duration = Duration::from_micros(500);
 
 /// What a new thread is given. Shared with its starter until `ready`.
 struct Boot {
@@ -112,14 +105,13 @@ unsafe fn start(
     Ok(())
 }
 
-/// Signals have to wait: the thread exists, so the start cannot be undone.
+/// Detached, so that the new thread can attach and run while this one is still waking up: the two
+/// go on at the same time, and a `Thread.start()` finds its thread running already. Signals have
+/// to wait: the thread exists, the start cannot be undone.
 ///
 /// # Safety
 /// Attached.
 unsafe fn wait_until_ready(ready: &Event) {
-    if ready.is_set() || wait(ready, Instant::now().checked_add(ATTACHED_START)) {
-        return;
-    }
     // SAFETY: attached, and attached again with the same state.
     unsafe {
         let state = PyEval_SaveThread();
@@ -262,8 +254,7 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
     args: *mut PyObject,
     kwargs: *mut PyObject,
 ) -> *mut PyObject {
-    let keywords =
-        [c"function".as_ptr(), c"handle".as_ptr(), c"daemon".as_ptr(), ptr::null()];
+    let keywords = [c"function".as_ptr(), c"handle".as_ptr(), c"daemon".as_ptr(), ptr::null()];
     let (mut function, mut given) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
     let mut daemon: c_int = 1;
     // SAFETY: attached; the variables are of the types that the format wants.
@@ -313,8 +304,7 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
             return ptr::null_mut();
         }
         let handle = handle::share(object);
-        let started =
-            start(state, function, nothing, ptr::null_mut(), &handle, daemon != 0);
+        let started = start(state, function, nothing, ptr::null_mut(), &handle, daemon != 0);
         drop_ref(nothing);
         if started.is_err() {
             drop_ref(object);

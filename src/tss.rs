@@ -199,7 +199,7 @@ unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
 }
 
 /// The calling thread ends: its slot must not outlive its value.
-unsafe fn retire(slf: *mut PyObject) {
+unsafe fn retire(slf: *mut PyObject, _: *mut PyObject) {
     // SAFETY: called by the table with the TssObject that it is part of.
     unsafe {
         let tss = slf.cast::<TssObject>();

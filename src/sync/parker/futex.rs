@@ -92,12 +92,7 @@ fn futex_wake_one(word: *const AtomicU32) {
     // been freed since, it wakes nobody, or a sleeper on a word that now lives there: every
     // sleeper checks its word again, so a wake-up without a reason is harmless.
     unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word,
-            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            1,
-        );
+        libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
     }
 }
 
