@@ -12,6 +12,7 @@ into ``threading`` stays patched. An object left behind, such as a lock made ear
 working too; only a thread that is not started yet has to be given a new handle.
 """
 
+import os
 import sys
 
 from rthread import _rthread
@@ -33,7 +34,8 @@ __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 # drops rthread from sys.modules and imports it again must find both of these as they were. They
 # therefore live in the extension module, of which there is one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
-    "__install_state__", {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset()}
+    "__install_state__",
+    {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset(), "lost": 0},
 )
 
 
@@ -102,7 +104,7 @@ def _refuse_other_threads(what: str) -> None:
     # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
     # was started through threading; both are counted, whichever module started them.
     starting = len(threading._limbo) if threading is not None else 0
-    counted = _rthread._count()
+    counted = _rthread._count() - _state["lost"]
     others = _running_threads() - {_rthread.get_ident()}
     if not others and not starting and not counted:
         return
@@ -123,6 +125,15 @@ def _running_threads() -> "set[int]":
     if is_main is not None and not is_main():
         return set()
     return set(sys._current_frames())
+
+
+def _lose_threads() -> None:
+    # The interpreter goes on counting, in a new process, the threads of the one it comes from.
+    _state["lost"] = _rthread._count()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lose_threads)
 
 
 def _known_threads(threading: "ModuleType | None") -> "list[Any]":
