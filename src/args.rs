@@ -13,6 +13,26 @@ use crate::blocking::Timeout;
 use crate::compat::{self, Raised};
 use crate::object::{drop_ref, raise};
 
+/// Refuses keywords to a method that has to be called `name` then.
+///
+/// # Safety
+/// Attached; `kwnames` is a tuple or null.
+#[inline]
+pub unsafe fn refuse_keywords(name: &CStr, kwnames: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the format takes a string.
+    unsafe {
+        if kwnames.is_null() || ffi::PyTuple_GET_SIZE(kwnames) == 0 {
+            return Ok(());
+        }
+        ffi::PyErr_Format(
+            ffi::PyExc_TypeError,
+            c"%s() takes no keyword arguments".as_ptr(),
+            name.as_ptr(),
+        );
+    }
+    Err(Raised)
+}
+
 /// -1 as a number of nanoseconds: no time-out. Only exactly this; -2 is an error.
 const UNSET: i64 = -1_000_000_000;
 

@@ -422,6 +422,14 @@ pub fn module_slots(exec: *mut c_void) -> Vec<ffi::PyModuleDef_Slot> {
     slots
 }
 
+/// What `__exit__` calls itself when it gets keywords: with its class from 3.15 on.
+pub const LOCK_EXIT: &core::ffi::CStr = if cfg!(Py_3_15) { c"lock.__exit__" } else { c"__exit__" };
+pub const RLOCK_EXIT: &core::ffi::CStr =
+    if cfg!(Py_3_15) { c"RLock.__exit__" } else { c"__exit__" };
+
+/// Up to 3.13 `_release_save` releases what another thread holds.
+pub const RELEASE_SAVE_CHECKS_OWNER: bool = cfg!(Py_3_14);
+
 /// From 3.15 on `_acquire_restore` takes its one argument as it is.
 pub const ACQUIRE_RESTORE_TAKES_OBJECT: bool = cfg!(Py_3_15);
 

@@ -31,7 +31,7 @@ const METHODS: &[Function] = &[
     Function::stock(c"locked_lock", Call::NoArgs(locked)),
     Function::stock(c"locked", Call::NoArgs(locked)),
     Function::stock(c"__enter__", Call::FastKeywords(acquire)),
-    Function::stock(c"__exit__", Call::Fast(exit)),
+    Function::stock(c"__exit__", Call::FastKeywords(exit)),
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
@@ -158,9 +158,15 @@ unsafe extern "C-unwind" fn exit(
     slf: *mut PyObject,
     _: *const *mut PyObject,
     _: Py_ssize_t,
+    kwnames: *mut PyObject,
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
-    unsafe { release(slf, ptr::null_mut()) }
+    unsafe {
+        if args::refuse_keywords(compat::LOCK_EXIT, kwnames).is_err() {
+            return ptr::null_mut();
+        }
+        release(slf, ptr::null_mut())
+    }
 }
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {

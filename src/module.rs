@@ -63,7 +63,7 @@ const FUNCTIONS: &[Function] = &[
     Function {
         name: c"_set_sentinel",
         call: Call::NoArgs(sentinel::set_sentinel),
-        doc: Doc::Own(
+        doc: Doc::StockOr(
             c"_set_sentinel($module, /)\n--\n\n\
             Return a new lock that is released when the calling thread's state is gone.\n\n\
             The lock is not locked at first: whoever wants to wait for the thread acquires it,\n\

@@ -48,6 +48,8 @@ pub enum Doc {
     Stock,
     /// Ours.
     Own(&'static CStr),
+    /// From the stock object of this name; where there is none, ours.
+    StockOr(&'static CStr),
 }
 
 /// A function of the module or a method of a type.
@@ -83,16 +85,16 @@ impl Function {
 pub unsafe fn method_table(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
     let mut table = Vec::with_capacity(functions.len() + 1);
     for function in functions {
-        let doc = match function.doc {
-            Doc::Own(doc) => doc.as_ptr(),
+        let known = match function.doc {
+            Doc::Own(doc) => Known::Doc(doc.as_ptr()),
+            _ if holder.is_null() => Known::Absent,
             // SAFETY: as the caller promises.
-            Doc::Stock if !holder.is_null() => {
-                match unsafe { stock::lookup(holder, function.name) } {
-                    Known::Absent => continue,
-                    Known::Doc(doc) => doc,
-                }
-            }
-            Doc::Stock => continue,
+            _ => unsafe { stock::lookup(holder, function.name) },
+        };
+        let doc = match (known, function.doc) {
+            (Known::Doc(doc), _) => doc,
+            (Known::Absent, Doc::StockOr(doc)) => doc.as_ptr(),
+            (Known::Absent, _) => continue,
         };
         let (flags, pointer) = function.flags_and_pointer();
         table.push(ffi::PyMethodDef {

@@ -9,7 +9,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 use crate::blocking::{self, Signals, Timeout};
 use crate::compat::{self, Raised};
 use crate::object::{self, Call, Function, Type};
-use crate::sync::{ReentrantLock, ThreadId};
+use crate::sync::{NotOwned, ReentrantLock, ThreadId};
 use crate::{args, stock};
 
 #[repr(C)]
@@ -35,7 +35,7 @@ const METHODS: &[Function] = &[
     Function::stock(c"_release_save", Call::NoArgs(release_save)),
     Function::stock(c"_recursion_count", Call::NoArgs(recursion_count)),
     Function::stock(c"__enter__", Call::FastKeywords(acquire)),
-    Function::stock(c"__exit__", Call::Fast(exit)),
+    Function::stock(c"__exit__", Call::FastKeywords(exit)),
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
@@ -166,9 +166,15 @@ unsafe extern "C-unwind" fn exit(
     slf: *mut PyObject,
     _: *const *mut PyObject,
     _: Py_ssize_t,
+    kwnames: *mut PyObject,
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
-    unsafe { release(slf, ptr::null_mut()) }
+    unsafe {
+        if args::refuse_keywords(compat::RLOCK_EXIT, kwnames).is_err() {
+            return ptr::null_mut();
+        }
+        release(slf, ptr::null_mut())
+    }
 }
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
@@ -193,9 +199,12 @@ unsafe extern "C-unwind" fn recursion_count(slf: *mut PyObject, _: *mut PyObject
 unsafe extern "C-unwind" fn release_save(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject.
     unsafe {
-        match of(slf).release_all(compat::thread_ident()) {
+        let lock = of(slf);
+        let allowed =
+            !compat::RELEASE_SAVE_CHECKS_OWNER || lock.is_owned_by(compat::thread_ident());
+        match if allowed { lock.release_all() } else { Err(NotOwned) } {
             Ok(saved) => compat::saved_to_tuple(saved),
-            Err(_) => object::runtime_error(c"cannot release un-acquired lock"),
+            Err(NotOwned) => object::runtime_error(c"cannot release un-acquired lock"),
         }
     }
 }

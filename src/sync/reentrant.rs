@@ -82,15 +82,15 @@ impl ReentrantLock {
         Ok(())
     }
 
-    /// Undoes every acquire at once, and says how many there were.
+    /// Undoes every acquire at once, whoever made them, and says how many there were.
     ///
     /// # Errors
-    /// [`NotOwned`], and nothing has changed.
-    pub fn release_all(&self, me: ThreadId) -> Result<Saved, NotOwned> {
-        if !self.is_owned_by(me) {
+    /// [`NotOwned`] if nobody holds the lock, and nothing has changed.
+    pub fn release_all(&self) -> Result<Saved, NotOwned> {
+        let saved = Saved { count: self.count(), owner: self.owner() };
+        if saved.count == 0 {
             return Err(NotOwned);
         }
-        let saved = Saved { count: self.count(), owner: me };
         self.free();
         Ok(saved)
     }
