@@ -72,7 +72,7 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
             out = _serve(process)
             status = process.wait()
         err.seek(0)
-        outcome = Outcome(status, out, support.without_addresses(err.read()))
+        outcome = Outcome(status, *map(support.without_addresses, (out, err.read())))
     assert not watchdog.bit, f"hung for {timeout:g} s: {mode} {case} {args}: {outcome}"
     return outcome
 
