@@ -7,20 +7,17 @@ and not the way there.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from cases.still import wait_until_still
-
 import support
+from scenarios.cases.still import wait_until_still
+from scenarios.watchdog import Watchdog
 
 CASES = Path(__file__).resolve().parent / "cases"
 
@@ -67,13 +64,13 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
             env=support._child_environment({"SCENARIO": mode}),
             start_new_session=True,
         )
-        watchdog = _Watchdog(process, timeout)
+        watchdog = Watchdog(process, timeout)
         with watchdog:
             out = _serve(process)
             status = process.wait()
         err.seek(0)
         outcome = Outcome(status, *map(support.without_addresses, (out, err.read())))
-    assert not watchdog.bit, f"hung for {timeout:g} s: {mode} {case} {args}: {outcome}"
+    assert not watchdog.bit, f"hung for {watchdog.seconds:g} s: {mode} {case} {args}: {outcome}"
     return outcome
 
 
@@ -94,34 +91,3 @@ def _serve(process: subprocess.Popen[str]) -> str:
                 wait_until_still(process.pid)
                 process.send_signal(signal.Signals[line.split()[1]])
     return "".join(said)
-
-
-class _Watchdog:
-    """Ends a process that takes too long, with the stacks of its threads on its stderr."""
-
-    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
-        self.bit = False
-        self._process = process
-        self._timer = threading.Timer(seconds, self._bite)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self._timer.cancel()
-        self._timer.join()
-        # Also what the case has left behind, and a case whose conversation has failed.
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _bite(self) -> None:
-        self.bit = True
-        # faulthandler, switched on by the environment, answers this one.
-        self._signal(signal.SIGABRT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)

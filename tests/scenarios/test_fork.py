@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from run import MODES, run, run_stock
+
+from scenarios.run import MODES, run, run_stock
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 

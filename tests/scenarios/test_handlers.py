@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from run import MODES, run
+
+from scenarios.run import MODES, run
 
 # What each has to say after the line that asks for its signal, on every version.
 SAID = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from run import run
+
+from scenarios.run import run
 
 
 @pytest.mark.parametrize("way", ["threading", "daemon", "bare", "shim", "ours"])

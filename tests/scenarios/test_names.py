@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from run import MODES, run, run_stock
+
+from scenarios.run import MODES, run, run_stock
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from run import MODES, run, run_stock
+
+from scenarios.run import MODES, run, run_stock
 
 STARTS = ["thread", "daemon", "bare", "executor", "many"]
 if sys.version_info >= (3, 13):

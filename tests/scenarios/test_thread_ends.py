@@ -6,7 +6,8 @@ import re
 import sys
 
 import pytest
-from run import MODES, Outcome, run, run_stock
+
+from scenarios.run import MODES, Outcome, run, run_stock
 
 EXPECTED = {
     "by_many": ["joined 180 problems []"],

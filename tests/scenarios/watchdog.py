@@ -1,0 +1,48 @@
+"""Ends a process that takes too long, and has it say where its threads were."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+
+import support
+
+
+class Watchdog:
+    """Watches a process, which leads a session of its own, while a `with` block lasts.
+
+    After the block nothing of that session is left. `bit` says whether it had to be ended.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[str], seconds: float = support.PROCESS_HANG
+    ) -> None:
+        self.bit = False
+        self.seconds = seconds
+        self._process = process
+        self._timer = threading.Timer(seconds, self._bite)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        # Also what the process has left behind, or itself where the block has failed.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _bite(self) -> None:
+        self.bit = True
+        # faulthandler, switched on by the environment, answers this one.
+        self._signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
