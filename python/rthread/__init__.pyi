@@ -43,3 +43,5 @@ if sys.version_info >= (3, 14):
     from rthread._rthread import set_name as set_name
 
 __version__: str
+
+def __dir__() -> list[str]: ...

@@ -10,7 +10,7 @@ from _thread import _ExceptHookArgs as _ExceptHookArgs
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, final, overload, type_check_only
 
-from typing_extensions import Self, TypeVarTuple, Unpack
+from typing_extensions import Self, TypeVarTuple, Unpack, disjoint_base
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -58,8 +58,8 @@ class _LockMethods:
         """Old spelling of `release`."""
     def locked_lock(self) -> bool:
         """Old spelling of `locked`."""
-    def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock; the arguments are those of `acquire`."""
+    def __enter__(self) -> bool:
+        """Take the lock, without a limit in time."""
     def __exit__(self, *exc_info: object) -> None:
         """Free the lock, whether or not the block raised; the exception goes on."""
     def _at_fork_reinit(self) -> None:
@@ -91,6 +91,7 @@ def allocate_lock() -> LockType:
 def allocate() -> LockType:
     """Old spelling of `allocate_lock`."""
 
+@disjoint_base
 class RLock:
     """A lock that its owner can take again, and frees when it has released it as often."""
 
@@ -118,8 +119,8 @@ class RLock:
         Raises:
             RuntimeError: this thread does not own the lock.
         """
-    def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock; the arguments are those of `acquire`."""
+    def __enter__(self) -> bool:
+        """Take the lock, without a limit in time."""
     def __exit__(self, *exc_info: object) -> None:
         """Count one less, whether or not the block raised; the exception goes on."""
     def _acquire_restore(self, state: tuple[int, int], /) -> None:
@@ -152,6 +153,7 @@ class RLock:
     def _at_fork_reinit(self) -> None:
         """Make the lock free and without waiters, for a process just forked."""
 
+@disjoint_base
 class _local:
     """Attributes of which every thread has its own.
 
@@ -162,7 +164,6 @@ class _local:
         TypeError: there are arguments but no ``__init__`` to take them.
     """
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self: ...
     def __getattribute__(self, name: str, /) -> Any: ...
     def __setattr__(self, name: str, value: Any, /) -> None: ...
     def __delattr__(self, name: str, /) -> None: ...
@@ -230,7 +231,7 @@ def stack_size(size: int = 0, /) -> int:
         ValueError: the size is one that the system cannot give.
     """
 
-def interrupt_main(signum: int = 2, /) -> None:
+def interrupt_main(signum: int = ..., /) -> None:
     """Have the main thread run a signal's Python handler, as if the signal had come.
 
     Nothing happens if the signal is ignored or left to the system.
