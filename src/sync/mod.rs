@@ -23,4 +23,4 @@ pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
 pub use queue::WaitQueue;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
-pub use waiter::{Awaitable, Deadline, Waiter, wait};
+pub use waiter::{Awaitable, Deadline, Waiter, wait, wait_as};

@@ -135,12 +135,8 @@ pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
     wait_as(&Waiter::new(), what, deadline)
 }
 
-/// [`wait`] with a waiter of the caller's making, for the model checker.
-pub(crate) fn wait_as<T: Awaitable + ?Sized>(
-    waiter: &Waiter,
-    what: &T,
-    deadline: Deadline,
-) -> bool {
+/// [`wait`] with a waiter of the caller's making.
+pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
     // SAFETY: the waiter outlives this call, and every way out of it leaves the queue first:
     // enqueue or claim returned true, or cancel returned.
     unsafe {
