@@ -8,7 +8,7 @@ use std::time::Instant;
 use loom::sync::{Condvar, Mutex};
 
 use super::Parked;
-use crate::sync::primitive::AtomicU32;
+use crate::sync::primitive::{AtomicU32, Ordering};
 
 pub(crate) struct Parker {
     token: Mutex<bool>,
@@ -51,8 +51,19 @@ impl Wake {
     pub(crate) fn send(self) {}
 }
 
-pub(crate) fn guard_wait(_word: &AtomicU32, _expected: u32) {
-    loom::thread::yield_now();
+loom::lazy_static! {
+    /// One futex for all words: a thread that is woken looks at its own again.
+    static ref FUTEX: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 }
 
-pub(crate) fn guard_wake(_word: *const AtomicU32) {}
+pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
+    let guard = FUTEX.0.lock().unwrap();
+    if word.load(Ordering::Relaxed) == expected {
+        drop(FUTEX.1.wait(guard));
+    }
+}
+
+pub(crate) fn guard_wake(_word: *const AtomicU32) {
+    let _guard = FUTEX.0.lock().unwrap();
+    FUTEX.1.notify_all();
+}
