@@ -12,6 +12,12 @@ pub struct Event {
     queue: WaitQueue,
 }
 
+impl Default for Event {
+    fn default() -> Event {
+        Event::new()
+    }
+}
+
 impl Event {
     const_unless_loom! {
         /// An event that is not set.

@@ -43,6 +43,12 @@ pub struct Lock {
     queue: WaitQueue,
 }
 
+impl Default for Lock {
+    fn default() -> Lock {
+        Lock::new()
+    }
+}
+
 impl Lock {
     const_unless_loom! {
         /// A free lock.

@@ -31,6 +31,12 @@ pub struct ReentrantLock {
     count: AtomicU64,
 }
 
+impl Default for ReentrantLock {
+    fn default() -> ReentrantLock {
+        ReentrantLock::new()
+    }
+}
+
 impl ReentrantLock {
     const_unless_loom! {
         /// A free lock.

@@ -25,7 +25,8 @@ pub struct OsThread(libc::pthread_t);
 impl OsThread {
     /// As a number, so that it can be kept in an atomic.
     pub fn to_bits(self) -> u64 {
-        self.0 as u64
+        #[allow(clippy::unnecessary_cast, reason = "it is not u64 everywhere")]
+        (self.0 as u64)
     }
 
     /// From [`OsThread::to_bits`].
