@@ -44,7 +44,8 @@ $(venv)/bin/python:
 
 # PYO3_BUILD_EXTENSION_MODULE: do not link against libpython, the interpreter brings it.
 $(venv)/built: $(venv)/bin/python $(sources)
-	CARGO_TARGET_DIR=$(CURDIR)/$(target) PYO3_BUILD_EXTENSION_MODULE=1 \
+	PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
+		CARGO_TARGET_DIR=$(CURDIR)/$(target) PYO3_BUILD_EXTENSION_MODULE=1 \
 		$(python) -m pip install -q --no-build-isolation '.[test]'
 	@touch $@
 
