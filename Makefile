@@ -22,7 +22,7 @@ sources = $(shell find src python rthread.data Cargo.toml Cargo.lock build.rs py
 	-type f ! -name '*.pyc' 2>/dev/null)
 # One command on each of $(PYTHONS); all of them run even where one fails.
 each = status=0; for python in $(PYTHONS); do \
-	$(MAKE) --no-print-directory $(1) PYTHON=$$python || status=1; done; exit $$status
+	$(MAKE) --no-print-directory $(1) PYTHON=$$python || status=1; done
 
 # Warnings of our own crate are errors wherever it is checked; --cfg picks the other parker.
 clippy = cargo clippy --all-targets
@@ -50,14 +50,15 @@ $(venv)/built: $(venv)/bin/python $(sources)
 	@touch $@
 
 test:
-	@$(call each,test-one)
+	@$(call each,test-one); exit $$status
 
 test-one: build
 	@mkdir -p $(results)
 	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
 
 conformance:
-	@$(call each,conformance-one)
+	@$(call each,conformance-one); echo; \
+	$$(.ci/find-python $(firstword $(PYTHONS))) -m tests.cpython --table build; exit $$status
 
 conformance-one: build
 	@$(python) -m tests.cpython --results $(results)

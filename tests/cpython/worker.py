@@ -70,6 +70,8 @@ class Log:
 
 
 def event(test: Any, status: str, why: object = "") -> dict[str, str]:
+    # A subtest that is skipped is reported by itself, and is the last that its test says.
+    test = getattr(test, "test_case", test)
     return {"test": test.id(), "status": status, "why": str(why)}
 
 
