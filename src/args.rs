@@ -13,33 +13,14 @@ use crate::blocking::Timeout;
 use crate::compat::{self, Raised};
 use crate::object::{drop_ref, raise};
 
-/// Refuses keywords to a method that has to be called `name` then.
-///
-/// # Safety
-/// Attached; `kwnames` is a tuple or null.
-#[inline]
-pub unsafe fn refuse_keywords(name: &CStr, kwnames: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the format takes a string.
-    unsafe {
-        if kwnames.is_null() || ffi::PyTuple_GET_SIZE(kwnames) == 0 {
-            return Ok(());
-        }
-        ffi::PyErr_Format(
-            ffi::PyExc_TypeError,
-            c"%s() takes no keyword arguments".as_ptr(),
-            name.as_ptr(),
-        );
-    }
-    Err(Raised)
-}
-
 /// -1 as a number of nanoseconds: no time-out. Only exactly this; -2 is an error.
 const UNSET: i64 = -1_000_000_000;
 
 /// The largest time-out in microseconds, `PY_TIMEOUT_MAX`.
 const TIMEOUT_MAX: i64 = if cfg!(windows) { 0xFFFF_FFFE * 1000 } else { i64::MAX / 1000 };
 
-/// Reads `acquire(blocking=True, timeout=-1)` from a call with an array of arguments.
+/// Reads `acquire(blocking=True, timeout=-1)` from a call with an array of arguments; `format` is
+/// the stock function's, with its name.
 ///
 /// # Safety
 /// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.
@@ -48,12 +29,13 @@ pub unsafe fn acquire(
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
+    format: &CStr,
 ) -> Result<Timeout, Raised> {
     if nargs == 0 && kwnames.is_null() {
         return Ok(Timeout::Never);
     }
     // SAFETY: as the caller promises.
-    unsafe { acquire_with(args, nargs, kwnames) }
+    unsafe { acquire_with(args, nargs, kwnames, format) }
 }
 
 #[inline(never)]
@@ -61,6 +43,7 @@ unsafe fn acquire_with(
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
+    format: &CStr,
 ) -> Result<Timeout, Raised> {
     // SAFETY: as the caller of `acquire` promises: nargs positional arguments, then one for each
     // keyword name.
@@ -85,7 +68,7 @@ unsafe fn acquire_with(
             }
             _ => {}
         }
-        acquire_parsed(args, nargs, kwnames)
+        acquire_parsed(args, nargs, kwnames, format)
     }
 }
 
@@ -108,6 +91,7 @@ unsafe fn acquire_parsed(
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
+    format: &CStr,
 ) -> Result<Timeout, Raised> {
     let keywords: [*const c_char; 3] = [c"blocking".as_ptr(), c"timeout".as_ptr(), ptr::null()];
     let mut blocking: c_int = 1;
@@ -118,7 +102,7 @@ unsafe fn acquire_parsed(
         let parsed = compat::PyArg_ParseTupleAndKeywords(
             tuple,
             dict,
-            compat::BLOCKING_FORMAT.as_ptr(),
+            format.as_ptr(),
             keywords.as_ptr(),
             &raw mut blocking,
             &raw mut seconds,

@@ -24,14 +24,28 @@ pub struct LockObject {
 const _: () = assert!(size_of::<LockObject>() <= 40 || cfg!(rthread_portable_parker));
 
 const METHODS: &[Function] = &[
-    Function::stock(c"acquire_lock", Call::FastKeywords(acquire)),
+    Function::stock(c"acquire_lock", Call::FastKeywords(acquire_lock)),
     Function::stock(c"acquire", Call::FastKeywords(acquire)),
     Function::stock(c"release_lock", Call::NoArgs(release)),
     Function::stock(c"release", Call::NoArgs(release)),
     Function::stock(c"locked_lock", Call::NoArgs(locked)),
     Function::stock(c"locked", Call::NoArgs(locked)),
-    Function::stock(c"__enter__", Call::FastKeywords(acquire)),
-    Function::stock(c"__exit__", Call::FastKeywords(exit)),
+    Function::stock(
+        c"__enter__",
+        if compat::WITH_TAKES_ANY_ARGUMENTS {
+            Call::FastKeywords(acquire)
+        } else {
+            Call::NoArgs(enter)
+        },
+    ),
+    Function::stock(
+        c"__exit__",
+        if compat::WITH_TAKES_ANY_ARGUMENTS {
+            Call::FastKeywords(exit_with_any)
+        } else {
+            Call::Fast(exit_with_three)
+        },
+    ),
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
@@ -126,13 +140,35 @@ unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject that it keeps alive.
     unsafe {
-        let Ok(timeout) = args::acquire(args, nargs, kwnames) else { return ptr::null_mut() };
-        let lock = of(slf);
-        if lock.try_acquire() {
-            return compat::bool_object(true);
+        match args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) {
+            Ok(timeout) => acquire_within(of(slf), timeout),
+            Err(Raised) => ptr::null_mut(),
         }
-        acquire_contended(lock, timeout)
     }
+}
+
+unsafe extern "C-unwind" fn acquire_lock(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as in `acquire`.
+    unsafe {
+        match args::acquire(args, nargs, kwnames, compat::ACQUIRE_LOCK_FORMAT) {
+            Ok(timeout) => acquire_within(of(slf), timeout),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+#[inline]
+unsafe fn acquire_within(lock: &Lock, timeout: Timeout) -> *mut PyObject {
+    if lock.try_acquire() {
+        return compat::bool_object(true);
+    }
+    // SAFETY: as in `acquire`.
+    unsafe { acquire_contended(lock, timeout) }
 }
 
 #[cold]
@@ -142,6 +178,11 @@ unsafe fn acquire_contended(lock: &Lock, timeout: Timeout) -> *mut PyObject {
         Ok(acquired) => compat::bool_object(acquired),
         Err(Raised) => ptr::null_mut(),
     }
+}
+
+unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a call of `acquire` without arguments.
+    unsafe { acquire(slf, ptr::null(), 0, ptr::null_mut()) }
 }
 
 unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
@@ -154,7 +195,7 @@ unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mu
     }
 }
 
-unsafe extern "C-unwind" fn exit(
+unsafe extern "C-unwind" fn exit_with_any(
     slf: *mut PyObject,
     _: *const *mut PyObject,
     _: Py_ssize_t,
@@ -162,10 +203,24 @@ unsafe extern "C-unwind" fn exit(
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
     unsafe {
-        if args::refuse_keywords(compat::LOCK_EXIT, kwnames).is_err() {
-            return ptr::null_mut();
+        match compat::refuse_exit_keywords(kwnames) {
+            Ok(()) => release(slf, ptr::null_mut()),
+            Err(Raised) => ptr::null_mut(),
         }
-        release(slf, ptr::null_mut())
+    }
+}
+
+unsafe extern "C-unwind" fn exit_with_three(
+    slf: *mut PyObject,
+    _: *const *mut PyObject,
+    nargs: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: as `release`, which does not look at its second argument.
+    unsafe {
+        match compat::want_three(nargs) {
+            Ok(()) => release(slf, ptr::null_mut()),
+            Err(Raised) => ptr::null_mut(),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::stock::{self, Known};
 pub type NoArgs = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 pub type VarArgsKeywords =
     unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+pub type Fast =
+    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t) -> *mut PyObject;
 pub type FastKeywords = unsafe extern "C-unwind" fn(
     *mut PyObject,
     *const *mut PyObject,
@@ -33,6 +35,8 @@ pub enum Call {
     VarArgs(NoArgs),
     /// Any arguments, as a tuple and a dict.
     VarArgsKeywords(VarArgsKeywords),
+    /// Positional arguments, as an array.
+    Fast(Fast),
     /// Any arguments, as an array and the names of its last elements.
     FastKeywords(FastKeywords),
 }
@@ -67,6 +71,7 @@ impl Function {
             Call::Object(f) => (ffi::METH_O, f as *mut c_void),
             Call::VarArgs(f) => (ffi::METH_VARARGS, f as *mut c_void),
             Call::VarArgsKeywords(f) => (ffi::METH_VARARGS | ffi::METH_KEYWORDS, f as *mut c_void),
+            Call::Fast(f) => (ffi::METH_FASTCALL, f as *mut c_void),
             Call::FastKeywords(f) => (ffi::METH_FASTCALL | ffi::METH_KEYWORDS, f as *mut c_void),
         }
     }

@@ -34,8 +34,22 @@ const METHODS: &[Function] = &[
     ),
     Function::stock(c"_release_save", Call::NoArgs(release_save)),
     Function::stock(c"_recursion_count", Call::NoArgs(recursion_count)),
-    Function::stock(c"__enter__", Call::FastKeywords(acquire)),
-    Function::stock(c"__exit__", Call::FastKeywords(exit)),
+    Function::stock(
+        c"__enter__",
+        if compat::WITH_TAKES_ANY_ARGUMENTS {
+            Call::FastKeywords(acquire)
+        } else {
+            Call::NoArgs(enter)
+        },
+    ),
+    Function::stock(
+        c"__exit__",
+        if compat::WITH_TAKES_ANY_ARGUMENTS {
+            Call::FastKeywords(exit_with_any)
+        } else {
+            Call::Fast(exit_with_three)
+        },
+    ),
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
@@ -131,7 +145,9 @@ unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject that it keeps alive.
     unsafe {
-        let Ok(timeout) = args::acquire(args, nargs, kwnames) else { return ptr::null_mut() };
+        let Ok(timeout) = args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) else {
+            return ptr::null_mut();
+        };
         let lock = of(slf);
         let me = compat::thread_ident();
         if lock.try_acquire(me) {
@@ -152,6 +168,11 @@ unsafe fn acquire_contended(lock: &ReentrantLock, me: ThreadId, timeout: Timeout
     compat::bool_object(true)
 }
 
+unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a call of `acquire` without arguments.
+    unsafe { acquire(slf, ptr::null(), 0, ptr::null_mut()) }
+}
+
 unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject.
     unsafe {
@@ -162,7 +183,7 @@ unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mu
     }
 }
 
-unsafe extern "C-unwind" fn exit(
+unsafe extern "C-unwind" fn exit_with_any(
     slf: *mut PyObject,
     _: *const *mut PyObject,
     _: Py_ssize_t,
@@ -170,10 +191,24 @@ unsafe extern "C-unwind" fn exit(
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
     unsafe {
-        if args::refuse_keywords(compat::RLOCK_EXIT, kwnames).is_err() {
-            return ptr::null_mut();
+        match compat::refuse_exit_keywords(kwnames) {
+            Ok(()) => release(slf, ptr::null_mut()),
+            Err(Raised) => ptr::null_mut(),
         }
-        release(slf, ptr::null_mut())
+    }
+}
+
+unsafe extern "C-unwind" fn exit_with_three(
+    slf: *mut PyObject,
+    _: *const *mut PyObject,
+    nargs: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: as `release`, which does not look at its second argument.
+    unsafe {
+        match compat::want_three(nargs) {
+            Ok(()) => release(slf, ptr::null_mut()),
+            Err(Raised) => ptr::null_mut(),
+        }
     }
 }
 

@@ -8,13 +8,15 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 #[cfg(not(Py_3_15))]
 use super::PyArg_ParseTuple;
 use super::Raised;
+use crate::object::raise;
 use crate::sync::Saved;
 
 /// Up to 3.11 `acquire`'s `blocking` is an int ("i"), from 3.12 on anything with a truth value.
-#[cfg(not(Py_3_12))]
-pub const BLOCKING_FORMAT: &CStr = c"|iO:acquire";
-#[cfg(Py_3_12)]
-pub const BLOCKING_FORMAT: &CStr = c"|pO:acquire";
+pub const ACQUIRE_FORMAT: &CStr = if cfg!(Py_3_12) { c"|pO:acquire" } else { c"|iO:acquire" };
+
+/// Up to 3.14 `acquire_lock` calls itself `acquire` in errors.
+pub const ACQUIRE_LOCK_FORMAT: &CStr =
+    if cfg!(Py_3_15) { c"|pO:acquire_lock" } else { ACQUIRE_FORMAT };
 
 /// What is wrong with a time-out below zero.
 pub const NEGATIVE_TIMEOUT: &CStr = if cfg!(Py_3_13) {
@@ -23,9 +25,40 @@ pub const NEGATIVE_TIMEOUT: &CStr = if cfg!(Py_3_13) {
     c"timeout value must be positive"
 };
 
-/// What `__exit__` calls itself when it gets keywords: with its class from 3.15 on.
-pub const LOCK_EXIT: &CStr = if cfg!(Py_3_15) { c"lock.__exit__" } else { c"__exit__" };
-pub const RLOCK_EXIT: &CStr = if cfg!(Py_3_15) { c"RLock.__exit__" } else { c"__exit__" };
+/// Up to 3.14 `__enter__` is `acquire` by another name, and takes its arguments, and `__exit__`
+/// takes any number; from 3.15 on they take none and three.
+pub const WITH_TAKES_ANY_ARGUMENTS: bool = !cfg!(Py_3_15);
+
+/// Refuses keywords to an `__exit__` that takes any number of arguments. The stock one takes them
+/// as a tuple, and such a method, bound, leaves its class out of its name.
+///
+/// # Safety
+/// Attached; `kwnames` is a tuple or null.
+#[inline]
+pub unsafe fn refuse_exit_keywords(kwnames: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if kwnames.is_null() || ffi::PyTuple_GET_SIZE(kwnames) == 0 {
+            return Ok(());
+        }
+        raise(ffi::PyExc_TypeError, c"__exit__() takes no keyword arguments");
+    }
+    Err(Raised)
+}
+
+/// Refuses anything but three arguments to `__exit__`.
+///
+/// # Safety
+/// Attached.
+#[inline]
+pub unsafe fn want_three(nargs: Py_ssize_t) -> Result<(), Raised> {
+    // SAFETY: attached, as the caller promises.
+    if nargs == 3 || unsafe { _PyArg_CheckPositional(c"__exit__".as_ptr(), nargs, 3, 3) } != 0 {
+        Ok(())
+    } else {
+        Err(Raised)
+    }
+}
 
 /// Up to 3.13 `_release_save` releases what another thread holds.
 pub const RELEASE_SAVE_CHECKS_OWNER: bool = cfg!(Py_3_14);
@@ -35,7 +68,6 @@ pub const ACQUIRE_RESTORE_TAKES_OBJECT: bool = cfg!(Py_3_15);
 
 unsafe extern "C-unwind" {
     fn _PyArg_NoKeywords(name: *const c_char, kwargs: *mut PyObject) -> c_int;
-    #[cfg(not(Py_3_15))]
     fn _PyArg_CheckPositional(
         name: *const c_char,
         nargs: Py_ssize_t,
