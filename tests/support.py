@@ -191,6 +191,17 @@ def wait_until_blocked(native_id: int) -> None:
     wait_until(sleeps, f"thread {native_id} to block")
 
 
+def wait_until_gone(ident: int, native_id: int) -> None:
+    """Return when nothing is left of a thread of this process, its OS thread included.
+
+    Where the OS cannot be asked, when the interpreter has no state of it.
+    """
+    wait_until(lambda: ident not in sys._current_frames(), f"thread {ident} to leave")
+    if os.path.isdir("/proc/self/task"):
+        task = f"/proc/self/task/{native_id}"
+        wait_until(lambda: not os.path.exists(task), f"thread {native_id} to end")
+
+
 # Threads
 
 
@@ -257,6 +268,11 @@ class Worker:
         """Let the thread go; return when it has left its function (its state may still live)."""
         self._requests.put(None)
         assert self._left.wait(HANG), "the worker does not end"
+
+    def vanish(self) -> None:
+        """Let the thread go; return when nothing of it is left."""
+        self.finish()
+        wait_until_gone(self.ident, self.native_id)
 
     def _serve(self) -> None:
         try:

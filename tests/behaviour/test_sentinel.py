@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import HANG, Worker, check_snippet, collect_until, stock, wait_until
+from support import HANG, Worker, check_snippet, collect_until, stock
 
 
 def take_sentinel(ours: Any) -> Any:
@@ -75,20 +75,16 @@ def test_second_sentinel_takes_the_place_of_the_first(ours: Any) -> None:
 
 def test_sentinel_dropped_before_the_thread_ends(ours: Any) -> None:
     """Only a weak hold is kept on it: it dies at once, and the end of the thread finds nothing."""
-    before = ours._count()
     worker = Worker(ours)
     reference = worker.do(lambda: weakref.ref(take_sentinel(ours)))
     collect_until(lambda: reference() is None, "the sentinel to die")
-    worker.finish()
-    wait_until(lambda: ours._count() <= before, "the thread to end")
+    worker.vanish()
 
 
 def test_sentinel_that_is_free_at_the_end_stays_free(ours: Any) -> None:
-    before = ours._count()
     worker = Worker(ours)
     sentinel = worker.do(ours._set_sentinel)
-    worker.finish()
-    wait_until(lambda: ours._count() <= before, "the thread to end")
+    worker.vanish()
     assert sentinel.acquire(False)
     gc.collect()
     assert sentinel.locked()

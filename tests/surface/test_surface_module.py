@@ -106,11 +106,11 @@ def test_repr(name: str) -> None:
 def test_help_page(name: str) -> None:
     """What `help()` shows covers every member, its signature and its text at once."""
     _, stock, ours = twin(name)
-    assert help_page(ours, name) == help_page(stock, name)
+    assert help_page(ours) == help_page(stock)
 
 
-def help_page(thing: object, name: str) -> str:
-    return support.without_addresses(pydoc.plain(pydoc.render_doc(thing, name)))
+def help_page(thing: object) -> str:
+    return support.without_addresses(pydoc.plain(pydoc.render_doc(thing)))
 
 
 @every_function

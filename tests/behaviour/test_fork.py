@@ -1,0 +1,540 @@
+"""What is left of everything in the child of a fork, where only the forking thread exists.
+
+Each snippet forks with threads of both kinds around. The child reports by its exit status; an
+alarm ends it where it would wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support import check_snippet, stock
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the OS has no fork")
+
+both = pytest.mark.parametrize("module", ["_thread", "rthread"])
+handles = pytest.mark.skipif(
+    not hasattr(stock(), "_ThreadHandle"), reason="_thread._ThreadHandle is new in 3.13"
+)
+
+PRELUDE = """
+import gc, os, signal, sys, time, weakref
+import {module} as api, rthread
+
+def in_child(check):
+    # Fork, have the child run `check`, and give the child's exit status.
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        status = 1
+        try:
+            check()
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def thread(function, *args):
+    # Start a thread; return when it runs.
+    running = api.allocate_lock()
+    running.acquire()
+    def run():
+        running.release()
+        function(*args)
+    api.start_new_thread(run, ())
+    assert running.acquire(True, 60)
+
+def blocked(native_id):
+    # Wait until a thread sleeps in the kernel, where that can be seen.
+    path = f"/proc/self/task/{{native_id}}/stat"
+    for _ in range(5):
+        while os.path.exists(path) and open(path).read().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.001)
+        time.sleep(0.001)
+
+def waiter(lock, *args):
+    # A thread that waits for `lock`; return when it does.
+    ids = []
+    def wait():
+        ids.append(api.get_native_id())
+        lock.acquire(*args)
+        lock.release()
+    thread(wait)
+    while not ids:
+        time.sleep(0.001)
+    blocked(ids[0])
+
+def holder(lock):
+    # A thread that holds `lock` for good.
+    held = api.allocate_lock()
+    held.acquire()
+    never = api.allocate_lock()
+    never.acquire()
+    def hold():
+        lock.acquire()
+        held.release()
+        never.acquire()
+    thread(hold)
+    assert held.acquire(True, 60)
+
+def use(lock):
+    # Exercise a lock that ought to be free, alone and between new threads.
+    assert lock.acquire(True, 30)
+    lock.release()
+    counts = []
+    def count():
+        for _ in range(100):
+            with lock:
+                counts.append(1)
+    for _ in range(3):
+        thread(count)
+    while len(counts) < 300:
+        time.sleep(0.001)
+    assert lock.acquire(True, 30)
+    lock.release()
+"""
+
+
+def check(module: str, source: str) -> None:
+    """Run a snippet, which has to print `fine` and nothing else."""
+    output = check_snippet(
+        PRELUDE.format(module=module) + source, flags=("-W", "ignore::DeprecationWarning")
+    )
+    assert output == "fine\n"
+
+
+@both
+@pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
+def test_free_lock(module: str, kind: str) -> None:
+    check(
+        module,
+        f"""
+lock = api.{kind}()
+assert in_child(lambda: use(lock)) == 0
+use(lock)
+print("fine")
+""",
+    )
+
+
+@both
+@pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
+def test_lock_held_by_the_forking_thread(module: str, kind: str) -> None:
+    """It is still its own, in the child and in the parent."""
+    check(
+        module,
+        f"""
+lock = api.{kind}()
+lock.acquire()
+def child():
+    if hasattr(lock, "_is_owned"):
+        assert lock._is_owned()
+    lock.release()
+    use(lock)
+assert in_child(child) == 0
+lock.release()
+use(lock)
+print("fine")
+""",
+    )
+
+
+@both
+@pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
+def test_lock_held_by_another_thread(module: str, kind: str) -> None:
+    """It stays held, by nobody; `_at_fork_reinit` makes it new."""
+    check(
+        module,
+        f"""
+lock = api.{kind}()
+holder(lock)
+def child():
+    assert not lock.acquire(False)
+    assert not lock.acquire(True, 0.01)
+    lock._at_fork_reinit()
+    use(lock)
+assert in_child(child) == 0
+assert not lock.acquire(False)
+print("fine")
+""",
+    )
+
+
+@both
+@pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
+@pytest.mark.parametrize("wait", ["", "True, 60"])
+@pytest.mark.parametrize("reinit", [False, True])
+def test_lock_with_waiters(module: str, kind: str, wait: str, reinit: bool) -> None:
+    """They are gone in the child: a release there must not hand the lock to one of them."""
+    check(
+        module,
+        f"""
+lock = api.{kind}()
+lock.acquire()
+for _ in range(3):
+    waiter(lock, {wait})
+def child():
+    if {reinit}:
+        lock._at_fork_reinit()
+    else:
+        lock.release()
+    use(lock)
+assert in_child(child) == 0
+lock.release()
+use(lock)
+print("fine")
+""",
+    )
+
+
+@both
+def test_lock_between_hammering_threads(module: str) -> None:
+    """Forked at any moment, a lock that threads fight for is new after `_at_fork_reinit`."""
+    check(
+        module,
+        """
+locks = [api.allocate_lock(), api.RLock()]
+stop = False
+def hammer():
+    while not stop:
+        for lock in locks:
+            with lock:
+                pass
+for _ in range(3):
+    thread(hammer)
+def child():
+    global stop
+    stop = True
+    for lock in locks:
+        lock._at_fork_reinit()
+        use(lock)
+    thread(lambda: None)
+for _ in range(15):
+    assert in_child(child) == 0
+stop = True
+print("fine")
+""",
+    )
+
+
+@both
+def test_local(module: str) -> None:
+    """The forking thread keeps its values; those of the others are dropped or out of sight."""
+    check(
+        module,
+        """
+class Value:
+    pass
+local = api._local()
+local.name = "forking"
+local.value = Value()
+def fill():
+    local.name = "other"
+    stay.acquire()
+stay = api.allocate_lock()
+stay.acquire()
+thread(fill)
+def child():
+    assert local.name == "forking"
+    assert type(local.value) is Value
+    seen = []
+    thread(lambda: seen.append(hasattr(local, "name")))
+    while not seen:
+        time.sleep(0.001)
+    assert seen == [False]
+    local.name = "child"
+    reference = weakref.ref(local.value)
+    del local.value
+    gc.collect()
+    assert reference() is None
+assert in_child(child) == 0
+assert local.name == "forking"
+print("fine")
+""",
+    )
+
+
+@both
+def test_local_of_a_forking_thread(module: str) -> None:
+    """Not the main one: it is the main one in the child."""
+    check(
+        module,
+        """
+local = api._local()
+local.name = "main"
+statuses = []
+def fork():
+    local.name = "forking"
+    def child():
+        assert local.name == "forking"
+        use(api.allocate_lock())
+    statuses.append(in_child(child))
+thread(fork)
+while not statuses:
+    time.sleep(0.001)
+assert statuses == [0]
+print("fine")
+""",
+    )
+
+
+@both
+def test_tss(module: str) -> None:
+    """Of rthread, with threads of both modules around."""
+    check(
+        module,
+        """
+class Value:
+    pass
+key = rthread.TSS()
+key.create()
+key.set("forking")
+stay = api.allocate_lock()
+stay.acquire()
+def fill():
+    key.set(Value())
+    stay.acquire()
+thread(fill)
+def child():
+    assert key.get() == "forking"
+    seen = []
+    thread(lambda: (seen.append(key.get()), key.set(1)))
+    while not seen:
+        time.sleep(0.001)
+    assert seen == [None]
+    key.set("child")
+    key.delete()
+    key.create()
+    assert key.get() is None
+assert in_child(child) == 0
+assert key.get() == "forking"
+print("fine")
+""",
+    )
+
+
+@both
+def test_sentinel(module: str) -> None:
+    """That of the forking thread stays held; those of the others can be made new."""
+    check(
+        module,
+        """
+sentinels = []
+def stay_on():
+    sentinels.append(rthread._set_sentinel())
+    sentinels[0].acquire()
+    stay.acquire()
+stay = api.allocate_lock()
+stay.acquire()
+own = rthread._set_sentinel()
+own.acquire()
+thread(stay_on)
+while not sentinels or not sentinels[0].locked():
+    time.sleep(0.001)
+def child():
+    assert own.locked()
+    sentinels[0]._at_fork_reinit()
+    assert sentinels[0].acquire(False)
+    ended = []
+    def run():
+        ended.append(rthread._set_sentinel())
+        ended[0].acquire()
+        ended.append(None)
+    thread(run)
+    while len(ended) < 2:
+        time.sleep(0.001)
+    assert ended[0].acquire(True, 30)
+    assert own.locked()
+assert in_child(child) == 0
+stay.release()
+assert sentinels[0].acquire(True, 30)
+print("fine")
+""",
+    )
+
+
+@handles
+@both
+@pytest.mark.parametrize("daemon", [True, False])
+def test_handles(module: str, daemon: bool) -> None:
+    """Those of other threads are done, one not started can be started, `_shutdown` waits not."""
+    check(
+        module,
+        f"""
+stay = api.allocate_lock()
+stay.acquire()
+running = api.start_joinable_thread(stay.acquire, daemon={daemon})
+fresh = api._ThreadHandle()
+ended = api.start_joinable_thread(lambda: None)
+ended.join()
+def child():
+    assert running.is_done()
+    running.join()
+    running.join(0)
+    ended.join()
+    assert not fresh.is_done()
+    ran = []
+    api.start_joinable_thread(lambda: ran.append(1), handle=fresh, daemon=False)
+    fresh.join()
+    assert ran == [1]
+    api._shutdown()
+assert in_child(child) == 0
+assert not running.is_done()
+stay.release()
+running.join()
+assert api.start_joinable_thread(lambda: None, handle=fresh) is fresh
+fresh.join()
+print("fine")
+""",
+    )
+
+
+@handles
+@both
+def test_handle_with_joiners(module: str) -> None:
+    """Joiners at the time of the fork are gone in the child, and go on in the parent."""
+    check(
+        module,
+        """
+stay = api.allocate_lock()
+stay.acquire()
+running = api.start_joinable_thread(stay.acquire)
+joined = []
+def join():
+    running.join()
+    joined.append(1)
+for _ in range(3):
+    thread(join)
+def child():
+    assert running.is_done()
+    running.join()
+    assert joined == []
+assert in_child(child) == 0
+assert joined == []
+stay.release()
+running.join()
+while len(joined) < 3:
+    time.sleep(0.001)
+print("fine")
+""",
+    )
+
+
+@handles
+@both
+def test_handle_of_the_forking_thread(module: str) -> None:
+    """It is not done in the child: the thread goes on there, and cannot join itself."""
+    check(
+        module,
+        """
+statuses = []
+def child():
+    assert not handle.is_done()
+    try:
+        handle.join()
+    except RuntimeError as error:
+        assert "Cannot join current thread" in str(error), error
+    else:
+        raise AssertionError("joined itself")
+def fork():
+    ready.acquire()
+    statuses.append(in_child(child))
+ready = api.allocate_lock()
+ready.acquire()
+handle = api.start_joinable_thread(fork)
+ready.release()
+handle.join()
+assert statuses == [0]
+print("fine")
+""",
+    )
+
+
+@both
+def test_fork_while_threads_start_and_end(module: str) -> None:
+    """Every table has to be whole whenever the fork comes."""
+    check(
+        module,
+        """
+stop = False
+local, key = api._local(), rthread.TSS()
+key.create()
+def once():
+    local.x = key
+    key.set(local)
+    rthread._set_sentinel()
+def churn():
+    while not stop:
+        api.start_new_thread(once, ())
+        if hasattr(api, "start_joinable_thread"):
+            api.start_joinable_thread(once).join()
+        while api._count() > 20 and not stop:
+            time.sleep(0)
+for _ in range(2):
+    thread(churn)
+def child():
+    global stop
+    stop = True
+    once()
+    use(api.allocate_lock())
+    if hasattr(api, "start_joinable_thread"):
+        api.start_joinable_thread(once).join()
+    key.delete()
+    gc.collect()
+for _ in range(15):
+    assert in_child(child) == 0
+stop = True
+print("fine")
+""",
+    )
+
+
+@both
+def test_child_forks_again(module: str) -> None:
+    check(
+        module,
+        """
+lock = api.allocate_lock()
+lock.acquire()
+waiter(lock)
+def grandchild():
+    lock.release()
+    use(lock)
+def child():
+    waiter(lock)
+    assert in_child(grandchild) == 0
+    lock.release()
+    use(lock)
+assert in_child(child) == 0
+print("fine")
+""",
+    )
+
+
+@both
+def test_whole_interpreter_ends_well_in_the_child(module: str) -> None:
+    """Through the normal exit, with what the other threads left behind."""
+    check(
+        module,
+        """
+local = api._local()
+stay = api.allocate_lock()
+stay.acquire()
+def fill():
+    local.x = [local]
+    rthread._set_sentinel().acquire()
+    stay.acquire()
+thread(fill)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(60)
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+print("fine")
+""",
+    )
