@@ -19,7 +19,7 @@ use crate::sync::{Event, Lock, Mutex};
 use crate::thread::OsThread;
 
 /// ```text
-///                    start                the new thread          join, is_done, _set_done
+///                    start             there is a thread          join, is_done, _set_done
 ///   NotStarted ───────────────▶ Starting ────────────────▶ Running ─────────────▶ Done
 ///                                   │                                               ▲
 ///                                   └──────────── the start failed ─────────────────┘
@@ -106,9 +106,9 @@ impl Handle {
             .is_ok()
     }
 
-    /// In the new thread, before its starter goes on.
-    pub fn set_running(&self, os_thread: OsThread) {
-        self.ident.store(compat::thread_ident(), Ordering::Relaxed);
+    /// By the starter, before the thread runs any Python code.
+    pub fn set_running(&self, os_thread: OsThread, ident: u64) {
+        self.ident.store(ident, Ordering::Relaxed);
         self.os_thread.store(os_thread.to_bits(), Ordering::Relaxed);
         self.owns_os_thread.store(true, Ordering::Relaxed);
         self.set_phase(Phase::Running);

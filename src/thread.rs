@@ -2,10 +2,11 @@
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use core::sync::atomic::{AtomicIsize, Ordering};
+use core::time::Duration;
 use std::sync::Arc;
 
-use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::handle::{self, Handle};
@@ -20,20 +21,28 @@ pub use os::OsThread;
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
 
-/// What a new thread is given. Shared with its starter until `ready`.
+/// More than a thread state takes. The starter sets it aside and the new thread gives it back just
+/// before it makes its state, so that running out of memory is the starter's exception. Without it
+/// the starter would have to wait for every thread to say that it has a state.
+const RESERVE: usize = if cfg!(Py_GIL_DISABLED) { 64 << 10 } else { 16 << 10 };
+
+/// What a new thread is given, and shares with its starter.
 struct Boot {
     interpreter: *mut PyInterpreterState,
     /// How many threads of this interpreter run.
     count: Arc<AtomicIsize>,
-    /// The three references belong to the new thread as soon as `ready` is set and not `failed`.
+    /// The three references belong to the new thread.
     function: *mut PyObject,
     args: *mut PyObject,
     /// May be null.
     kwargs: *mut PyObject,
-    handle: Arc<Handle>,
-    /// The thread has a state and will run, or has failed.
-    ready: Event,
-    failed: AtomicBool,
+    /// None for a thread that nobody can join.
+    handle: Option<Arc<Handle>>,
+    reserve: Reserve,
+    /// The handle says that the thread runs: it may.
+    published: Event,
+    /// The thread has a thread state, or never will.
+    has_state: Event,
 }
 
 // SAFETY: the interpreter and the Python objects are only used while attached; the rest is made
@@ -42,8 +51,26 @@ unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
 
-/// Starts a thread that calls `function(*args, **kwargs)`. Returns when it has a thread state, or
-/// with an exception set and nothing left behind.
+/// Memory that is set aside.
+struct Reserve(*mut c_void);
+
+impl Reserve {
+    fn new() -> Option<Reserve> {
+        // SAFETY: any size will do.
+        let memory = unsafe { libc::malloc(RESERVE) };
+        (!memory.is_null()).then_some(Reserve(memory))
+    }
+
+    /// # Safety
+    /// Called once.
+    unsafe fn give_back(&self) {
+        // SAFETY: from malloc, and freed once.
+        unsafe { libc::free(self.0) };
+    }
+}
+
+/// Starts a thread that calls `function(*args, **kwargs)`: its identifier; or an exception is set,
+/// and nothing is left behind.
 ///
 /// # Safety
 /// Attached; valid objects; `module` is this interpreter's.
@@ -52,10 +79,87 @@ unsafe fn start(
     function: *mut PyObject,
     args: *mut PyObject,
     kwargs: *mut PyObject,
+    handle: Option<&Arc<Handle>>,
+) -> Result<u64, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let Some(reserve) = Reserve::new() else {
+            ffi::PyErr_NoMemory();
+            return Err(Raised);
+        };
+        let interpreter = compat::interpreter();
+        let boot = Arc::new(Boot {
+            interpreter,
+            count: Arc::clone(&(*module).count),
+            function,
+            args,
+            kwargs,
+            handle: handle.cloned(),
+            reserve,
+            published: Event::new(),
+            has_state: Event::new(),
+        });
+        for object in [function, args, kwargs] {
+            ffi::Py_XINCREF(object);
+        }
+        let theirs = Arc::into_raw(Arc::clone(&boot));
+        let Some((thread, ident)) =
+            os::spawn(theirs.cast_mut().cast(), handle.is_some(), compat::stack_size())
+        else {
+            drop(Arc::from_raw(theirs));
+            boot.reserve.give_back();
+            drop_arguments(&boot);
+            runtime_error(c"can't start new thread");
+            return Err(Raised);
+        };
+        if let Some(handle) = handle {
+            handle.set_running(thread, ident);
+            boot.published.set();
+        }
+        if interpreter != compat::main_interpreter() {
+            wait_for_state(&boot.has_state);
+        }
+        Ok(ident)
+    }
+}
+
+/// [`start`] for a thread that can be joined.
+///
+/// # Safety
+/// As [`start`].
+unsafe fn start_joinable(
+    module: *const State,
+    function: *mut PyObject,
+    args: *mut PyObject,
     handle: &Arc<Handle>,
     daemon: bool,
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
+    unsafe {
+        if !handle.begin_start() {
+            runtime_error(c"thread already started");
+            return Err(Raised);
+        }
+        if !daemon {
+            // Before the start: the thread may be over before we are back.
+            handle.await_at_exit(Some(compat::interpreter()));
+        }
+        match start(module, function, args, ptr::null_mut(), Some(handle)) {
+            Ok(_) => Ok(()),
+            Err(Raised) => {
+                handle.set_failed();
+                Err(Raised)
+            }
+        }
+    }
+}
+
+/// Whether this interpreter may start threads, and still does.
+///
+/// # Safety
+/// Attached.
+unsafe fn check_allowed() -> Result<(), Raised> {
+    // SAFETY: attached, as the caller promises.
     unsafe {
         if !compat::threads_allowed() {
             runtime_error(c"thread is not supported for isolated subinterpreters");
@@ -65,57 +169,21 @@ unsafe fn start(
             raise(exception, c"can't create new thread at interpreter shutdown");
             return Err(Raised);
         }
-        if !handle.begin_start() {
-            runtime_error(c"thread already started");
-            return Err(Raised);
-        }
-        let interpreter = compat::interpreter();
-        if !daemon {
-            // Before the start: the thread may be over before we are back.
-            handle.await_at_exit(Some(interpreter));
-        }
-        let boot = Arc::new(Boot {
-            interpreter,
-            count: Arc::clone(&(*module).count),
-            function,
-            args,
-            kwargs,
-            handle: Arc::clone(handle),
-            ready: Event::new(),
-            failed: AtomicBool::new(false),
-        });
-        for object in [function, args, kwargs] {
-            ffi::Py_XINCREF(object);
-        }
-        let theirs = Arc::into_raw(Arc::clone(&boot));
-        if !os::spawn(run, theirs.cast_mut().cast(), compat::stack_size()) {
-            drop(Arc::from_raw(theirs));
-            handle.set_failed();
-            drop_arguments(&boot);
-            runtime_error(c"can't start new thread");
-            return Err(Raised);
-        }
-        wait_until_ready(&boot.ready);
-        if boot.failed.load(Ordering::Acquire) {
-            drop_arguments(&boot);
-            ffi::PyErr_NoMemory();
-            return Err(Raised);
-        }
     }
     Ok(())
 }
 
-/// Detached, so that the new thread can attach and run while this one is still waking up: the two
-/// go on at the same time, and a `Thread.start()` finds its thread running already. Signals have
-/// to wait: the thread exists, the start cannot be undone.
+/// Before a sub-interpreter may end, its new thread has to be one that it knows of. The main
+/// interpreter ends with the process. Signals have to wait: the start cannot be undone.
 ///
 /// # Safety
 /// Attached.
-unsafe fn wait_until_ready(ready: &Event) {
+#[cold]
+unsafe fn wait_for_state(has_state: &Event) {
     // SAFETY: attached, and attached again with the same state.
     unsafe {
         let state = PyEval_SaveThread();
-        wait(ready, None);
+        wait(has_state, None);
         PyEval_RestoreThread(state);
     }
 }
@@ -139,39 +207,65 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     let boot = boot.cast_const().cast::<Boot>();
     // SAFETY: the reference that `start` gave us; it is given back at the end of this function.
     let shared = unsafe { &*boot };
-    // SAFETY: the interpreter exists as long as the starter waits for `ready`. The thread state is
-    // made here because it remembers the thread it was made in.
-    let state = unsafe { ffi::PyThreadState_New(shared.interpreter) };
-    if state.is_null() {
-        shared.handle.set_failed();
-        shared.failed.store(true, Ordering::Release);
-        shared.ready.set();
-        os::detach_current();
-        // SAFETY: our reference.
-        unsafe { drop(Arc::from_raw(boot)) };
-        return;
+    if shared.handle.is_some() {
+        wait(&shared.published, None);
     }
-    sentinel::thread_begins();
-    shared.handle.set_running(os::current());
-    shared.ready.set();
-    // SAFETY: a fresh state of this thread. This may be the end of the thread, if the interpreter
-    // is shutting down: then what it was given is leaked, as there is nobody to drop it.
-    unsafe { compat::PyEval_AcquireThread(state) };
-    shared.count.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: attached.
+    // SAFETY: as above; called once.
+    let state = unsafe { make_state(shared) };
+    shared.has_state.set();
+    if !state.is_null() {
+        sentinel::thread_begins();
+        // SAFETY: a fresh state of this thread.
+        unsafe { run_attached(shared, state) };
+        sentinel::thread_ended();
+    }
+    // There is no Python any more. Last, because a join may return now: nothing of the thread is
+    // left.
+    if let Some(handle) = &shared.handle {
+        handle.set_exiting();
+    }
+    // SAFETY: our reference.
+    unsafe { drop(Arc::from_raw(boot)) };
+}
+
+/// This thread's state, made here because it remembers the thread that it was made in. Null if the
+/// interpreter is shutting down: the arguments are leaked then, as nobody may drop them.
+///
+/// # Safety
+/// Called once.
+unsafe fn make_state(boot: &Boot) -> *mut PyThreadState {
+    // SAFETY: as the caller promises; set by the starter.
+    unsafe { boot.reserve.give_back() };
+    loop {
+        if compat::is_finalizing() {
+            return ptr::null_mut();
+        }
+        // SAFETY: the interpreter is not finalizing; a sub-interpreter waits for `has_state`.
+        let state = unsafe { ffi::PyThreadState_New(boot.interpreter) };
+        if !state.is_null() {
+            return state;
+        }
+        // Somebody else got what we set aside. There is nobody to tell: try until there is more.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The part of a thread's life that has a thread state.
+///
+/// # Safety
+/// `state` is a fresh state of this thread.
+unsafe fn run_attached(boot: &Boot, state: *mut PyThreadState) {
+    // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
+    // is shutting down.
     unsafe {
-        call(shared);
-        drop_arguments(shared);
-        shared.count.fetch_sub(1, Ordering::Relaxed);
+        compat::PyEval_AcquireThread(state);
+        boot.count.fetch_add(1, Ordering::Relaxed);
+        call(boot);
+        drop_arguments(boot);
+        boot.count.fetch_sub(1, Ordering::Relaxed);
         compat::PyThreadState_Clear(state);
         compat::PyThreadState_DeleteCurrent();
     }
-    // From here on there is no Python. The order: who waits for the thread may go on when nothing
-    // of it is left.
-    sentinel::thread_ended();
-    shared.handle.set_exiting();
-    // SAFETY: our reference.
-    unsafe { drop(Arc::from_raw(boot)) };
 }
 
 /// Calls the function; SystemExit is silent, any other exception is reported.
@@ -237,9 +331,11 @@ pub unsafe extern "C-unwind" fn start_new_thread(
         {
             return ptr::null_mut();
         }
-        let handle = Handle::new();
-        match start(State::of(module), function, args, kwargs, &handle, true) {
-            Ok(()) => ffi::PyLong_FromUnsignedLongLong(handle.ident()),
+        if check_allowed().is_err() {
+            return ptr::null_mut();
+        }
+        match start(State::of(module), function, args, kwargs, None) {
+            Ok(ident) => ffi::PyLong_FromUnsignedLongLong(ident),
             Err(Raised) => ptr::null_mut(),
         }
     }
@@ -304,7 +400,8 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
             return ptr::null_mut();
         }
         let handle = handle::share(object);
-        let started = start(state, function, nothing, ptr::null_mut(), &handle, daemon != 0);
+        let started = check_allowed()
+            .and_then(|()| start_joinable(state, function, nothing, &handle, daemon != 0));
         drop_ref(nothing);
         if started.is_err() {
             drop_ref(object);

@@ -1,10 +1,12 @@
 //! A flag that threads wait for.
 
 use super::primitive::{Ordering, const_unless_loom};
-use super::queue::WaitQueue;
+use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
 const SET: u32 = 1;
+/// The queue is not empty. Set under the guard, cleared with the last waiter.
+const PARKED: u32 = 2;
 
 /// Starts unset. `set` lets everybody through who waits or comes later.
 #[repr(transparent)]
@@ -34,12 +36,15 @@ impl Event {
 
     /// Sets the event and wakes everybody who waits for it.
     pub fn set(&self) {
-        self.queue.word.fetch_or(SET, Ordering::Release);
+        if self.queue.word.fetch_or(SET, Ordering::Release) & PARKED == 0 {
+            return;
+        }
         // One at a time, so that each is woken with the guard free. Those who come meanwhile see
         // the flag and do not queue, so this ends.
         loop {
             let queue = self.queue.guard();
             let Some(first) = queue.front() else {
+                self.settle(&queue);
                 queue.release();
                 return;
             };
@@ -51,14 +56,25 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Clears PARKED if the queue is empty.
+    fn settle(&self, queue: &Queue<'_>) {
+        if queue.is_empty() {
+            self.queue.word.fetch_and(!PARKED, Ordering::Relaxed);
+        }
+    }
+}
+
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Event {
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let queue = self.queue.guard();
-        // Under the guard: `set` looks into the queue after it has set the flag.
-        let set = self.is_set();
-        if !set {
+        // Either this sees the flag, or `set` sees that somebody waits.
+        let set = self.queue.word.fetch_or(PARKED, Ordering::Acquire) & SET != 0;
+        if set {
+            self.settle(&queue);
+        } else {
             // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
             unsafe { queue.push(waiter, resumed) };
         }
@@ -79,6 +95,7 @@ unsafe impl Awaitable for Event {
         if !granted {
             // SAFETY: not granted, so it is in the queue still.
             unsafe { queue.remove(waiter) };
+            self.settle(&queue);
         }
         queue.release();
         granted

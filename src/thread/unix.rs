@@ -6,9 +6,6 @@ use core::ptr;
 
 use crate::compat::{PyEval_RestoreThread, PyEval_SaveThread};
 
-/// What a thread runs.
-pub type Entry = unsafe extern "C-unwind" fn(*mut c_void);
-
 /// The stack size where the platform's default is too small for the interpreter; as in CPython.
 const DEFAULT_STACK: usize = if cfg!(target_vendor = "apple") {
     16 << 20
@@ -58,60 +55,46 @@ impl OsThread {
     }
 }
 
-/// The calling thread.
-pub fn current() -> OsThread {
-    // SAFETY: needs nothing.
-    OsThread(unsafe { libc::pthread_self() })
-}
-
-/// Lets the calling thread end by itself: nobody will join it.
-pub fn detach_current() {
-    // SAFETY: only called where nobody else knows the thread.
-    unsafe { current().detach() };
-}
-
-/// Starts a joinable thread with a stack of this size, 0 for the default. False if it cannot.
+/// Starts a thread that calls `run(argument)`, with a stack of this size, 0 for the default: the
+/// thread and its identifier, or nothing if it cannot.
 ///
 /// # Safety
-/// `entry(argument)` may be called in another thread, once.
-pub unsafe fn spawn(entry: Entry, argument: *mut c_void, stack: usize) -> bool {
-    struct Start {
-        entry: Entry,
-        argument: *mut c_void,
-    }
-    unsafe extern "C-unwind" fn trampoline(start: *mut c_void) -> *mut c_void {
-        // SAFETY: the box that `spawn` gave away.
-        let Start { entry, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+/// `run(argument)` may be called in another thread, once.
+pub unsafe fn spawn(
+    argument: *mut c_void,
+    joinable: bool,
+    stack: usize,
+) -> Option<(OsThread, u64)> {
+    unsafe extern "C-unwind" fn entry(argument: *mut c_void) -> *mut c_void {
         // SAFETY: as the caller of `spawn` promised.
-        unsafe { entry(argument) };
+        unsafe { super::run(argument) };
         ptr::null_mut()
     }
 
     let stack = if stack == 0 { DEFAULT_STACK } else { stack };
+    let state =
+        if joinable { libc::PTHREAD_CREATE_JOINABLE } else { libc::PTHREAD_CREATE_DETACHED };
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
     // SAFETY: the attributes are initialised before they are used and destroyed after; the entry
     // has C's calling convention, and may be unwound.
     unsafe {
         if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-            return false;
+            return None;
         }
-        let start = Box::into_raw(Box::new(Start { entry, argument }));
-        let started = (stack == 0
-            || libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) == 0)
+        let started = libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), state) == 0
+            && (stack == 0 || libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) == 0)
             && libc::pthread_create(
                 thread.as_mut_ptr(),
                 attributes.as_ptr(),
                 core::mem::transmute::<
                     unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void,
                     extern "C" fn(*mut c_void) -> *mut c_void,
-                >(trampoline),
-                start.cast(),
+                >(entry),
+                argument,
             ) == 0;
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        if !started {
-            drop(Box::from_raw(start));
-        }
-        started
+        // CPython's identifier of a thread is its pthread_t.
+        started.then(|| OsThread(thread.assume_init())).map(|thread| (thread, thread.to_bits()))
     }
 }

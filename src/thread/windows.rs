@@ -5,29 +5,14 @@ use core::ptr;
 
 use crate::compat::{PyEval_RestoreThread, PyEval_SaveThread};
 
-/// What a thread runs.
-pub type Entry = unsafe extern "C-unwind" fn(*mut c_void);
-
 type Handle = *mut c_void;
 
 const INFINITE: u32 = u32::MAX;
-const DUPLICATE_SAME_ACCESS: u32 = 2;
 const STACK_SIZE_PARAM_IS_A_RESERVATION: u32 = 0x0001_0000;
 
 unsafe extern "system" {
     fn CloseHandle(handle: Handle) -> i32;
     fn WaitForSingleObject(handle: Handle, milliseconds: u32) -> u32;
-    fn GetCurrentProcess() -> Handle;
-    fn GetCurrentThread() -> Handle;
-    fn DuplicateHandle(
-        source_process: Handle,
-        source: Handle,
-        target_process: Handle,
-        target: *mut Handle,
-        access: u32,
-        inherit: i32,
-        options: u32,
-    ) -> i32;
 }
 
 unsafe extern "C" {
@@ -81,61 +66,34 @@ impl OsThread {
     }
 }
 
-/// The calling thread: a handle of its own, to be closed by a join or a detach.
-pub fn current() -> OsThread {
-    let mut handle = ptr::null_mut();
-    // SAFETY: both pseudo handles are always valid.
-    unsafe {
-        DuplicateHandle(
-            GetCurrentProcess(),
-            GetCurrentThread(),
-            GetCurrentProcess(),
-            &mut handle,
-            0,
-            0,
-            DUPLICATE_SAME_ACCESS,
-        );
-    }
-    OsThread(handle)
-}
-
-/// Nobody will join the calling thread: nothing to do, no handle of it is open.
-pub fn detach_current() {}
-
-/// Starts a thread with a stack of this size, 0 for the default. False if it cannot.
+/// Starts a thread that calls `run(argument)`, with a stack of this size, 0 for the default: the
+/// thread and its identifier, or nothing if it cannot.
 ///
 /// # Safety
-/// `entry(argument)` may be called in another thread, once.
-pub unsafe fn spawn(entry: Entry, argument: *mut c_void, stack: usize) -> bool {
-    struct Start {
-        entry: Entry,
-        argument: *mut c_void,
-    }
-    unsafe extern "system-unwind" fn trampoline(start: *mut c_void) -> u32 {
-        // SAFETY: the box that `spawn` gave away.
-        let Start { entry, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+/// `run(argument)` may be called in another thread, once.
+pub unsafe fn spawn(
+    argument: *mut c_void,
+    joinable: bool,
+    stack: usize,
+) -> Option<(OsThread, u64)> {
+    unsafe extern "system-unwind" fn entry(argument: *mut c_void) -> u32 {
         // SAFETY: as the caller of `spawn` promised.
-        unsafe { entry(argument) };
+        unsafe { super::run(argument) };
         0
     }
-    let Ok(stack) = u32::try_from(stack) else { return false };
-    // SAFETY: the entry has the platform's calling convention; the handle that comes back is ours
-    // to close, the thread opens one of its own.
+    let stack = u32::try_from(stack).ok()?;
+    let mut ident = 0;
+    // SAFETY: the entry has the platform's calling convention; the handle is ours to close.
     unsafe {
-        let start = Box::into_raw(Box::new(Start { entry, argument }));
-        let thread = _beginthreadex(
-            ptr::null_mut(),
-            stack,
-            trampoline,
-            start.cast(),
-            STACK_SIZE_PARAM_IS_A_RESERVATION,
-            ptr::null_mut(),
-        );
+        let flags = STACK_SIZE_PARAM_IS_A_RESERVATION;
+        let thread = _beginthreadex(ptr::null_mut(), stack, entry, argument, flags, &mut ident);
         if thread == 0 {
-            drop(Box::from_raw(start));
-            return false;
+            return None;
         }
-        CloseHandle(ptr::with_exposed_provenance_mut(thread));
-        true
+        let thread = OsThread(ptr::with_exposed_provenance_mut(thread));
+        if !joinable {
+            thread.detach();
+        }
+        Some((thread, u64::from(ident)))
     }
 }
