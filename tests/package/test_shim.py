@@ -149,6 +149,27 @@ def test_threads_are_waited_for_after_uninstall() -> None:
     assert output == "end\n"
 
 
+@pytest.mark.parametrize("module", ["rthread.threading", "threading"])
+def test_main_thread_that_was_joined_for_long(module: str) -> None:
+    """Up to 3.12 _shutdown() frees a lock and asserts that it is free, in spite of the waiter."""
+    output = support.check_snippet(
+        f"""
+        import rthread, time
+        rthread.install()
+        import {module} as threading
+        main = threading.main_thread()
+        def work():
+            main.join()
+            print("thread", flush=True)
+        threading.Thread(target=work).start()
+        # Long enough to be handed the lock; what is printed does not depend on it.
+        time.sleep(0.05)
+        print("main", flush=True)
+        """
+    )
+    assert output == "main\nthread\n"
+
+
 def test_daemon_threads_are_not_waited_for() -> None:
     output = support.check_snippet(
         """
