@@ -8,6 +8,7 @@ seconds throughout.
 import sys
 from _thread import _ExceptHookArgs as _ExceptHookArgs
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Final, NoReturn, final, overload, type_check_only
 
 from typing_extensions import Self, TypeVarTuple, Unpack, disjoint_base
@@ -60,7 +61,13 @@ class _LockMethods:
         """Old spelling of `locked`."""
     def __enter__(self) -> bool:
         """Take the lock, without a limit in time."""
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        exc_tb: TracebackType | None,
+        /,
+    ) -> None:
         """Free the lock, whether or not the block raised; the exception goes on."""
     def _at_fork_reinit(self) -> None:
         """Make the lock free and without waiters, whatever it was.
@@ -121,7 +128,13 @@ class RLock:
         """
     def __enter__(self) -> bool:
         """Take the lock, without a limit in time."""
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        exc_tb: TracebackType | None,
+        /,
+    ) -> None:
         """Count one less, whether or not the block raised; the exception goes on."""
     def _acquire_restore(self, state: tuple[int, int], /) -> None:
         """Take the lock back as `_release_save` left it.
