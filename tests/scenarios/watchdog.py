@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import threading
@@ -32,17 +31,13 @@ class Watchdog:
         self._timer.cancel()
         self._timer.join()
         # Also what the process has left behind, or itself where the block has failed.
-        self._signal(signal.SIGKILL)
+        support._signal_group(self._process, signal.SIGKILL)
         self._process.wait()
 
     def _bite(self) -> None:
         self.bit = True
         # faulthandler, switched on by the environment, answers this one.
-        self._signal(signal.SIGABRT)
+        support._signal_group(self._process, signal.SIGABRT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        support._signal_group(self._process, signal.SIGKILL)

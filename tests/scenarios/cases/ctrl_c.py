@@ -203,7 +203,9 @@ def queue_join() -> Case:
     unfinished: queue.Queue[int] = queue.Queue()
     unfinished.put(1)
     yield unfinished.join
-    yield unfinished.get(), unfinished.task_done(), unfinished.join()
+    yield unfinished.get()
+    unfinished.task_done()
+    unfinished.join()
 
 
 @case

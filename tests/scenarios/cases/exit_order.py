@@ -36,7 +36,7 @@ def main() -> None:
 
     # A chain through both modules: each thread lets the next one go, and the last is started late.
     def start_last() -> None:
-        start(plain, "third", lambda: say("all threads are over"))
+        start(threading, "third", lambda: say("all threads are over"))
         let_go["third"].set()
 
     start(plain, "first", let_go["second"].set)
@@ -44,7 +44,9 @@ def main() -> None:
 
     threading._register_atexit(lambda: let_go["first"].set())
     threading._register_atexit(say, "shutdown hook, registered last")
-    plain._register_atexit(say, "shutdown hook, registered last of all")
+    plain._register_atexit(  # type: ignore[attr-defined]
+        say, "shutdown hook, registered last of all"
+    )
     say("main ends, threads:", threading.active_count())
 
 

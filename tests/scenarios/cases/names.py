@@ -10,7 +10,6 @@ import _thread
 import logging
 import sys
 import threading as plain
-from collections.abc import Callable
 from typing import Any
 
 from chosen import MODE, say, threading
@@ -41,21 +40,17 @@ def describe(where: str) -> None:
     logging.info("in %s: modules agree: %s", where, modules_agree())
 
 
-class Named:
-    """Subclasses of either module's Thread, with a name of their own choice."""
+def subclass_of(module: Any) -> Any:
+    """A thread class of either module that gives its threads a name of its own choice."""
 
-    @staticmethod
-    def of(module: Any) -> Any:
-        class Worker(module.Thread):  # type: ignore[misc]
-            def run(self) -> None:
-                self.name = f"renamed {self.name}"
-                describe("a subclass")
+    def run(self: Any) -> None:
+        self.name = f"renamed {self.name}"
+        describe("a subclass")
 
-        return Worker
+    return type("Worker", (module.Thread,), {"run": run})
 
 
-def run_thread(make: Callable[[], Any]) -> None:
-    thread = make()
+def run_thread(thread: Any) -> None:
     thread.start()
     thread.join()
 
@@ -98,12 +93,10 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=FORMAT)
     describe("the main thread")
     for module in (threading, plain):
-        run_thread(lambda module=module: module.Thread(target=describe, args=("a thread",)))
-        run_thread(
-            lambda module=module: module.Thread(target=describe, args=("one",), name="called so")
-        )
-        run_thread(lambda module=module: Named.of(module)(name="one"))
-        run_thread(lambda module=module: module.Timer(0, describe, ("a timer",)))
+        run_thread(module.Thread(target=describe, args=("a thread",)))
+        run_thread(module.Thread(target=describe, args=("one",), name="called so"))
+        run_thread(subclass_of(module)(name="one"))
+        run_thread(module.Timer(0, describe, ("a timer",)))
     run_bare()
     nested(threading, plain)
     nested(plain, threading)

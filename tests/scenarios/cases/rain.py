@@ -135,8 +135,8 @@ class ForQueue(Waiting):
         except queue.Empty:
             return False
 
-    def serve(self) -> object:
-        return self.queue.put(True)
+    def serve(self) -> None:
+        self.queue.put(True)
 
 
 class ForThread(Waiting):
