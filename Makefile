@@ -27,6 +27,7 @@ each = status=0; for python in $(PYTHONS); do \
 # Warnings of our own crate are errors wherever it is checked; --cfg picks the other parker.
 clippy = cargo clippy --all-targets
 deny = -- -D warnings
+loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
 .PHONY: build test test-one conformance conformance-one demo bench lint rust-test clean
@@ -76,16 +77,18 @@ lint: build
 	PYO3_PYTHON=$(CURDIR)/$(python) CARGO_TARGET_DIR=target/lint $(clippy) $(deny)
 	CARGO_TARGET_DIR=target/lint $(clippy) --no-default-features $(deny)
 	$(portable) $(clippy) --no-default-features $(deny)
+	$(loom) $(clippy) --no-default-features $(deny)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
-# The part without Python, on both parkers.
+# The part without Python: on both parkers, and under the model checker.
 rust-test:
 	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
 	$(portable) cargo test --no-default-features
+	$(loom) cargo test --no-default-features --test loom --release
 
 clean:
 	rm -rf .venvs target build
