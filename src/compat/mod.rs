@@ -196,8 +196,44 @@ pub fn is_finalizing() -> bool {
 }
 
 /// From which version on `start_new_thread` refuses to start threads at shutdown, with what.
-pub fn start_refused_at_shutdown() -> Option<*mut PyObject> {
-    if cfg!(Py_3_12) && is_finalizing() { Some(finalization_error()) } else { None }
+///
+/// # Safety
+/// Attached.
+pub unsafe fn start_refused_at_shutdown() -> Option<*mut PyObject> {
+    // SAFETY: attached, as the caller promises.
+    let refused = cfg!(Py_3_12) && (is_finalizing() || unsafe { is_interpreter_finalizing() });
+    refused.then(finalization_error)
+}
+
+/// 3.12 has a flag of its own for this, which is set before the atexit callbacks run, and nothing
+/// that tells it: it is read where every 3.12 keeps it, if what is around it is as expected.
+///
+/// # Safety
+/// Attached.
+#[cfg(all(Py_3_12, not(Py_3_13)))]
+unsafe fn is_interpreter_finalizing() -> bool {
+    #[repr(C)]
+    struct Beginning {
+        next: *mut PyInterpreterState,
+        id: i64,
+        id_refcount: i64,
+        requires_idref: c_int,
+        id_mutex: *mut c_void,
+        initialized: c_int,
+        finalizing: c_int,
+    }
+    // SAFETY: attached; the struct is larger than its beginning.
+    unsafe {
+        let interpreter = interpreter();
+        let id = ffi::PyInterpreterState_GetID(interpreter);
+        let beginning = &*interpreter.cast::<Beginning>();
+        beginning.id == id && beginning.initialized == 1 && beginning.finalizing == 1
+    }
+}
+
+#[cfg(not(all(Py_3_12, not(Py_3_13))))]
+unsafe fn is_interpreter_finalizing() -> bool {
+    false
 }
 
 /// From 3.14 on joining a running thread at shutdown raises instead of hanging (gh-123940).

@@ -1,23 +1,26 @@
 //! A lock that any thread may release: what `_thread.lock` is made of.
 //!
-//! The word of the queue holds two bits:
+//! The word of the queue holds three bits, of which the first two exclude each other:
 //!
-//! | LOCKED | PARKED | |
-//! |---|---|---|
-//! | 0 | 0 | free |
-//! | 1 | 0 | held, nobody waits |
-//! | 0 | 1 | free, the first waiter has been woken; newcomers may still take it |
-//! | 1 | 1 | held, and the queue is not empty |
+//! | LOCKED | RESERVED | PARKED | |
+//! |---|---|---|---|
+//! | 0 | 0 | 0 | free |
+//! | 1 | 0 | 0 | held, nobody waits |
+//! | 0 | 0 | 1 | free, the first waiter has been woken; newcomers may still take it |
+//! | 1 | 0 | 1 | held, and the queue is not empty |
+//! | 0 | 1 | any | free, but only for the waiter that it was handed to, which has left the queue |
 //!
-//! LOCKED changes by compare-exchange, with or without the guard; PARKED says whether the queue is
-//! empty and changes under the guard only. The other bits are the owner's, see [`Lock::tag`].
+//! LOCKED changes by compare-exchange, with or without the guard; RESERVED under the guard only,
+//! and so does PARKED, which says whether the queue is empty. One more bit is the owner's, see
+//! [`Lock::tag`].
 //!
 //! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
 //! but does not reserve the lock for it: until that thread runs, others take and free the lock at
 //! full speed, and no second wake-up is sent. That is where throughput comes from, above all with
 //! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that has
 //! waited for [`FAIRNESS`] is handed the lock by the next release instead, and nobody can get in
-//! between. So no thread starves, and a lock that is fought over changes hands about a thousand
+//! between. It does not count as locked before that waiter takes it: a thread that releases a lock
+//! and has not let anybody else run finds it unlocked, and cannot release it again. So no thread starves, and a lock that is fought over changes hands about a thousand
 //! times a second and not a million.
 
 use core::time::Duration;
@@ -28,7 +31,10 @@ use super::waiter::{Awaitable, Phase, Waiter};
 
 const LOCKED: u32 = 1;
 const PARKED: u32 = 2;
-const TAG: u32 = 4;
+const RESERVED: u32 = 4;
+const TAG: u32 = 8;
+/// Not to be had by a newcomer.
+const BUSY: u32 = LOCKED | RESERVED;
 
 /// How long a thread waits until it is served before any newcomer.
 pub const FAIRNESS: Duration = Duration::from_millis(1);
@@ -63,13 +69,13 @@ impl Lock {
         // Acquire pairs with the Release of the release before.
         match self.queue.word.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => true,
-            Err(seen) => seen & LOCKED == 0 && self.try_acquire_from(seen),
+            Err(seen) => seen & BUSY == 0 && self.try_acquire_from(seen),
         }
     }
 
     #[cold]
     fn try_acquire_from(&self, mut seen: u32) -> bool {
-        while seen & LOCKED == 0 {
+        while seen & BUSY == 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
                 seen | LOCKED,
@@ -106,8 +112,11 @@ impl Lock {
             queue.release();
             return result;
         };
-        if first.has_waited(FAIRNESS) && self.is_locked() {
-            // LOCKED stays set: the lock changes its holder without ever being free.
+        if first.has_waited(FAIRNESS) {
+            if let Err(error) = self.reserve() {
+                queue.release();
+                return Err(error);
+            }
             let asleep = first.phase() == Phase::Queued;
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
@@ -127,6 +136,30 @@ impl Lock {
         Ok(())
     }
 
+    /// Turns LOCKED, which must be set, into RESERVED: nobody gets in between.
+    fn reserve(&self) -> Result<(), NotLocked> {
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & LOCKED != 0 {
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen ^ BUSY,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => seen = now,
+            }
+        }
+        Err(NotLocked)
+    }
+
+    /// The waiter that the lock is reserved for takes it. Under the guard.
+    fn redeem(&self) {
+        // RESERVED keeps everybody else from setting LOCKED, so turning both turns them round.
+        let before = self.queue.word.fetch_xor(BUSY, Ordering::Acquire);
+        debug_assert_eq!(before & BUSY, RESERVED);
+    }
+
     /// Clears LOCKED, which must be set, and the bits of `also`.
     fn unlock(&self, also: u32) -> Result<(), NotLocked> {
         let before = self.queue.word.fetch_and(!(LOCKED | also), Ordering::Release);
@@ -144,6 +177,10 @@ impl Lock {
     #[inline]
     pub fn is_locked(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & LOCKED != 0
+    }
+
+    fn is_busy(&self) -> bool {
+        self.queue.word.load(Ordering::Relaxed) & BUSY != 0
     }
 
     /// Whether anybody waits for the lock at this moment.
@@ -172,7 +209,7 @@ unsafe impl Awaitable for Lock {
         // the fast path and wake nobody.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
-            let next = if seen & LOCKED == 0 { seen | LOCKED } else { seen | PARKED };
+            let next = if seen & BUSY == 0 { seen | LOCKED } else { seen | PARKED };
             match self.queue.word.compare_exchange_weak(
                 seen,
                 next,
@@ -183,7 +220,7 @@ unsafe impl Awaitable for Lock {
                 Err(now) => seen = now,
             }
         }
-        let acquired = seen & LOCKED == 0;
+        let acquired = seen & BUSY == 0;
         if !acquired {
             // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
             unsafe { queue.push(waiter, resumed) };
@@ -195,7 +232,10 @@ unsafe impl Awaitable for Lock {
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         let claimed = match waiter.phase() {
-            Phase::Granted => true,
+            Phase::Granted => {
+                self.redeem();
+                true
+            }
             _ if self.try_acquire_from(self.queue.word.load(Ordering::Relaxed)) => {
                 // SAFETY: not granted, so it is in the queue still.
                 unsafe { queue.remove(waiter) };
@@ -214,6 +254,7 @@ unsafe impl Awaitable for Lock {
     unsafe fn cancel(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         if waiter.phase() == Phase::Granted {
+            self.redeem();
             queue.release();
             return true;
         }
@@ -222,7 +263,7 @@ unsafe impl Awaitable for Lock {
         self.settle(&queue);
         // A wake-up that this waiter does not use belongs to the next one.
         let wake = match queue.front() {
-            Some(next) if !self.is_locked() && next.phase() == Phase::Queued => {
+            Some(next) if !self.is_busy() && next.phase() == Phase::Queued => {
                 Some(next.signal(Phase::Woken))
             }
             _ => None,

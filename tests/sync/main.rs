@@ -160,7 +160,9 @@ fn waiters_are_served_in_order() {
         assert!(!lock.enqueue(&third, true));
         for waiter in [&third, &first, &second] {
             lock.release().unwrap();
-            assert!(lock.is_locked(), "handed over, not freed");
+            // Handed over: free, but for one waiter only.
+            assert!(!lock.is_locked() && !lock.try_acquire());
+            assert_eq!(lock.release(), Err(NotLocked));
             assert_eq!(waiter.park(deadline(60_000), false), Parked::Unparked);
             assert!(lock.claim(waiter));
         }
