@@ -207,6 +207,12 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
     }
 }
 
+/// Whether `key` is another thread's: its state is cleared by the calling one, as after a fork.
+pub fn is_of_another_thread(key: *mut PyObject) -> bool {
+    let current = CURRENT.get();
+    current.thread == compat::thread_state() && !current.key.is_null() && current.key != key
+}
+
 /// Told of an owner and of the key whose value it loses.
 pub type Retire = unsafe fn(*mut PyObject, *mut PyObject);
 

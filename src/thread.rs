@@ -321,13 +321,14 @@ pub unsafe extern "C-unwind" fn start_new_thread(
             return raise(ffi::PyExc_TypeError, c"optional 3rd arg must be a dictionary");
         }
         let named = if kwargs.is_null() { ffi::Py_None() } else { kwargs };
-        if compat::PySys_Audit(
-            c"_thread.start_new_thread".as_ptr(),
-            c"OOO".as_ptr(),
-            function,
-            args,
-            named,
-        ) < 0
+        if compat::START_IS_AUDITED
+            && compat::PySys_Audit(
+                c"_thread.start_new_thread".as_ptr(),
+                c"OOO".as_ptr(),
+                function,
+                args,
+                named,
+            ) < 0
         {
             return ptr::null_mut();
         }

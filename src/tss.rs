@@ -198,8 +198,12 @@ unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
     0
 }
 
-/// The calling thread ends: its slot must not outlive its value.
-unsafe fn retire(slf: *mut PyObject, _: *mut PyObject) {
+/// A thread ends: its slot must not outlive its value. Nobody else can reach the slot, so the
+/// thread has to be the calling one; the slot of a thread that is gone is gone too.
+unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
+    if per_thread::is_of_another_thread(key) {
+        return;
+    }
     // SAFETY: called by the table with the TssObject that it is part of.
     unsafe {
         let tss = slf.cast::<TssObject>();

@@ -18,6 +18,9 @@ pub const ACQUIRE_FORMAT: &CStr = if cfg!(Py_3_12) { c"|pO:acquire" } else { c"|
 pub const ACQUIRE_LOCK_FORMAT: &CStr =
     if cfg!(Py_3_15) { c"|pO:acquire_lock" } else { ACQUIRE_FORMAT };
 
+/// From 3.12 on starting a thread raises an audit event.
+pub const START_IS_AUDITED: bool = cfg!(Py_3_12);
+
 /// What is wrong with a time-out below zero.
 pub const NEGATIVE_TIMEOUT: &CStr = if cfg!(Py_3_13) {
     c"timeout value must be a non-negative number"
