@@ -10,7 +10,7 @@ import pytest
 
 from . import report
 from .compare import Verdict, judge
-from .exceptions import KNOWN, Known, reasons
+from .exceptions import reasons
 from .run import WATCHDOG_SECONDS, run_both
 from .suites import Suite, suites
 
@@ -38,9 +38,3 @@ def test_passes_what_stock_passes(suite: Suite, verdicts: list[Verdict]) -> None
     verdicts.append(verdict)
     print(report.describe(verdict))
     assert verdict.ok, report.describe(verdict) + "\n" + report.details(verdict)
-
-
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.test)
-def test_an_exception_has_its_reason(known: Known) -> None:
-    assert known.reason.strip()
-    assert known.since <= known.until
