@@ -22,6 +22,7 @@ use std::time::Instant;
 use pyo3_ffi as ffi;
 
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
+use crate::object::raise;
 use crate::sync::{Awaitable, Deadline, Parked, Waiter};
 
 /// How long a caller is ready to wait.
@@ -65,6 +66,13 @@ pub unsafe fn wait<T: Awaitable>(
     timeout: Timeout,
     signals: Signals,
 ) -> Result<bool, Raised> {
+    if timeout != Timeout::Zero
+        && let Some(exception) = compat::acquire_refused_at_shutdown()
+    {
+        // SAFETY: attached.
+        unsafe { raise(exception, c"cannot acquire lock at interpreter finalization") };
+        return Err(Raised);
+    }
     let deadline = match timeout {
         Timeout::Zero => return Ok(false),
         // A moment beyond what the clock can say never comes.

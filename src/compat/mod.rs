@@ -241,6 +241,12 @@ pub fn join_refused_at_shutdown() -> Option<*mut PyObject> {
     if cfg!(Py_3_14) && is_finalizing() { Some(finalization_error()) } else { None }
 }
 
+/// From 3.15 on acquiring a lock that is held raises at shutdown instead of hanging: only
+/// the finalizing thread can attach then, so nobody can release it.
+pub fn acquire_refused_at_shutdown() -> Option<*mut PyObject> {
+    if cfg!(Py_3_15) && is_finalizing() { Some(finalization_error()) } else { None }
+}
+
 fn finalization_error() -> *mut PyObject {
     #[cfg(Py_3_13)]
     {
