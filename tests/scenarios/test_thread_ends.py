@@ -11,6 +11,7 @@ from scenarios.run import MODES, Outcome, run, run_stock
 
 EXPECTED = {
     "by_many": ["joined 180 problems []"],
+    "by_many_at_the_last_moment": ["joined 3600 problems []"],
     "by_its_successor": ["joined one with the same ident: [None]"],
     "oneself": ["cannot join current thread"] * 2,
     "with_time_outs": None,

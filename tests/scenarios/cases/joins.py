@@ -17,13 +17,11 @@ def scenario(function: Scenario) -> Scenario:
     return function
 
 
-@scenario
-def by_many() -> None:
-    """All of them wait when the thread ends, and each has to see that it is over."""
+def join_by_many(rounds: int, all_wait_first: bool) -> None:
     problems: list[object] = []
     threading.excepthook = lambda hook_args: problems.append(hook_args.exc_value)
     joined = 0
-    for _ in range(30):
+    for _ in range(rounds):
         let_go = threading.Event()
         thread = threading.Thread(target=let_go.wait)
         thread.start()
@@ -36,12 +34,25 @@ def by_many() -> None:
         joiners = [threading.Thread(target=join) for _ in range(6)]
         for joiner in joiners:
             joiner.start()
-        wait_until_still()
+        if all_wait_first:
+            wait_until_still()
         let_go.set()
         for joiner in joiners:
             joiner.join()
         joined += seen.count(False)
     say("joined", joined, "problems", problems)
+
+
+@scenario
+def by_many() -> None:
+    """All of them wait when the thread ends, and each has to see that it is over."""
+    join_by_many(30, all_wait_first=True)
+
+
+@scenario
+def by_many_at_the_last_moment() -> None:
+    """Some begin to wait in the very moment in which the thread ends and others go on."""
+    join_by_many(600, all_wait_first=False)
 
 
 @scenario
