@@ -17,6 +17,7 @@ import pytest
 import rthread
 from support import (
     HANG,
+    Worker,
     check_snippet,
     collect_until,
     run_snippet,
