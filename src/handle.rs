@@ -176,6 +176,18 @@ impl Handle {
         // SAFETY: as the caller promises.
         unsafe {
             self.check_started()?;
+            self.join_begun(timeout)
+        }
+    }
+
+    /// [`Handle::join`] for a thread that may be just about to run. A start that fails ends the
+    /// wait too.
+    ///
+    /// # Safety
+    /// As [`Handle::join`].
+    unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises.
+        unsafe {
             if !self.exiting.is_set() {
                 // Only now: once it exits, another thread, perhaps this one, may have its ident.
                 if self.ident() == compat::thread_ident() {
@@ -226,7 +238,7 @@ pub unsafe fn join_all() {
         let mine = compat::interpreter().addr() as u64;
         let me = compat::thread_ident();
         while let Some(handle) = next_awaited(mine, me) {
-            if handle.join(Timeout::Never).is_err() {
+            if handle.join_begun(Timeout::Never).is_err() {
                 compat::unraisable_in_shutdown();
                 return;
             }
@@ -235,10 +247,15 @@ pub unsafe fn join_all() {
 }
 
 fn next_awaited(interpreter: u64, me: u64) -> Option<Arc<Handle>> {
-    let handles = HANDLES.lock();
-    handles.values().filter_map(Weak::upgrade).find(|handle| {
+    all_handles().into_iter().find(|handle| {
         handle.awaited_by.load(Ordering::Acquire) == interpreter && handle.ident() != me
     })
+}
+
+/// References to all handles. Any of them may be the last by now, and dropping that takes the
+/// table: so the table is free again when they are.
+fn all_handles() -> Vec<Arc<Handle>> {
+    HANDLES.lock().values().filter_map(Weak::upgrade).collect()
 }
 
 /// Keeps the table whole across a fork.
@@ -261,15 +278,10 @@ pub unsafe fn after_fork_in_child() {
     // SAFETY: as the caller promises.
     unsafe { HANDLES.unlock_after_fork() };
     let me = compat::thread_ident();
-    // The upgraded references go after the table's guard: a drop takes it too.
-    let gone: Vec<Arc<Handle>> = HANDLES
-        .lock()
-        .values()
-        .filter_map(Weak::upgrade)
-        .filter(|handle| handle.phase() != Phase::NotStarted && handle.ident() != me)
-        .collect();
-    for handle in gone {
-        handle.abandon();
+    for handle in all_handles() {
+        if handle.phase() != Phase::NotStarted && handle.ident() != me {
+            handle.abandon();
+        }
     }
 }
 

@@ -360,3 +360,27 @@ def test_shutdown_waits_for_threads_started_while_it_waits(module: str) -> None:
         print("end")
     """)
     assert output == "last\nend\n"
+
+
+def test_handles_that_come_and_go_during_a_shutdown() -> None:
+    """``_shutdown`` looks at every handle, and must not be the one that ends a handle's life."""
+    output = check_snippet("""
+import rthread
+
+stop, ended = [], []
+
+def come_and_go():
+    while not stop:
+        rthread._ThreadHandle()
+    ended.append(1)
+
+for _ in range(3):
+    rthread.start_new_thread(come_and_go, ())
+for _ in range(3000):
+    rthread._shutdown()
+stop.append(1)
+while len(ended) < 3:
+    pass
+print("fine")
+""")
+    assert output == "fine\n"
