@@ -47,9 +47,8 @@ pub enum Signals {
 
 /// What happened while the thread was detached.
 enum Rest {
-    /// It has what it waited for.
-    Served,
-    Unparked,
+    /// It may claim what it waits for.
+    Ready,
     TimedOut,
     Interrupted,
 }
@@ -113,10 +112,9 @@ unsafe fn wait_as<T: Awaitable>(
             rest
         };
         match rest {
-            Rest::Served => return Ok(true),
             Rest::TimedOut => return Ok(false),
-            Rest::Unparked => {
-                // SAFETY: `rest` leaves the waiter in the queue when it says Unparked.
+            Rest::Ready => {
+                // SAFETY: it is in the queue still, or was granted what it waits for.
                 if unsafe { what.claim(waiter) } {
                     return Ok(true);
                 }
@@ -145,15 +143,15 @@ unsafe fn rest<T: Awaitable>(
     resumed: bool,
 ) -> Rest {
     // SAFETY: the waiter stays in place, is queued once, and has left the queue whenever this
-    // returns anything but Unparked.
+    // returns anything but Ready.
     unsafe {
         if !queued && what.enqueue(waiter, resumed) {
-            return Rest::Served;
+            return Rest::Ready;
         }
         match waiter.park(deadline, interruptible) {
-            Parked::Unparked => Rest::Unparked,
+            Parked::Unparked => Rest::Ready,
             // Handed over at the last moment: then it is ours, whatever else happened.
-            _ if what.cancel(waiter) => Rest::Served,
+            _ if what.cancel(waiter) => Rest::Ready,
             Parked::TimedOut => Rest::TimedOut,
             Parked::Interrupted => Rest::Interrupted,
         }

@@ -228,22 +228,22 @@ impl Drop for Handle {
 }
 
 /// Waits for the threads that the interpreter has to wait for, but for the calling one. An
-/// exception, such as Ctrl-C, is reported and ends the wait.
+/// exception, such as Ctrl-C, ends the wait.
 ///
 /// # Safety
 /// Attached.
-pub unsafe fn join_all() {
+pub unsafe fn join_all() -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
         let mine = compat::interpreter().addr() as u64;
         let me = compat::thread_ident();
         while let Some(handle) = next_awaited(mine, me) {
             if handle.join_begun(Timeout::Never).is_err() {
-                compat::unraisable_in_shutdown();
-                return;
+                return compat::raised_in_shutdown();
             }
         }
     }
+    Ok(())
 }
 
 fn next_awaited(interpreter: u64, me: u64) -> Option<Arc<Handle>> {
@@ -502,6 +502,8 @@ pub unsafe extern "C-unwind" fn make_thread_handle(
 /// Called by CPython.
 pub unsafe extern "C-unwind" fn shutdown(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: attached.
-    unsafe { join_all() };
-    compat::none()
+    match unsafe { join_all() } {
+        Ok(()) => compat::none(),
+        Err(Raised) => ptr::null_mut(),
+    }
 }

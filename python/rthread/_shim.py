@@ -150,22 +150,31 @@ def _wait_for_both_at_exit() -> None:
     stock: dict[str, Any] = vars(threading)
     if "_thread_shutdown" not in stock:
         return
-    waits = [vars(module)["_shutdown"] for module in (stock_thread(), _rthread)]
+    modules = (stock_thread(), _rthread)
 
     def _thread_shutdown() -> None:
-        known = _non_daemon_threads()
-        while True:
-            for wait in waits:
-                wait()
-            # A thread of one module may have started one of the other meanwhile. One that was
-            # there before and still lives was given up on Ctrl-C, and stays given up.
-            left = _non_daemon_threads()
-            if left <= known:
-                return
-            known |= left
+        waited = True
+        # A thread of one module may have started one of the other meanwhile.
+        while waited:
+            waited = False
+            for module in modules:
+                threads = _awaited(module)
+                vars(module)["_shutdown"]()
+                if not all(thread._handle.is_done() for thread in threads):
+                    # Ctrl-C: the threads of both are given up.
+                    return
+                waited = waited or bool(threads)
 
     stock["_thread_shutdown"] = _thread_shutdown
 
 
-def _non_daemon_threads() -> "set[object]":
-    return {thread for thread in threading.enumerate() if not thread.daemon}
+def _awaited(module: "ModuleType") -> "list[Any]":
+    """The threads of `module` that the interpreter waits for."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon
+        and type(thread._handle) is vars(module)["_ThreadHandle"]  # type: ignore[attr-defined]
+        and not thread._handle.is_done()  # type: ignore[attr-defined]
+        and thread.ident != _rthread.get_ident()
+    ]

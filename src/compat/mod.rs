@@ -280,24 +280,28 @@ pub unsafe fn unraisable_in_thread(function: *mut PyObject) {
     }
 }
 
-/// Reports an exception in the join of `_shutdown`.
+/// What `_shutdown` does with an exception in its join: up to 3.13 it reports it, in 3.14 it also
+/// says where, from 3.15 on it lets it out.
 ///
 /// # Safety
 /// Attached, an exception is set.
-#[cfg(Py_3_13)]
-pub unsafe fn unraisable_in_shutdown() {
+pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
+    if cfg!(Py_3_15) {
+        return Err(Raised);
+    }
+    #[cfg(Py_3_14)]
     // SAFETY: as the caller promises; the format has no arguments.
     unsafe {
         PyErr_FormatUnraisable(
             c"Exception ignored while joining a thread in _thread._shutdown()".as_ptr(),
         );
     }
-}
-
-#[cfg(not(Py_3_13))]
-pub unsafe fn unraisable_in_shutdown() {
+    #[cfg(not(Py_3_14))]
     // SAFETY: as the caller promises.
-    unsafe { ffi::PyErr_WriteUnraisable(ptr::null_mut()) }
+    unsafe {
+        ffi::PyErr_WriteUnraisable(ptr::null_mut());
+    }
+    Ok(())
 }
 
 /// Reports an exception in a callback that has nobody to raise it to.

@@ -73,6 +73,7 @@ unsafe impl Awaitable for Event {
         // Either this sees the flag, or `set` sees that somebody waits.
         let set = self.queue.word.fetch_or(PARKED, Ordering::Acquire) & SET != 0;
         if set {
+            waiter.set_phase(Phase::Granted);
             self.settle(&queue);
         } else {
             // SAFETY: the caller keeps the waiter in place; it is in no queue yet.

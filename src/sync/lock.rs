@@ -209,7 +209,7 @@ unsafe impl Awaitable for Lock {
         // the fast path and wake nobody.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
-            let next = if seen & BUSY == 0 { seen | LOCKED } else { seen | PARKED };
+            let next = if seen & BUSY == 0 { seen | RESERVED } else { seen | PARKED };
             match self.queue.word.compare_exchange_weak(
                 seen,
                 next,
@@ -220,13 +220,15 @@ unsafe impl Awaitable for Lock {
                 Err(now) => seen = now,
             }
         }
-        let acquired = seen & BUSY == 0;
-        if !acquired {
+        let granted = seen & BUSY == 0;
+        if granted {
+            waiter.set_phase(Phase::Granted);
+        } else {
             // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
             unsafe { queue.push(waiter, resumed) };
         }
         queue.release();
-        acquired
+        granted
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
@@ -254,7 +256,6 @@ unsafe impl Awaitable for Lock {
     unsafe fn cancel(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         if waiter.phase() == Phase::Granted {
-            self.redeem();
             queue.release();
             return true;
         }

@@ -104,10 +104,11 @@ impl Waiter {
 ///
 /// # Safety
 /// An implementation keeps the address of a waiter only from `enqueue` (when that returns false)
-/// until `claim` or `cancel` returns true, or `cancel` returns at all, and touches the waiter
+/// until `claim` returns true or `cancel` returns, and touches the waiter
 /// only under the guard that those two take. So a waiter that has left may be freed.
 pub unsafe trait Awaitable {
-    /// Takes what is waited for if it can be had at once (true), else queues the waiter (false).
+    /// Sees whether what is waited for can be had at once (true: the waiter is granted it, and
+    /// claims it next), else queues the waiter (false).
     /// A waiter that has been in the queue before and left it to look for signals is `resumed`:
     /// it goes to the front.
     ///
@@ -115,15 +116,15 @@ pub unsafe trait Awaitable {
     /// The waiter stays where it is until it has left the queue again.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool;
 
-    /// After an unpark: takes what is waited for and leaves the queue (true), or stays (false):
-    /// the waiter then parks again.
+    /// After an unpark, or when it was granted: takes what is waited for and leaves the queue
+    /// (true), or stays (false): the waiter then parks again. One that was granted always gets it.
     ///
     /// # Safety
-    /// The waiter was queued here and has not left.
+    /// The waiter was queued here and has not left, or was granted and has not claimed.
     unsafe fn claim(&self, waiter: &Waiter) -> bool;
 
-    /// Leaves the queue for good. True if what was waited for has been handed over in the
-    /// meantime: the waiter then has it, and must not throw it away.
+    /// Leaves the queue for good. True if what was waited for has been granted in the meantime:
+    /// the waiter must not throw it away, but claim it.
     ///
     /// # Safety
     /// The waiter was queued here and has not left.
@@ -138,20 +139,16 @@ pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
 /// [`wait`] with a waiter of the caller's making.
 pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
     // SAFETY: the waiter outlives this call, and every way out of it leaves the queue first:
-    // enqueue or claim returned true, or cancel returned.
+    // claim returned true, or cancel returned.
     unsafe {
-        if what.enqueue(waiter, false) {
-            return true;
+        let mut ready = what.enqueue(waiter, false);
+        while !(ready && what.claim(waiter)) {
+            ready = match waiter.park(deadline, false) {
+                Parked::Unparked | Parked::Interrupted => true,
+                Parked::TimedOut if what.cancel(waiter) => true,
+                Parked::TimedOut => return false,
+            };
         }
-        loop {
-            match waiter.park(deadline, false) {
-                Parked::TimedOut => return what.cancel(waiter),
-                Parked::Unparked | Parked::Interrupted => {
-                    if what.claim(waiter) {
-                        return true;
-                    }
-                }
-            }
-        }
+        true
     }
 }
