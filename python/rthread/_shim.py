@@ -158,23 +158,23 @@ def _wait_for_both_at_exit() -> None:
         while waited:
             waited = False
             for module in modules:
-                threads = _awaited(module)
+                handles = _awaited(module)
                 vars(module)["_shutdown"]()
-                if not all(thread._handle.is_done() for thread in threads):
+                if not all(handle.is_done() for handle in handles):
                     # Ctrl-C: the threads of both are given up.
                     return
-                waited = waited or bool(threads)
+                waited = waited or bool(handles)
 
     stock["_thread_shutdown"] = _thread_shutdown
 
 
 def _awaited(module: "ModuleType") -> "list[Any]":
-    """The threads of `module` that the interpreter waits for."""
-    return [
-        thread
+    """The handles of the threads of `module` that the interpreter waits for."""
+    handles: list[Any] = [
+        # Its name changed in 3.14.
+        getattr(thread, "_os_thread_handle", None) or getattr(thread, "_handle", None)
         for thread in threading.enumerate()
-        if not thread.daemon
-        and type(thread._handle) is vars(module)["_ThreadHandle"]  # type: ignore[attr-defined]
-        and not thread._handle.is_done()  # type: ignore[attr-defined]
-        and thread.ident != _rthread.get_ident()
+        if not thread.daemon and thread.ident != _rthread.get_ident()
     ]
+    kind = vars(module)["_ThreadHandle"]
+    return [handle for handle in handles if type(handle) is kind and not handle.is_done()]
