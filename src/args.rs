@@ -98,7 +98,7 @@ unsafe fn acquire_parsed(
     let mut seconds = ptr::null_mut();
     // SAFETY: as the caller of `acquire` promises; the format wants an int and an object.
     unsafe {
-        let (tuple, dict) = tuple_and_dict(args, nargs, kwnames)?;
+        let (tuple, dict) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames)?;
         let parsed = compat::PyArg_ParseTupleAndKeywords(
             tuple,
             dict,
@@ -115,22 +115,32 @@ unsafe fn acquire_parsed(
     }
 }
 
-/// The arguments as a tuple and a dict (null if there are no keywords). New references.
-unsafe fn tuple_and_dict(
+/// The arguments, after `first` unless that is null, as a tuple and a dict (null if there are no
+/// keywords). New references.
+///
+/// # Safety
+/// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.
+pub unsafe fn tuple_and_dict(
+    first: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> Result<(*mut PyObject, *mut PyObject), Raised> {
-    // SAFETY: as the caller of `acquire` promises.
+    // SAFETY: as the caller promises.
     unsafe {
-        let tuple = ffi::PyTuple_New(nargs);
+        let before = Py_ssize_t::from(!first.is_null());
+        let tuple = ffi::PyTuple_New(before + nargs);
         if tuple.is_null() {
             return Err(Raised);
+        }
+        if !first.is_null() {
+            ffi::Py_INCREF(first);
+            ffi::PyTuple_SET_ITEM(tuple, 0, first);
         }
         for index in 0..nargs {
             let item = *args.offset(index);
             ffi::Py_INCREF(item);
-            ffi::PyTuple_SET_ITEM(tuple, index, item);
+            ffi::PyTuple_SET_ITEM(tuple, before + index, item);
         }
         if kwnames.is_null() {
             return Ok((tuple, ptr::null_mut()));
@@ -153,7 +163,10 @@ unsafe fn tuple_and_dict(
 }
 
 /// What `blocking` and `timeout` mean together. `seconds` may be null: not given.
-unsafe fn timeout(blocking: bool, seconds: *mut PyObject) -> Result<Timeout, Raised> {
+///
+/// # Safety
+/// Attached; a valid object or null.
+pub unsafe fn timeout(blocking: bool, seconds: *mut PyObject) -> Result<Timeout, Raised> {
     let nanoseconds = if seconds.is_null() {
         UNSET
     } else {

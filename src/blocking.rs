@@ -45,6 +45,17 @@ pub enum Signals {
     Defer,
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// With what was waited for.
+    Got,
+    /// The time was up.
+    TimedOut,
+    /// The thread was sent away; the object knows why.
+    Dismissed,
+}
+
 /// What happened while the thread was detached.
 enum Rest {
     /// It may claim what it waits for.
@@ -53,8 +64,8 @@ enum Rest {
     Interrupted,
 }
 
-/// Waits for `what`, which the caller has just failed to get. False if the time was up; `Err` if a
-/// signal handler raised, and then nothing was taken.
+/// Waits for `what`, which the caller has just failed to get. `Err` if a signal handler raised,
+/// and then nothing was taken.
 ///
 /// # Safety
 /// Attached; the caller holds a reference to the object that `what` is part of.
@@ -64,43 +75,81 @@ pub unsafe fn wait<T: Awaitable>(
     what: &T,
     timeout: Timeout,
     signals: Signals,
-) -> Result<bool, Raised> {
-    if timeout != Timeout::Zero
-        && let Some(exception) = compat::acquire_refused_at_shutdown()
-    {
+) -> Result<Waited, Raised> {
+    if timeout == Timeout::Zero {
+        return Ok(Waited::TimedOut);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { wait_until(what, deadline(timeout), signals) }
+}
+
+/// [`wait`] for callers that need the deadline for more than this.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn wait_until<T: Awaitable>(
+    what: &T,
+    deadline: Deadline,
+    signals: Signals,
+) -> Result<Waited, Raised> {
+    // SAFETY: as the caller promises; the waiter is in no queue before and after.
+    unsafe {
+        refuse_at_shutdown()?;
+        let waiter = NewWaiter::allocate()?;
+        let outcome = wait_as(waiter.get(), what, deadline, signals, false);
+        waiter.free();
+        outcome
+    }
+}
+
+/// [`wait`] for a waiter that the caller has put into the queue. It has left it afterwards.
+///
+/// # Safety
+/// As [`wait`], and the waiter is in the queue of `what`.
+pub unsafe fn wait_queued<T: Awaitable>(
+    waiter: &NewWaiter,
+    what: &T,
+    deadline: Deadline,
+    signals: Signals,
+) -> Result<Waited, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
+}
+
+/// When a wait that begins now ends. A moment beyond what the clock can say never comes.
+pub fn deadline(timeout: Timeout) -> Deadline {
+    match timeout {
+        Timeout::Zero => Some(Instant::now()),
+        Timeout::For(span) => Instant::now().checked_add(span),
+        Timeout::Never => None,
+    }
+}
+
+/// Raises where this version refuses to block at shutdown.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn refuse_at_shutdown() -> Result<(), Raised> {
+    if let Some(exception) = compat::acquire_refused_at_shutdown() {
         // SAFETY: attached.
         unsafe { raise(exception, c"cannot acquire lock at interpreter finalization") };
         return Err(Raised);
     }
-    let deadline = match timeout {
-        Timeout::Zero => return Ok(false),
-        // A moment beyond what the clock can say never comes.
-        Timeout::For(span) => Instant::now().checked_add(span),
-        Timeout::Never => None,
-    };
-    let Some(waiter) = allocate_waiter() else {
-        // SAFETY: attached.
-        unsafe { ffi::PyErr_NoMemory() };
-        return Err(Raised);
-    };
-    // SAFETY: the waiter is valid until it is freed below, when it has left the queue.
-    let outcome = unsafe { wait_as(waiter.as_ref(), what, deadline, signals) };
-    // SAFETY: made by `allocate_waiter`, and out of every queue.
-    unsafe { free_waiter(waiter) };
-    outcome
+    Ok(())
 }
 
 /// # Safety
-/// As [`wait`]; the waiter stays in place until this returns, or for ever if it does not.
+/// As [`wait`]; the waiter stays in place until this returns, or for ever if it does not; `queued`
+/// says whether it is in the queue already.
 unsafe fn wait_as<T: Awaitable>(
     waiter: &Waiter,
     what: &T,
     deadline: Deadline,
     signals: Signals,
-) -> Result<bool, Raised> {
+    mut queued: bool,
+) -> Result<Waited, Raised> {
     // Other threads have no signal to look for, so nothing need wake them.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
-    let mut queued = false;
     let mut resumed = false;
     loop {
         // SAFETY: attached, and attached again with the same state. In between no Python object
@@ -112,19 +161,27 @@ unsafe fn wait_as<T: Awaitable>(
             rest
         };
         match rest {
-            Rest::TimedOut => return Ok(false),
+            Rest::TimedOut => return Ok(Waited::TimedOut),
             Rest::Ready => {
-                // SAFETY: it is in the queue still, or was granted what it waits for.
+                // SAFETY: it is in the queue still, or was settled.
                 if unsafe { what.claim(waiter) } {
-                    return Ok(true);
+                    let dismissed = waiter.is_dismissed();
+                    return Ok(if dismissed { Waited::Dismissed } else { Waited::Got });
                 }
                 queued = true;
             }
             Rest::Interrupted => {
-                // SAFETY: attached.
-                unsafe { compat::run_signal_handlers()? };
-                queued = false;
+                queued = T::STAYS;
                 resumed = true;
+                // SAFETY: attached; in the queue if it stays in there.
+                unsafe {
+                    if compat::run_signal_handlers().is_err() {
+                        if queued {
+                            what.forgo(waiter);
+                        }
+                        return Err(Raised);
+                    }
+                }
             }
         }
     }
@@ -133,7 +190,7 @@ unsafe fn wait_as<T: Awaitable>(
 /// The detached part of a wait.
 ///
 /// # Safety
-/// As [`wait_as`]; `queued` says whether the waiter is in the queue already.
+/// As [`wait_as`].
 unsafe fn rest<T: Awaitable>(
     waiter: &Waiter,
     what: &T,
@@ -142,14 +199,15 @@ unsafe fn rest<T: Awaitable>(
     queued: bool,
     resumed: bool,
 ) -> Rest {
-    // SAFETY: the waiter stays in place, is queued once, and has left the queue whenever this
-    // returns anything but Ready.
+    // SAFETY: the waiter stays in place, is queued once, and has left the queue when the time was
+    // up, or after an interruption unless it stays.
     unsafe {
         if !queued && what.enqueue(waiter, resumed) {
             return Rest::Ready;
         }
         match waiter.park(deadline, interruptible) {
             Parked::Unparked => Rest::Ready,
+            Parked::Interrupted if T::STAYS => Rest::Interrupted,
             // Handed over at the last moment: then it is ours, whatever else happened.
             _ if what.cancel(waiter) => Rest::Ready,
             Parked::TimedOut => Rest::TimedOut,
@@ -158,21 +216,41 @@ unsafe fn rest<T: Awaitable>(
     }
 }
 
-/// Out of memory is an exception here, not the end of the process.
-fn allocate_waiter() -> Option<NonNull<Waiter>> {
-    // SAFETY: a waiter has a size.
-    let waiter = NonNull::new(unsafe { alloc(Layout::new::<Waiter>()) })?.cast::<Waiter>();
-    // SAFETY: fresh memory of the right layout.
-    unsafe { waiter.write(Waiter::new()) };
-    Some(waiter)
-}
+/// A waiter on the heap. Not freed by being dropped: should the thread end while it waits, a queue
+/// may still know it.
+pub struct NewWaiter(NonNull<Waiter>);
 
-/// # Safety
-/// The waiter came from [`allocate_waiter`] and nobody else knows it any more.
-unsafe fn free_waiter(waiter: NonNull<Waiter>) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        waiter.drop_in_place();
-        dealloc(waiter.as_ptr().cast(), Layout::new::<Waiter>());
+impl NewWaiter {
+    /// Out of memory is an exception here, not the end of the process.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn allocate() -> Result<NewWaiter, Raised> {
+        // SAFETY: a waiter has a size; the fresh memory has the right layout.
+        unsafe {
+            let Some(memory) = NonNull::new(alloc(Layout::new::<Waiter>())) else {
+                ffi::PyErr_NoMemory();
+                return Err(Raised);
+            };
+            let waiter = memory.cast::<Waiter>();
+            waiter.write(Waiter::new());
+            Ok(NewWaiter(waiter))
+        }
+    }
+
+    /// The waiter.
+    pub fn get(&self) -> &Waiter {
+        // SAFETY: valid until it is freed, which takes `self`.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// # Safety
+    /// The waiter is in no queue.
+    pub unsafe fn free(self) {
+        // SAFETY: as the caller promises; made by `allocate`.
+        unsafe {
+            self.0.drop_in_place();
+            dealloc(self.0.as_ptr().cast(), Layout::new::<Waiter>());
+        }
     }
 }

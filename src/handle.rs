@@ -10,10 +10,10 @@ use std::sync::{Arc, Weak};
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyTypeObject};
 
-use crate::blocking::{self, Signals, Timeout};
+use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Function, Type};
+use crate::object::{self, Call, Function, Like, PLAIN, Property, Type};
 use crate::stock;
 use crate::sync::{Event, Lock, Mutex};
 use crate::thread::OsThread;
@@ -198,7 +198,7 @@ impl Handle {
                     object::raise(exception, c"cannot join thread at interpreter shutdown");
                     return Err(Raised);
                 }
-                if !blocking::wait(&self.exiting, timeout, Signals::Handle)? {
+                if blocking::wait(&self.exiting, timeout, Signals::Handle)? != Waited::Got {
                     return Ok(false);
                 }
             }
@@ -307,39 +307,23 @@ pub unsafe fn make_type(
     module: *mut PyObject,
     stock_module: *mut PyObject,
 ) -> Result<*mut PyTypeObject, Raised> {
-    let properties = Box::leak(Box::new([
-        ffi::PyGetSetDef {
-            name: c"ident".as_ptr(),
-            get: None,
-            set: None,
-            doc: ptr::null(),
-            closure: ptr::null_mut(),
-        },
-        ffi::PyGetSetDef::default(),
-    ]));
-    // SAFETY: the slots are what their numbers say and expect a HandleObject; the getter has the
-    // signature that CPython calls it with.
+    // SAFETY: the slots are what their numbers say and expect a HandleObject.
     unsafe {
-        properties[0].get = Some(core::mem::transmute::<
-            unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject,
-            ffi::getter,
-        >(get_ident));
         let like = stock::type_named(stock_module, c"_ThreadHandle");
         let made = Type {
             name: c"_thread._ThreadHandle",
             size: size_of::<HandleObject>(),
-            weakrefs: None,
             flags: ffi::Py_TPFLAGS_HAVE_GC,
-            stock: like,
-            doc: None,
+            like: Like::Stock(like),
             methods: METHODS,
+            properties: &[Property { name: c"ident", get: get_ident, set: None, doc: None }],
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse_type as *mut c_void),
-                (ffi::Py_tp_getset, properties.as_mut_ptr().cast()),
             ],
+            ..PLAIN
         }
         .make(module);
         object::drop_ref(like.cast());

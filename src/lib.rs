@@ -29,6 +29,8 @@ mod module;
 #[cfg(feature = "python")]
 mod names;
 #[cfg(feature = "python")]
+mod native;
+#[cfg(feature = "python")]
 mod object;
 #[cfg(feature = "python")]
 mod per_thread;

@@ -8,7 +8,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Type, clear, drop_ref};
+use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
 use crate::per_thread::{self, Current, Owner};
 use crate::stock;
 
@@ -117,9 +117,7 @@ pub unsafe fn make_type(
             size: size_of::<LocalObject>(),
             weakrefs: Some(offset_of!(LocalObject, owner.weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC,
-            stock: like,
-            doc: None,
-            methods: &[],
+            like: Like::Stock(like),
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
@@ -128,6 +126,7 @@ pub unsafe fn make_type(
                 (ffi::Py_tp_getattro, get_attribute as *mut c_void),
                 (ffi::Py_tp_setattro, set_attribute as *mut c_void),
             ],
+            ..PLAIN
         }
         .make(module);
         object::drop_ref(like.cast());

@@ -6,9 +6,9 @@ use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use crate::blocking::{self, Signals, Timeout};
+use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Function, Type};
+use crate::object::{self, Call, Function, Like, PLAIN, Type};
 use crate::sync::Lock;
 use crate::{args, sentinel, stock};
 
@@ -65,8 +65,7 @@ pub unsafe fn make_type(
             size: size_of::<LockObject>(),
             weakrefs: Some(offset_of!(LockObject, weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC,
-            stock: like,
-            doc: None,
+            like: Like::Stock(like),
             methods: METHODS,
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
@@ -74,6 +73,7 @@ pub unsafe fn make_type(
                 (ffi::Py_tp_repr, repr as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse_type as *mut c_void),
             ],
+            ..PLAIN
         }
         .make(module);
         object::drop_ref(like.cast());
@@ -86,7 +86,7 @@ pub unsafe fn make_type(
 /// # Safety
 /// `object` is a LockObject, and outlives the result.
 #[inline]
-unsafe fn of<'a>(object: *mut PyObject) -> &'a Lock {
+pub unsafe fn of<'a>(object: *mut PyObject) -> &'a Lock {
     // SAFETY: as the caller promises.
     unsafe { &(*object.cast::<LockObject>()).lock }
 }
@@ -132,7 +132,11 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     }
 }
 
-unsafe extern "C-unwind" fn acquire(
+/// `acquire`.
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn acquire(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
@@ -175,7 +179,7 @@ unsafe fn acquire_within(lock: &Lock, timeout: Timeout) -> *mut PyObject {
 unsafe fn acquire_contended(lock: &Lock, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
     match unsafe { blocking::wait(lock, timeout, Signals::Handle) } {
-        Ok(acquired) => compat::bool_object(acquired),
+        Ok(waited) => compat::bool_object(waited == Waited::Got),
         Err(Raised) => ptr::null_mut(),
     }
 }
@@ -185,7 +189,11 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
     unsafe { acquire(slf, ptr::null(), 0, ptr::null_mut()) }
 }
 
-unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+/// `release`.
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject.
     unsafe {
         match of(slf).release() {
@@ -230,7 +238,13 @@ unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut
 }
 
 /// Overwrites instead of releasing: the threads that held it or waited for it are gone.
-unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn at_fork_reinit(
+    slf: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
     // SAFETY: called by CPython with a LockObject, in a process with one thread.
     unsafe {
         let tagged = of(slf).is_tagged();

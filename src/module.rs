@@ -10,6 +10,7 @@ use std::sync::{Arc, Once, OnceLock};
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
+use crate::native::{self, Natives};
 use crate::object::{self, Call, Doc, Function, drop_ref};
 use crate::{
     excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, thread,
@@ -35,6 +36,8 @@ pub struct State {
     pub slot: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
     pub count: Arc<AtomicIsize>,
+    /// The native classes, made when they are asked for.
+    pub natives: Natives,
     /// The longest name of a thread that the platform takes, in bytes.
     pub name_limit: usize,
 }
@@ -71,6 +74,16 @@ const FUNCTIONS: &[Function] = &[
         ),
     },
 ];
+
+/// For the package, and not among the names that stand in for stock's.
+const OWN_FUNCTIONS: &[Function] = &[Function {
+    name: c"__make_native__",
+    call: Call::VarArgs(native::make_native),
+    doc: Doc::Own(
+        c"__make_native__($module, classes, docs, /)\n--\n\n\
+        Make native types for the Python classes in a dict; see rthread._native.",
+    ),
+}];
 
 /// rthread's own, with a NUL for C.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
@@ -136,7 +149,7 @@ impl State {
         Ok(())
     }
 
-    fn objects(&mut self) -> [&mut *mut PyObject; 10] {
+    fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
         fn of(class: &mut *mut PyTypeObject) -> &mut *mut PyObject {
             // SAFETY: every type is an object; a pointer to one is laid out like the other.
             unsafe { &mut *ptr::from_mut(class).cast() }
@@ -153,6 +166,8 @@ impl State {
             of(&mut self.excepthook_type),
             &mut self.slot,
         ]
+        .into_iter()
+        .chain(self.natives.objects())
     }
 }
 
@@ -188,6 +203,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             excepthook_type: ptr::null_mut(),
             slot: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
+            natives: Natives::NONE,
             name_limit: 0,
         });
         abort_on_panic();
@@ -269,17 +285,19 @@ unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Rais
         if home.is_null() {
             return Err(Raised);
         }
-        let mut definition = object::method_table(FUNCTIONS, state.stock);
         let mut result = Ok(());
-        while result.is_ok() && !(*definition).ml_name.is_null() {
-            let function = ffi::PyCFunction_NewEx(definition, module, home);
-            result = if function.is_null() {
-                Err(Raised)
-            } else {
-                add(module, CStr::from_ptr((*definition).ml_name), function)
-            };
-            drop_ref(function);
-            definition = definition.add(1);
+        for functions in [FUNCTIONS, OWN_FUNCTIONS] {
+            let mut definition = object::method_table(functions, state.stock);
+            while result.is_ok() && !(*definition).ml_name.is_null() {
+                let function = ffi::PyCFunction_NewEx(definition, module, home);
+                result = if function.is_null() {
+                    Err(Raised)
+                } else {
+                    add(module, CStr::from_ptr((*definition).ml_name), function)
+                };
+                drop_ref(function);
+                definition = definition.add(1);
+            }
         }
         drop_ref(home);
         result

@@ -50,6 +50,10 @@ pub enum Doc {
     Own(&'static CStr),
     /// From the stock object of this name; where there is none, ours.
     StockOr(&'static CStr),
+    /// From what stands in for a stock type without C functions, see [`Like::Python`].
+    Python,
+    /// The same; where it has none, ours.
+    PythonOr(&'static CStr),
 }
 
 /// A function of the module or a method of a type.
@@ -65,6 +69,10 @@ impl Function {
         Function { name, call, doc: Doc::Stock }
     }
 
+    pub const fn python(name: &'static CStr, call: Call) -> Function {
+        Function { name, call, doc: Doc::Python }
+    }
+
     fn flags_and_pointer(&self) -> (c_int, *mut c_void) {
         match self.call {
             Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
@@ -77,23 +85,42 @@ impl Function {
     }
 }
 
+/// What `docs`, a dict of bytes, has under `name`. The text is copied, as CPython keeps a pointer.
+///
+/// # Safety
+/// Attached; a valid object.
+unsafe fn documented(docs: *mut PyObject, name: &CStr) -> Known {
+    // SAFETY: as the caller promises; the borrowed bytes are copied before anything else runs.
+    unsafe {
+        let text = ffi::PyDict_GetItemString(docs, name.as_ptr());
+        if text.is_null() || ffi::PyBytes_Check(text) == 0 {
+            return Known::Absent;
+        }
+        let text = CStr::from_ptr(ffi::PyBytes_AsString(text)).to_owned();
+        Known::Doc(text.into_raw())
+    }
+}
+
 /// The table that CPython reads: of `functions` those that the stock `holder` has too, and our
 /// own. It lives for ever, because the function objects point into it.
 ///
 /// # Safety
-/// Attached; `holder` is a valid object or null.
+/// Attached; `holder` is a valid object or null: a type or module, or a dict of docstrings for
+/// functions that say so.
 pub unsafe fn method_table(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
     let mut table = Vec::with_capacity(functions.len() + 1);
     for function in functions {
         let known = match function.doc {
             Doc::Own(doc) => Known::Doc(doc.as_ptr()),
+            // SAFETY: as the caller promises.
+            Doc::Python | Doc::PythonOr(_) => unsafe { documented(holder, function.name) },
             _ if holder.is_null() => Known::Absent,
             // SAFETY: as the caller promises.
             _ => unsafe { stock::lookup(holder, function.name) },
         };
         let doc = match (known, function.doc) {
             (Known::Doc(doc), _) => doc,
-            (Known::Absent, Doc::StockOr(doc)) => doc.as_ptr(),
+            (Known::Absent, Doc::StockOr(doc) | Doc::PythonOr(doc)) => doc.as_ptr(),
             (Known::Absent, _) => continue,
         };
         let (flags, pointer) = function.flags_and_pointer();
@@ -114,6 +141,55 @@ pub const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
     unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
 }
 
+/// An attribute that is computed.
+#[derive(Clone, Copy)]
+pub struct Property {
+    pub name: &'static CStr,
+    pub get: Getter,
+    pub set: Option<Setter>,
+    pub doc: Option<&'static CStr>,
+}
+
+pub type Getter = unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
+/// The value is null when the attribute is deleted. The closure is the property's name.
+pub type Setter = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut c_void) -> c_int;
+
+/// The table of properties that CPython reads; each is given its name as its closure.
+pub fn property_table(properties: &[Property]) -> *mut ffi::PyGetSetDef {
+    let mut table = Vec::with_capacity(properties.len() + 1);
+    for property in properties {
+        // SAFETY: CPython calls them with these arguments; they differ in that they may be unwound.
+        let (get, set) = unsafe {
+            (
+                core::mem::transmute::<Getter, ffi::getter>(property.get),
+                property.set.map(|set| core::mem::transmute::<Setter, ffi::setter>(set)),
+            )
+        };
+        table.push(ffi::PyGetSetDef {
+            name: property.name.as_ptr(),
+            get: Some(get),
+            set,
+            doc: property.doc.map_or(ptr::null(), CStr::as_ptr),
+            closure: property.name.as_ptr().cast_mut().cast(),
+        });
+    }
+    table.push(ffi::PyGetSetDef::default());
+    Vec::leak(table).as_mut_ptr()
+}
+
+/// What a type is to be like.
+#[derive(Clone, Copy)]
+pub enum Like {
+    /// Nothing: it has this docstring and the flags it says.
+    Nothing(&'static CStr),
+    /// A stock type, borrowed, from which docstrings and visible flags are taken; null if this
+    /// version has none.
+    Stock(*mut PyTypeObject),
+    /// A class written in Python: a borrowed dict of docstrings, as bytes, by the names of its
+    /// methods, and its own under `""`.
+    Python(*mut PyObject),
+}
+
 /// What a type is made of.
 pub struct Type<'a> {
     /// With its module, as in reprs: `_thread.lock`.
@@ -121,45 +197,64 @@ pub struct Type<'a> {
     pub size: usize,
     /// Where the list of weak references is, if instances can be weakly referenced.
     pub weakrefs: Option<usize>,
+    /// Where the dict is, if instances can have other attributes.
+    pub dict: Option<usize>,
     /// Flags beside those that the stock type decides.
     pub flags: core::ffi::c_ulong,
-    /// The stock type, borrowed; null if there is none.
-    pub stock: *mut PyTypeObject,
-    /// The docstring of a type that stock does not have.
-    pub doc: Option<&'static CStr>,
+    pub like: Like,
+    /// The base, borrowed; null for `object`.
+    pub base: *mut PyTypeObject,
     pub methods: &'a [Function],
+    pub properties: &'a [Property],
     pub slots: &'a [(c_int, *mut c_void)],
 }
+
+/// A type without any of what is optional, for `..PLAIN`.
+pub const PLAIN: Type<'static> = Type {
+    name: c"",
+    size: 0,
+    weakrefs: None,
+    dict: None,
+    flags: 0,
+    like: Like::Nothing(c""),
+    base: ptr::null_mut(),
+    methods: &[],
+    properties: &[],
+    slots: &[],
+};
 
 impl Type<'_> {
     /// Makes the type. A new reference.
     ///
     /// # Safety
-    /// Attached; every slot is of the kind that its number says; `size` and `weakrefs` describe
-    /// the struct that the slots expect.
+    /// Attached; every slot is of the kind that its number says; `size`, `weakrefs` and `dict`
+    /// describe the struct that the slots expect.
     pub unsafe fn make(self, module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
         let mut slots: Vec<ffi::PyType_Slot> =
             self.slots.iter().map(|&(slot, pfunc)| ffi::PyType_Slot { slot, pfunc }).collect();
-        let mut flags = ffi::Py_TPFLAGS_DEFAULT | self.flags;
-        let mut doc = self.doc.map_or(ptr::null(), CStr::as_ptr);
-        if !self.stock.is_null() {
-            // SAFETY: a valid type.
-            unsafe {
-                flags |= ffi::PyType_GetFlags(self.stock) & stock::VISIBLE_FLAGS;
-                doc = (*self.stock).tp_doc;
+        let mut add = |slot, pfunc: *mut c_void| {
+            if !pfunc.is_null() {
+                slots.push(ffi::PyType_Slot { slot, pfunc });
             }
-        }
-        if !doc.is_null() {
-            slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_doc, pfunc: doc as *mut c_void });
-        }
+        };
         // SAFETY: as the caller promises.
-        let methods = unsafe { method_table(self.methods, self.stock.cast()) };
-        slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_methods, pfunc: methods.cast() });
-        let members = self.members();
-        if !members.is_null() {
-            slots.push(ffi::PyType_Slot { slot: ffi::Py_tp_members, pfunc: members.cast() });
+        unsafe {
+            add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
+            add(ffi::Py_tp_methods, method_table(self.methods, self.holder()).cast());
+            add(ffi::Py_tp_members, self.members().cast());
         }
+        if !self.properties.is_empty() {
+            add(ffi::Py_tp_getset, property_table(self.properties).cast());
+        }
+        add(ffi::Py_tp_base, self.base.cast());
         slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
+        let mut flags = ffi::Py_TPFLAGS_DEFAULT | self.flags;
+        if let Like::Stock(stock) = self.like
+            && !stock.is_null()
+        {
+            // SAFETY: a valid type.
+            flags |= unsafe { ffi::PyType_GetFlags(stock) } & stock::VISIBLE_FLAGS;
+        }
         let mut spec = ffi::PyType_Spec {
             name: self.name.as_ptr(),
             basicsize: self.size as c_int,
@@ -174,26 +269,56 @@ impl Type<'_> {
             return Err(Raised);
         }
         let made = made.cast::<PyTypeObject>();
-        if let (Some(offset), true) = (self.weakrefs, members.is_null()) {
-            // Where the stock type shows no `__weaklistoffset__` in its dict, neither do we.
-            // SAFETY: nobody has the type yet.
-            unsafe { (*made).tp_weaklistoffset = offset as Py_ssize_t };
+        // Where the stock type shows neither of these in its dict, neither do we.
+        // SAFETY: nobody has the type yet.
+        unsafe {
+            if let Some(offset) = self.weakrefs {
+                (*made).tp_weaklistoffset = offset as Py_ssize_t;
+            }
+            if let Some(offset) = self.dict {
+                (*made).tp_dictoffset = offset as Py_ssize_t;
+            }
         }
         Ok(made)
     }
 
+    /// Where the docstrings of the methods are.
+    fn holder(&self) -> *mut PyObject {
+        match self.like {
+            Like::Nothing(_) => ptr::null_mut(),
+            Like::Stock(stock) => stock.cast(),
+            Like::Python(docs) => docs,
+        }
+    }
+
+    /// # Safety
+    /// As [`Type::make`].
+    unsafe fn doc(&self) -> *const c_char {
+        match self.like {
+            Like::Nothing(doc) => doc.as_ptr(),
+            Like::Stock(stock) if stock.is_null() => ptr::null(),
+            // SAFETY: a valid type.
+            Like::Stock(stock) => unsafe { (*stock).tp_doc },
+            // SAFETY: a valid dict.
+            Like::Python(docs) => match unsafe { documented(docs, c"") } {
+                Known::Doc(doc) => doc,
+                Known::Absent => ptr::null(),
+            },
+        }
+    }
+
     /// The member that tells CPython where weak references are, if the stock type has it.
     fn members(&self) -> *mut ffi::PyMemberDef {
-        let Some(offset) = self.weakrefs else { return ptr::null_mut() };
-        if !self.stock.is_null() {
-            // SAFETY: a valid type whose dict is set; attached, as `make` requires.
-            let shown = unsafe {
-                ffi::PyDict_GetItemString((*self.stock).tp_dict, c"__weaklistoffset__".as_ptr())
-            };
-            if shown.is_null() {
-                return ptr::null_mut();
-            }
-        } else {
+        let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
+            return ptr::null_mut();
+        };
+        if stock.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: a valid type whose dict is set; attached, as `make` requires.
+        let shown =
+            unsafe { ffi::PyDict_GetItemString((*stock).tp_dict, c"__weaklistoffset__".as_ptr()) };
+        if shown.is_null() {
             return ptr::null_mut();
         }
         Box::leak(Box::new([
@@ -262,6 +387,54 @@ pub unsafe fn free(object: *mut PyObject) {
     }
 }
 
+/// Calls an object without arguments. A new reference, or null with an exception set.
+///
+/// # Safety
+/// Attached; a valid object.
+pub unsafe fn call_no_args(callable: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let nothing = ffi::PyTuple_New(0);
+        if nothing.is_null() {
+            return ptr::null_mut();
+        }
+        let result = compat::PyObject_Call(callable, nothing, ptr::null_mut());
+        drop_ref(nothing);
+        result
+    }
+}
+
+/// Calls a method with arguments as CPython passes them to `METH_FASTCALL | METH_KEYWORDS`.
+///
+/// # Safety
+/// Attached; valid objects.
+pub unsafe fn call_method(
+    object: *mut PyObject,
+    name: &CStr,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let method = ffi::PyObject_GetAttrString(object, name.as_ptr());
+        if method.is_null() {
+            return ptr::null_mut();
+        }
+        let result = match crate::args::tuple_and_dict(ptr::null_mut(), args, nargs, kwnames) {
+            Ok((positional, keywords)) => {
+                let result = compat::PyObject_Call(method, positional, keywords);
+                drop_ref(positional);
+                drop_ref(keywords);
+                result
+            }
+            Err(Raised) => ptr::null_mut(),
+        };
+        drop_ref(method);
+        result
+    }
+}
+
 /// Drops a reference that may be the last and run Python code; null is fine.
 ///
 /// # Safety
@@ -294,6 +467,28 @@ pub unsafe extern "C-unwind" fn traverse_type(
 ) -> c_int {
     // SAFETY: the collector passes a valid object.
     unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
+}
+
+/// The body of a traverse: visits the type and these objects, of which any may be null.
+///
+/// # Safety
+/// Called by the collector, with an object and what it refers to.
+pub unsafe fn visit_all(
+    object: *mut PyObject,
+    references: &[*mut PyObject],
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut stop = visit(ffi::Py_TYPE(object).cast(), arg);
+        for &reference in references {
+            if stop == 0 && !reference.is_null() {
+                stop = visit(reference, arg);
+            }
+        }
+        stop
+    }
 }
 
 /// `name` of a type as CPython prints it in reprs.

@@ -19,7 +19,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Type, clear, drop_ref};
+use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
 use crate::sentinel;
 
 /// The calling thread's key and sentinel, both borrowed from the thread state.
@@ -67,12 +67,10 @@ pub unsafe fn make_types(
         let key = Type {
             name: c"rthread._ThreadKey",
             size: size_of::<PyObject>(),
-            weakrefs: None,
             flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            stock: ptr::null_mut(),
-            doc: Some(c"Stands for a thread in the dicts of thread-local values."),
-            methods: &[],
+            like: Like::Nothing(c"Stands for a thread in the dicts of thread-local values."),
             slots: &[(ffi::Py_tp_dealloc, key_dealloc as *mut c_void)],
+            ..PLAIN
         }
         .make(module)?;
         let sentinel = Type {
@@ -80,10 +78,9 @@ pub unsafe fn make_types(
             size: size_of::<Sentinel>(),
             weakrefs: Some(offset_of!(Sentinel, weakrefs)),
             flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            stock: ptr::null_mut(),
-            doc: Some(c"Dies with the state of its thread."),
-            methods: &[],
+            like: Like::Nothing(c"Dies with the state of its thread."),
             slots: &[(ffi::Py_tp_dealloc, sentinel_dealloc as *mut c_void)],
+            ..PLAIN
         }
         .make(module);
         match sentinel {

@@ -6,9 +6,9 @@ use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use crate::blocking::{self, Signals, Timeout};
+use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Function, Type};
+use crate::object::{self, Call, Function, Like, PLAIN, Type};
 use crate::sync::{NotOwned, ReentrantLock, ThreadId};
 use crate::{args, stock};
 
@@ -69,8 +69,7 @@ pub unsafe fn make_type(
             size: size_of::<RLockObject>(),
             weakrefs: Some(offset_of!(RLockObject, weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC,
-            stock: like,
-            doc: None,
+            like: Like::Stock(like),
             methods: METHODS,
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
@@ -78,6 +77,7 @@ pub unsafe fn make_type(
                 (ffi::Py_tp_repr, repr as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse_type as *mut c_void),
             ],
+            ..PLAIN
         }
         .make(module);
         object::drop_ref(like.cast());
@@ -90,7 +90,7 @@ pub unsafe fn make_type(
 /// # Safety
 /// `object` is an RLockObject, and outlives the result.
 #[inline]
-unsafe fn of<'a>(object: *mut PyObject) -> &'a ReentrantLock {
+pub unsafe fn of<'a>(object: *mut PyObject) -> &'a ReentrantLock {
     // SAFETY: as the caller promises.
     unsafe { &(*object.cast::<RLockObject>()).lock }
 }
@@ -137,7 +137,11 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     }
 }
 
-unsafe extern "C-unwind" fn acquire(
+/// `acquire`.
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn acquire(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
@@ -161,8 +165,8 @@ unsafe extern "C-unwind" fn acquire(
 unsafe fn acquire_contended(lock: &ReentrantLock, me: ThreadId, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
     match unsafe { blocking::wait(lock.lock(), timeout, Signals::Handle) } {
-        Ok(true) => lock.adopt(me),
-        Ok(false) => return compat::bool_object(false),
+        Ok(Waited::Got) => lock.adopt(me),
+        Ok(_) => return compat::bool_object(false),
         Err(Raised) => return ptr::null_mut(),
     }
     compat::bool_object(true)
@@ -173,7 +177,11 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
     unsafe { acquire(slf, ptr::null(), 0, ptr::null_mut()) }
 }
 
-unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+/// `release`.
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject.
     unsafe {
         match of(slf).release(compat::thread_ident()) {
@@ -231,7 +239,14 @@ unsafe extern "C-unwind" fn recursion_count(slf: *mut PyObject, _: *mut PyObject
     }
 }
 
-unsafe extern "C-unwind" fn release_save(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+/// `release_save`.
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn release_save(
+    slf: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject.
     unsafe {
         let lock = of(slf);
@@ -265,7 +280,13 @@ unsafe extern "C-unwind" fn acquire_restore(
 }
 
 /// Overwrites instead of releasing: the threads that held it or waited for it are gone.
-unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+///
+/// # Safety
+/// Attached, with an object of this type.
+pub unsafe extern "C-unwind" fn at_fork_reinit(
+    slf: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
     // SAFETY: called by CPython with an RLockObject, in a process with one thread.
     unsafe { (&raw mut (*slf.cast::<RLockObject>()).lock).write(ReentrantLock::new()) };
     compat::none()

@@ -11,7 +11,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Doc, Function, Type, drop_ref};
+use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::per_thread::{self, Owner};
 use crate::sync::{Lock, wait};
 
@@ -76,39 +76,29 @@ const DOC: &core::ffi::CStr = c"TSS()\n--\n\n\
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
-    let properties = Box::leak(Box::new([
-        ffi::PyGetSetDef {
-            name: c"is_created".as_ptr(),
-            get: None,
-            set: None,
-            doc: c"Whether the key is created: set() and get() work.".as_ptr(),
-            closure: ptr::null_mut(),
-        },
-        ffi::PyGetSetDef::default(),
-    ]));
-    // SAFETY: the slots are what their numbers say and expect a TssObject; the getter has the
-    // signature that CPython calls it with.
+    // SAFETY: the slots are what their numbers say and expect a TssObject.
     unsafe {
-        properties[0].get = Some(core::mem::transmute::<
-            unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject,
-            ffi::getter,
-        >(is_created));
         Type {
             name: c"rthread.TSS",
             size: size_of::<TssObject>(),
             weakrefs: Some(offset_of!(TssObject, owner.weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            stock: ptr::null_mut(),
-            doc: Some(DOC),
+            like: Like::Nothing(DOC),
             methods: METHODS,
+            properties: &[Property {
+                name: c"is_created",
+                get: is_created,
+                set: None,
+                doc: Some(c"Whether the key is created: set() and get() work."),
+            }],
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),
                 (ffi::Py_tp_clear, clear_values as *mut c_void),
-                (ffi::Py_tp_getset, properties.as_mut_ptr().cast()),
             ],
+            ..PLAIN
         }
         .make(module)
     }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Change = tuple[dict[str, Any], str, Any, Any]
     # By the id of an object, the object itself and what is to stand in its place.
     Swaps = dict[int, tuple[Any, Any]]
+    Pairs = list[tuple[Any, Any]]
 
 __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 
@@ -35,7 +36,7 @@ __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 # therefore live in the extension module, of which there is one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
     "__install_state__",
-    {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset(), "lost": 0},
+    {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset(), "lost": 0, "classes": []},
 )
 
 
@@ -54,11 +55,16 @@ def is_installed() -> bool:
     return _state["changes"] is not None
 
 
-def install() -> None:
+def install(*, native: "bool | None" = None) -> None:
     """Put the whole program on rthread.
 
     ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
     taken from them refer to rthread afterwards. A second call has no effect.
+
+    Args:
+        native: whether Condition, Event, Semaphore, BoundedSemaphore and Barrier are rthread's
+            own classes (True), or those that ``threading`` writes in Python (False). None means
+            True, unless the environment variable ``RTHREAD_NATIVE`` is ``0``.
 
     Raises:
         RuntimeError: other threads are alive. Nothing has been changed.
@@ -67,9 +73,12 @@ def install() -> None:
         return
     _refuse_other_threads("install")
     stock = stock_thread()
-    explicit = frozenset(_places(_switched(_rthread, stock)))
-    changes = _switched(stock, _rthread)
-    _apply([*changes, *_handles(stock, _rthread)], changes=changes, explicit=explicit)
+    classes = _classes(native)
+    there, back = _swaps(stock, _rthread, classes), _swaps(_rthread, stock, _reversed(classes))
+    explicit = frozenset(_places(_switched(_rthread, stock, back)))
+    changes = _switched(stock, _rthread, there)
+    pending = [*changes, *_handles(stock, _rthread)]
+    _apply(pending, changes=changes, explicit=explicit, classes=classes)
 
 
 def uninstall() -> None:
@@ -88,15 +97,31 @@ def uninstall() -> None:
     stock = stock_thread()
     # First what was recorded, exactly; then what modules have taken since. A module that had an
     # object of rthread before install() had asked for it by name.
+    back = _swaps(_rthread, stock, _reversed(_state["classes"]))
     recorded = [(namespace, name, new, old) for namespace, name, old, new in _state["changes"]]
     done = _places(recorded) | _state["explicit"]
     since = [
         (namespace, name, old, new)
-        for namespace, name, old, new in _switched(_rthread, stock)
+        for namespace, name, old, new in _switched(_rthread, stock, back)
         if (id(namespace), name) not in done
     ]
     pending = [*recorded, *since, *_handles(_rthread, stock)]
-    _apply(pending, changes=None, explicit=frozenset())
+    _apply(pending, changes=None, explicit=frozenset(), classes=[])
+
+
+def _classes(native: "bool | None") -> "Pairs":
+    """The Python classes that are replaced, and what by."""
+    # Not at the top: it imports threading.
+    from rthread import _native
+
+    pairs: Pairs = []
+    if _native.wanted() if native is None else native:
+        pairs += _native.in_threading()
+    return pairs
+
+
+def _reversed(pairs: "Pairs") -> "Pairs":
+    return [(new, old) for old, new in pairs]
 
 
 def _refuse_other_threads(what: str) -> None:
@@ -165,15 +190,17 @@ def _places(changes: "list[Change]") -> "set[tuple[int, str]]":
     return {(id(namespace), name) for namespace, name, _old, _new in changes}
 
 
-def _switched(source: "ModuleType", target: "ModuleType") -> "list[Change]":
+def _switched(source: "ModuleType", target: "ModuleType", swaps: "Swaps") -> "list[Change]":
     """The changes that put `target` in the place of `source`, in every module."""
     modules: dict[str, Any] = sys.modules
-    return [(modules, "_thread", source, target), *_named(_swaps(source, target))]
+    return [(modules, "_thread", source, target), *_named(swaps)]
 
 
-def _swaps(source: "ModuleType", target: "ModuleType") -> "Swaps":
-    """What stands in for each function and class of `source`, and for `source` itself."""
+def _swaps(source: "ModuleType", target: "ModuleType", classes: "Pairs") -> "Swaps":
+    """What stands in for each function and class of `source`, for `source` itself, and for
+    each of some more classes."""
     swaps: Swaps = {id(source): (source, target)}
+    swaps.update((id(old), (old, new)) for old, new in classes)
     for name, old in vars(source).items():
         new = vars(target).get(name)
         if callable(old) and new is not None and new is not old and not name.startswith("__"):

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from rthread import _rthread
+from rthread import _native, _rthread
 from rthread._install import stock_thread
 
 TYPE_CHECKING = False
@@ -29,6 +29,8 @@ _REBOUND_BY_FORK = ("_active_limbo_lock", "_main_thread", "_shutdown_locks", "_s
 _SHARED = frozenset(
     {
         *_REBOUND_BY_FORK,
+        # Native barriers raise it, whichever module they are used through.
+        "BrokenBarrierError",
         "_active",
         "_after_fork",
         "_counter",
@@ -78,6 +80,8 @@ def load(names: "dict[str, Any]") -> None:
     shared = {name: stock[name] for name in _SHARED if name in stock}
     exec(_source_code(threading), names, _ModuleScope(names, shared))  # type: ignore[arg-type]
     _share_globals(names, shared)
+    if _native.wanted():
+        names.update((native.__name__, native) for _, native in _native.in_threading())
     _follow_forks(names)
     _wait_for_both_at_exit()
 

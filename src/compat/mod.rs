@@ -530,6 +530,19 @@ pub unsafe fn restore_exception(pending: Pending) {
     }
 }
 
+/// Drops what [`take_exception`] gave.
+///
+/// # Safety
+/// Attached; the references are the caller's.
+pub unsafe fn forget_exception(pending: Pending) {
+    #[cfg(Py_3_12)]
+    let pending = [pending];
+    for object in pending {
+        // SAFETY: as the caller promises.
+        unsafe { crate::object::drop_ref(object) };
+    }
+}
+
 /// Whether this interpreter may start threads: one that was made without `allow_threads` may not.
 ///
 /// # Safety

@@ -7,20 +7,27 @@
 //! interpreter before the first step and attaches again before the third; [`wait`] is the same
 //! loop for callers that have no interpreter.
 
+mod barrier;
+mod condition;
 mod event;
 pub mod fork;
+mod guard;
 mod lock;
 mod mutex;
 mod parker;
 mod primitive;
 mod queue;
 mod reentrant;
+mod semaphore;
 mod waiter;
 
+pub use barrier::{Arrival, Barrier, BarrierState, Turn};
+pub use condition::Condition;
 pub use event::Event;
 pub use lock::{FAIRNESS, Lock, NotLocked};
 pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
 pub use queue::WaitQueue;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
+pub use semaphore::{NotReleased, Semaphore};
 pub use waiter::{Awaitable, Deadline, Waiter, wait, wait_as};

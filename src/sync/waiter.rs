@@ -15,7 +15,8 @@ pub type Deadline = Option<Instant>;
 ///            enqueue             wake-up: try again            claim fails
 ///   Idle ───────────▶ Queued ─────────────────────▶ Woken ───────────────▶ Queued
 ///                       │                             │
-///                       └───────── hand-off ──────────┴──▶ Granted (out of the queue)
+///                       ├───────── hand-off ──────────┴──▶ Granted (out of the queue)
+///                       └───────── sent away ────────────▶ Dismissed (out of the queue)
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -27,12 +28,19 @@ pub(crate) enum Phase {
     Woken = 2,
     /// Out of the queue, and has what it waited for.
     Granted = 3,
+    /// Out of the queue, and will not get it: its caller finds out from the object why.
+    Dismissed = 4,
 }
+
+/// What a primitive notes about a waiter: which round it waits for, or what it brings and gets.
+/// Belongs to the primitive that it waits for; accessed under the guard.
+pub(super) type Note = AtomicPtr<()>;
 
 /// One wait of one thread: a node of a [`WaitQueue`](super::WaitQueue) and the thread's parker.
 pub struct Waiter {
     pub(super) next: AtomicPtr<Waiter>,
     pub(super) previous: AtomicPtr<Waiter>,
+    pub(super) note: Note,
     phase: AtomicU32,
     since: Instant,
     parker: Parker,
@@ -47,6 +55,7 @@ impl Waiter {
         Waiter {
             next: AtomicPtr::new(ptr::null_mut()),
             previous: AtomicPtr::new(ptr::null_mut()),
+            note: AtomicPtr::new(ptr::null_mut()),
             phase: AtomicU32::new(Phase::Idle as u32),
             since: Instant::now(),
             parker: Parker::new(),
@@ -79,8 +88,20 @@ impl Waiter {
             0 => Phase::Idle,
             1 => Phase::Queued,
             2 => Phase::Woken,
-            _ => Phase::Granted,
+            3 => Phase::Granted,
+            _ => Phase::Dismissed,
         }
+    }
+
+    /// Whether the waiter has left the queue without getting what it waited for. For its own
+    /// thread, after the wait.
+    pub fn is_dismissed(&self) -> bool {
+        self.phase() == Phase::Dismissed
+    }
+
+    /// Whether somebody else has taken the waiter out of the queue.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.phase(), Phase::Granted | Phase::Dismissed)
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {
@@ -104,11 +125,16 @@ impl Waiter {
 ///
 /// # Safety
 /// An implementation keeps the address of a waiter only from `enqueue` (when that returns false)
-/// until `claim` returns true or `cancel` returns, and touches the waiter
-/// only under the guard that those two take. So a waiter that has left may be freed.
+/// until `claim` returns true or `cancel` or `forgo` returns, and touches the waiter only under
+/// the guard that those take. So a waiter that has left may be freed.
 pub unsafe trait Awaitable {
-    /// Sees whether what is waited for can be had at once (true: the waiter is granted it, and
-    /// claims it next), else queues the waiter (false).
+    /// Whether a waiter stays in the queue while its thread runs signal handlers. It must, where
+    /// what it waits for is over in a moment: it would miss that. It must not, where others would
+    /// wait for what it has been offered until the handlers are done.
+    const STAYS: bool = false;
+
+    /// Sees whether what is waited for can be had at once (true: the waiter is settled, and claims
+    /// next), else queues the waiter (false).
     /// A waiter that has been in the queue before and left it to look for signals is `resumed`:
     /// it goes to the front.
     ///
@@ -116,22 +142,34 @@ pub unsafe trait Awaitable {
     /// The waiter stays where it is until it has left the queue again.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool;
 
-    /// After an unpark, or when it was granted: takes what is waited for and leaves the queue
-    /// (true), or stays (false): the waiter then parks again. One that was granted always gets it.
+    /// After an unpark, or when it was settled: takes what is waited for and leaves the queue
+    /// (true), or stays (false): the waiter then parks again. One that was granted always gets it,
+    /// one that was dismissed does not, and is told so by [`Waiter::is_dismissed`].
     ///
     /// # Safety
-    /// The waiter was queued here and has not left, or was granted and has not claimed.
+    /// The waiter was queued here and has not left, or was settled and has not claimed.
     unsafe fn claim(&self, waiter: &Waiter) -> bool;
 
-    /// Leaves the queue for good. True if what was waited for has been granted in the meantime:
-    /// the waiter must not throw it away, but claim it.
+    /// Leaves the queue for good. True if the waiter has been settled in the meantime: it must not
+    /// throw away what it was granted, but claim it.
     ///
     /// # Safety
     /// The waiter was queued here and has not left.
     unsafe fn cancel(&self, waiter: &Waiter) -> bool;
+
+    /// Leaves the queue because a signal handler raised, where waiters stay for that long. What
+    /// was granted in the meantime is for somebody else.
+    ///
+    /// # Safety
+    /// As [`Awaitable::cancel`].
+    unsafe fn forgo(&self, waiter: &Waiter) {
+        // SAFETY: as the caller promises.
+        unsafe { self.cancel(waiter) };
+    }
 }
 
-/// Waits without an interpreter and without looking for signals. True unless the deadline passed.
+/// Waits without an interpreter and without looking for signals. True if it got what it waited
+/// for, false if the deadline passed or it was sent away.
 pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
     wait_as(&Waiter::new(), what, deadline)
 }
@@ -149,6 +187,6 @@ pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadl
                 Parked::TimedOut => return false,
             };
         }
-        true
+        !waiter.is_dismissed()
     }
 }

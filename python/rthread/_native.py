@@ -1,0 +1,87 @@
+"""Native classes in the place of those that ``threading`` and ``queue`` write in Python.
+
+The extension makes them when it is given the Python classes: it takes their docstrings and
+signatures, and calls their functions for whatever a native object does not do itself.
+"""
+
+import os
+import threading
+
+from rthread import _rthread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FunctionType, ModuleType
+    from typing import Any
+
+__all__ = ["THREADING", "in_threading", "wanted"]
+
+# What `threading` has of them.
+THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
+# Raised by native objects too.
+_EXCEPTIONS = ("BrokenBarrierError",)
+
+
+def wanted() -> bool:
+    """Tell whether native classes are to be used where nothing else has been said.
+
+    Returns:
+        False if the environment variable ``RTHREAD_NATIVE`` is ``0``.
+    """
+    return os.environ.get("RTHREAD_NATIVE") != "0"
+
+
+def in_threading() -> "list[tuple[type, type]]":
+    """The classes of ``threading`` that have a native counterpart, and these.
+
+    Returns:
+        Pairs of a Python class and the native one.
+    """
+    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
+    if "threading" not in state:
+        classes = {name: vars(threading)[name] for name in THREADING + _EXCEPTIONS}
+        native = make(classes)
+        state["threading"] = [(classes[name], native[name]) for name in native]
+    pairs: list[tuple[type, type]] = state["threading"]
+    return pairs
+
+
+def make(classes: "dict[str, Any]") -> "dict[str, type]":
+    """Make native types.
+
+    Args:
+        classes: the Python classes, and the exceptions that belong to them, by their names.
+
+    Returns:
+        The native types by their names.
+    """
+    docs = {name: _texts(of) for name, of in classes.items()}
+    made: dict[str, type] = vars(_rthread)["__make_native__"](classes, docs)
+    return made
+
+
+def _texts(of: type) -> "dict[str, bytes]":
+    """The docstrings of a class and its methods, with their signatures, as C has them."""
+    texts = {}
+    for base in reversed(of.__mro__[:-1]):
+        for name, value in vars(base).items():
+            # Not inspect.signature(): importing inspect takes longer than all of rthread.
+            if type(value) is type(make):
+                texts[name] = _text(name, "$self", value, value.__doc__)
+    init = vars(of).get("__init__")
+    if type(init) is type(make):
+        texts[""] = _text(of.__name__, "", init, of.__doc__)
+    return texts
+
+
+def _text(name: str, first: str, function: "FunctionType", doc: "str | None") -> bytes:
+    code = function.__code__
+    names = list(code.co_varnames[1 : code.co_argcount])
+    defaults = function.__defaults__ or ()
+    plain = len(names) - len(defaults)
+    given = [first] if first else []
+    given += names[:plain]
+    given += [f"{name}={value!r}" for name, value in zip(names[plain:], defaults)]
+    if code.co_flags & 0x04:  # CO_VARARGS
+        given.append("*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+    return f"{name}({', '.join(given)})\n--\n\n{doc or ''}".encode()

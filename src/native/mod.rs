@@ -1,0 +1,144 @@
+//! The classes of `threading` and `queue` in Rust, in the place of those written in Python.
+//!
+//! A native object does what its Python counterpart does, and nothing else. Whatever it does not
+//! do itself (an unusual argument, a warning, a repr) is left to the function of the Python class,
+//! which is called with the native object. And when somebody reaches for a part that a native
+//! object does not have, such as the condition inside an event, or derives a class that replaces
+//! such a part, the object *opens*: from then on it is what the Python class makes of it, with
+//! attributes in its dict, and the threads that wait for it go on waiting there (see `open`).
+
+use core::ffi::CStr;
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+
+use crate::compat::Raised;
+use crate::module::State;
+use crate::object::{self, raise};
+
+mod arguments;
+mod condition;
+mod event;
+mod open;
+mod pure;
+
+/// The classes, and the exceptions that go with them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Kind {
+    Condition,
+    Event,
+}
+
+type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
+
+/// What there is to make, bases first.
+const KINDS: &[(Kind, &CStr, Make)] = &[
+    (Kind::Condition, c"Condition", condition::make_type),
+    (Kind::Event, c"Event", event::make_type),
+];
+
+/// Exceptions that are raised by native classes and made by others.
+const EXCEPTIONS: &[&CStr] = &[];
+
+const COUNT: usize = KINDS.len() + EXCEPTIONS.len();
+
+/// The native types of one interpreter and the classes that they stand in for. References are
+/// owned; null until they are made.
+pub struct Natives {
+    pub types: [*mut PyTypeObject; COUNT],
+    pub pure: [*mut PyObject; COUNT],
+}
+
+impl Natives {
+    pub const NONE: Natives =
+        Natives { types: [ptr::null_mut(); COUNT], pure: [ptr::null_mut(); COUNT] };
+
+    /// All references.
+    pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
+        let types = self.types.iter_mut().map(|class| {
+            // SAFETY: every type is an object; a pointer to one is laid out like the other.
+            unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
+        });
+        types.chain(&mut self.pure)
+    }
+}
+
+/// What it takes to make a type.
+pub struct Making {
+    pub module: *mut PyObject,
+    /// The docstrings of the Python class, as [`object::Like::Python`] wants them.
+    pub docs: *mut PyObject,
+}
+
+/// `__make_native__(classes, docs)`: makes those native types that have a class of their name in
+/// `classes`, a dict, and are not made yet. `docs` is a dict of dicts of docstrings. Returns a dict
+/// of types.
+///
+/// # Safety
+/// Called by CPython with the module and a tuple.
+pub unsafe extern "C-unwind" fn make_native(
+    module: *mut PyObject,
+    args: *mut PyObject,
+) -> *mut PyObject {
+    let mut classes: *mut PyObject = ptr::null_mut();
+    let mut docs: *mut PyObject = ptr::null_mut();
+    // SAFETY: attached; the variables are what the format wants.
+    unsafe {
+        let dict = &raw mut ffi::PyDict_Type;
+        if crate::compat::PyArg_ParseTuple(
+            args,
+            c"O!O!:__make_native__".as_ptr(),
+            dict,
+            &raw mut classes,
+            dict,
+            &raw mut docs,
+        ) == 0
+        {
+            return ptr::null_mut();
+        }
+        let made = ffi::PyDict_New();
+        if made.is_null() || fill(module, classes, docs, made).is_err() {
+            object::drop_ref(made);
+            return ptr::null_mut();
+        }
+        made
+    }
+}
+
+unsafe fn fill(
+    module: *mut PyObject,
+    classes: *mut PyObject,
+    docs: *mut PyObject,
+    made: *mut PyObject,
+) -> Result<(), Raised> {
+    // SAFETY: as in `make_native`; what is stored in the state is owned by it.
+    unsafe {
+        let state = State::of(module).cast_mut();
+        let names = KINDS.iter().map(|kind| kind.1).chain(EXCEPTIONS.iter().copied());
+        for (index, name) in names.enumerate() {
+            let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
+            if class.is_null() {
+                continue;
+            }
+            if (*state).natives.pure[index].is_null() {
+                ffi::Py_INCREF(class);
+                (*state).natives.pure[index] = class;
+            }
+            let Some((_, _, make)) = KINDS.get(index) else { continue };
+            if (*state).natives.types[index].is_null() {
+                let docs = ffi::PyDict_GetItemString(docs, name.as_ptr());
+                if docs.is_null() || ffi::PyDict_Check(docs) == 0 {
+                    raise(ffi::PyExc_TypeError, c"docs must be a dict of dicts");
+                    return Err(Raised);
+                }
+                (*state).natives.types[index] = make(&Making { module, docs })?;
+            }
+            let class = (*state).natives.types[index].cast();
+            if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {
+                return Err(Raised);
+            }
+        }
+    }
+    Ok(())
+}
