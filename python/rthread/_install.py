@@ -15,7 +15,7 @@ working too; only a thread that is not started yet has to be given a new handle.
 import os
 import sys
 
-from rthread import _rthread
+from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,9 +111,6 @@ def uninstall() -> None:
 
 def _classes(native: "bool | None") -> "Pairs":
     """The Python classes that are replaced, and what by."""
-    # Not at the top: it imports threading.
-    from rthread import _native
-
     pairs: Pairs = []
     if _native.wanted() if native is None else native:
         pairs += _native.in_threading()

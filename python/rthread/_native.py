@@ -5,7 +5,6 @@ signatures, and calls their functions for whatever a native object does not do i
 """
 
 import os
-import threading
 
 from rthread import _rthread
 
@@ -39,6 +38,8 @@ def in_threading() -> "list[tuple[type, type]]":
     """
     state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
     if "threading" not in state:
+        import threading
+
         classes = {name: vars(threading)[name] for name in THREADING + _EXCEPTIONS}
         native = make(classes)
         state["threading"] = [(classes[name], native[name]) for name in native]
