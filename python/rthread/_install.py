@@ -36,7 +36,13 @@ __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 # therefore live in the extension module, of which there is one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
     "__install_state__",
-    {"stock": sys.modules["_thread"], "changes": None, "explicit": frozenset(), "lost": 0, "classes": []},
+    {
+        "stock": sys.modules["_thread"],
+        "changes": None,
+        "explicit": frozenset(),
+        "classes": [],
+        "lost": 0,
+    },
 )
 
 
@@ -79,6 +85,8 @@ def install(*, native: "bool | None" = None) -> None:
     changes = _switched(stock, _rthread, there)
     pending = [*changes, *_handles(stock, _rthread)]
     _apply(pending, changes=changes, explicit=explicit, classes=classes)
+    if _wants_native(native) and "threading" not in sys.modules:
+        _follow_import()
 
 
 def uninstall() -> None:
@@ -107,14 +115,59 @@ def uninstall() -> None:
     ]
     pending = [*recorded, *since, *_handles(_rthread, stock)]
     _apply(pending, changes=None, explicit=frozenset(), classes=[])
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
 
 
 def _classes(native: "bool | None") -> "Pairs":
     """The Python classes that are replaced, and what by."""
-    pairs: Pairs = []
-    if _native.wanted() if native is None else native:
-        pairs += _native.in_threading()
-    return pairs
+    if _wants_native(native) and "threading" in sys.modules:
+        return list(_native.in_threading())
+    return []
+
+
+def _wants_native(native: "bool | None") -> bool:
+    return _native.wanted() if native is None else native
+
+
+class _Finder:
+    """Finds ``threading`` once, and lets `_adopt_threading` see it when it is loaded.
+
+    A program that does not import ``threading`` is not to pay for it.
+    """
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        if name != "threading":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                break
+        else:
+            return None
+        loader: Any = spec.loader
+        load = loader.exec_module
+
+        def exec_module(module: "ModuleType") -> None:
+            del loader.exec_module
+            load(module)
+            _adopt_threading()
+
+        loader.exec_module = exec_module
+        return spec
+
+
+def _follow_import() -> None:
+    sys.meta_path.insert(0, _Finder())
+
+
+def _adopt_threading() -> None:
+    """Put native classes into ``threading``, which has just been loaded."""
+    if not is_installed():
+        return
+    classes = list(_native.in_threading())
+    changes = list(_named({id(old): (old, new) for old, new in classes}))
+    _apply(changes, changes=[*_state["changes"], *changes], classes=classes)
 
 
 def _reversed(pairs: "Pairs") -> "Pairs":

@@ -10,7 +10,7 @@ from rthread import _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FunctionType, ModuleType
+    from types import FunctionType
     from typing import Any
 
 __all__ = ["THREADING", "in_threading", "wanted"]
@@ -69,7 +69,7 @@ def _texts(of: type) -> "dict[str, bytes]":
             # Not inspect.signature(): importing inspect takes longer than all of rthread.
             if type(value) is type(make):
                 texts[name] = _text(name, "$self", value, value.__doc__)
-    init = vars(of).get("__init__")
+    init: Any = vars(of).get("__init__")
     if type(init) is type(make):
         texts[""] = _text(of.__name__, "", init, of.__doc__)
     return texts
@@ -82,7 +82,7 @@ def _text(name: str, first: str, function: "FunctionType", doc: "str | None") ->
     plain = len(names) - len(defaults)
     given = [first] if first else []
     given += names[:plain]
-    given += [f"{name}={value!r}" for name, value in zip(names[plain:], defaults)]
+    given += [f"{name}={value!r}" for name, value in zip(names[plain:], defaults, strict=True)]
     if code.co_flags & 0x04:  # CO_VARARGS
         given.append("*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
     return f"{name}({', '.join(given)})\n--\n\n{doc or ''}".encode()
