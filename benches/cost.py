@@ -1,4 +1,4 @@
-"""What rthread costs beside time spent in it: memory per object, and its import."""
+"""What rthread costs beside time spent in it: the size of its locks, and its import."""
 
 from __future__ import annotations
 

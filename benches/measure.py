@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -31,11 +32,26 @@ def inner(rounds, timer, {takes}):
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a rival spells what others write differently; None is the operation's own spelling."""
+
+    setup: str | None = None
+    statement: str | None = None
+
+
+@dataclass(frozen=True)
 class Rival:
-    """One implementation: the names by which operations ask for what they work on."""
+    """One implementation.
+
+    Attributes:
+        name: as the table has it.
+        names: by which operations ask for what they work on.
+        ways: the operations that it takes part in, where those are only some.
+    """
 
     name: str
     names: Mapping[str, Any]
+    ways: Mapping[str, Way] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,17 +78,29 @@ class Operation:
         return [name.strip() for name in self.takes.split(",")]
 
     def runs_on(self, rival: Rival) -> bool:
+        if rival.ways is not None and self.name not in rival.ways:
+            return False
         return all(name in rival.names for name in self.needs())
+
+    def spelt_for(self, rival: Rival) -> Operation:
+        way = (rival.ways or {}).get(self.name, Way())
+        return replace(
+            self,
+            setup=self.setup if way.setup is None else way.setup,
+            statement=self.statement if way.statement is None else way.statement,
+        )
 
     def compile_for(self, rival: Rival) -> Callable[[int], float]:
         """A function of a number of rounds that gives the seconds they took.
 
         Each rival has its own code object: CPython specialises code for the types it meets.
         """
+        spelt = self.spelt_for(rival)
+        statement = textwrap.dedent(spelt.statement).strip("\n")
         source = _TEMPLATE.format(
             takes=self.takes,
-            setup=textwrap.indent(textwrap.dedent(self.setup), " " * 4),
-            body=textwrap.indent("\n".join([self.statement] * self.unroll), " " * 8),
+            setup=textwrap.indent(textwrap.dedent(spelt.setup), " " * 4),
+            body=textwrap.indent("\n".join([statement] * self.unroll), " " * 8),
             teardown=textwrap.indent(textwrap.dedent(self.teardown), " " * 4),
         )
         namespace: dict[str, Any] = {}
@@ -101,8 +129,21 @@ def compare(
     operation: Operation, rivals: Sequence[Rival], rounds: int, sample_seconds: float
 ) -> dict[str, Timing]:
     """Time an operation for every rival that has what it takes."""
-    runs = {r.name: operation.compile_for(r) for r in rivals if operation.runs_on(r)}
-    loops = {name: _calibrate(run, sample_seconds) for name, run in runs.items()}
+    runs: dict[str, Callable[[int], float]] = {}
+    loops: dict[str, int] = {}
+    for rival in rivals:
+        if not operation.runs_on(rival):
+            continue
+        run = operation.compile_for(rival)
+        try:
+            loops[rival.name] = _calibrate(run, sample_seconds)
+        except Exception as error:
+            # Another version of a package may lack what this one has. Ours has to work.
+            if rival.ways is None:
+                raise
+            print(f"  {rival.name} cannot: {error!r}", file=sys.stderr)
+        else:
+            runs[rival.name] = run
     samples: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         # Forth and back: no rival always comes right after the same other one.

@@ -1,50 +1,13 @@
-"""The results as text for a terminal, and as Markdown for the README."""
+"""The results of one interpreter as text for a terminal, or as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-STOCK, RTHREAD = "stock", "rthread"
+from .rows import RTHREAD, STOCK, Row, rows
 
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table: a value of each rival, and how many times better than stock it is."""
-
-    name: str
-    cells: dict[str, str]
-    times: dict[str, float]
-
-
-def time_text(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.1f} ns"
-
-
-def _less_is_better(name: str, values: dict[str, float], text: Any) -> Row:
-    cells = {rival: text(value) for rival, value in values.items()}
-    times = {rival: values[STOCK] / value for rival, value in values.items() if STOCK in values}
-    return Row(name, cells, times)
-
-
-def rows(results: dict[str, Any]) -> Iterator[Row]:
-    """A row for each thing that was measured, in the order of the JSON file."""
-    for name, timings in results["operations"].items():
-        yield _less_is_better(name, timings, time_text)
-    for kind, sizes in results["sizes"].items():
-        yield _less_is_better(f"sys.getsizeof: {kind}", sizes, lambda size: f"{size} B")
-    if results["import"]:
-        yield Row("import", {k: time_text(v) for k, v in results["import"].items()}, {})
-    for threads, found in results["contention"].items():
-        yield Row(
-            f"one lock, {threads} threads: millions a second (Jain's fairness)",
-            {k: f"{v['per_second'] / 1e6:.2f} ({v['fairness']:.2f})" for k, v in found.items()},
-            {k: v["per_second"] / found[STOCK]["per_second"] for k, v in found.items()},
-        )
+Table = list[list[str]]
 
 
 def title(machine: dict[str, Any]) -> str:
@@ -54,40 +17,102 @@ def title(machine: dict[str, Any]) -> str:
     )
 
 
-def _cells(row: Row, rivals: list[str]) -> list[str]:
-    """Each rival's value, and after all but stock's how many times as good that is."""
-    cells = [row.name]
-    for rival in rivals:
-        cells.append(row.cells.get(rival, ""))
-        if rival != STOCK:
-            cells.append(f"{row.times[rival]:.2f}" if rival in row.times else "")
-    return cells
+def table(found: list[Row]) -> Table:
+    """Stock and rthread, and what is wanted."""
+    header = ["", STOCK, RTHREAD, "ratio", "wanted", ""]
+    return [header, *(_cells(row) for row in found)]
 
 
-def table(results: dict[str, Any]) -> list[list[str]]:
-    """The header and the rows. Rivals beside stock and rthread get a pair of columns each."""
-    found = list(rows(results))
-    rivals = list(dict.fromkeys(rival for row in found for rival in row.cells))
-    header = [""]
-    for rival in rivals:
-        header += [rival] if rival == STOCK else [rival, "ratio"]
-    return [header, *(_cells(row, rivals) for row in found)]
+def _cells(row: Row) -> list[str]:
+    ratio = f"{row.times[RTHREAD]:.2f}" if RTHREAD in row.times else ""
+    figures = [row.cells.get(rival, "") for rival in (STOCK, RTHREAD)]
+    return [row.name, *figures, ratio, row.wanted, "below" if row.missed else ""]
+
+
+def packages_table(found: list[Row]) -> Table:
+    """The packages, a line for each thing that one of them does as well."""
+    lines = [["", "", "package", RTHREAD, STOCK, "rthread/package", "package/stock"]]
+    for package in dict.fromkeys(other for row in found for other in row.others()):
+        for row in found:
+            if package in row.cells:
+                figures = [row.cells.get(rival, "") for rival in (package, RTHREAD, STOCK)]
+                lines.append([package, row.name, *figures, *_ratios(row, package)])
+    return lines
+
+
+def _ratios(row: Row, package: str) -> list[str]:
+    """How many times as fast rthread is as the package, and the package as stock."""
+    if STOCK not in row.cells:
+        return ["", ""]
+    of_package = row.times[package]
+    ours = f"{row.times[RTHREAD] / of_package:.2f}" if RTHREAD in row.times else ""
+    return [ours, f"{of_package:.2f}"]
+
+
+def package_notes(results: dict[str, Any]) -> list[str]:
+    """Which version of each package it was, or why there was none."""
+    return [f"{package} {note}" for package, note in results.get("packages", {}).items()]
+
+
+def summary(found: list[Row]) -> str:
+    """Which rows are below what is wanted of them."""
+    asked = [row for row in found if row.wanted and RTHREAD in row.cells]
+    missed = [row for row in asked if row.missed]
+    if not missed:
+        return f"All {len(asked)} rows reach what is wanted."
+    lines = [f"  {row.name}: {_reached(row)} of {row.wanted}" for row in missed]
+    head = f"{len(missed)} of {len(asked)} rows are below what is wanted:"
+    return "\n".join([head, *lines])
+
+
+def _reached(row: Row) -> str:
+    """What the wanted figure is to be read beside, in the same form."""
+    if RTHREAD not in row.times:
+        return row.cells[RTHREAD]
+    _, bracket, fairness = row.cells[RTHREAD].partition(" (")
+    return f"{row.times[RTHREAD]:.2f}{bracket}{fairness}"
 
 
 def text(results: dict[str, Any]) -> str:
-    lines = table(results)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return title(results["machine"]) + "\n\n" + "\n".join(_aligned(line, widths) for line in lines)
-
-
-def _aligned(line: list[str], widths: list[int]) -> str:
-    first, *others = line
-    cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+    return _document(results, _aligned)
 
 
 def markdown(results: dict[str, Any]) -> str:
-    header, *lines = table(results)
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    made = ["| " + " | ".join(line) + " |" for line in (header, rule, *lines)]
-    return f"{title(results['machine'])}\n\n" + "\n".join(made)
+    return _document(results, markdown_table)
+
+
+def _document(results: dict[str, Any], shown: Callable[[Table], str]) -> str:
+    found = list(rows(results))
+    parts = [title(results["machine"]), shown(table(found))]
+    others = packages_table(found)
+    if len(others) > 1:
+        parts.append(shown(others))
+    parts.append("\n".join(package_notes(results)))
+    parts.append(summary(found))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _aligned(lines: Table) -> str:
+    """Words to the left, figures to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    words = _columns_of_words(lines[0])
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def markdown_table(lines: Table) -> str:
+    header, *others = lines
+    words = _columns_of_words(header)
+    rule = ["---"] * words + ["---:"] * (len(header) - words)
+    made = ["| " + " | ".join(line) + " |" for line in (header, rule, *others)]
+    return "\n".join(made)
+
+
+def _columns_of_words(header: list[str]) -> int:
+    """The first columns say what it is, and need no heading."""
+    return next(place for place, cell in enumerate(header) if cell)

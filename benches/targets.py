@@ -1,0 +1,62 @@
+"""How many times as good as stock each row is to be, on which kind of build.
+
+The numbers are those of the issues that asked for rthread. They hold for interpreters as people
+run them, built with profile-guided optimisation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Nothing may be slower than stock by more than what a measurement is off by.
+FLOOR = 0.95
+FAIRNESS = 0.95
+IMPORT_SECONDS = 0.010
+
+# By row: with the GIL, and without.
+_TIMES: dict[str, tuple[float, float]] = {
+    "Event: set + clear": (8, 8),
+    "Event: wait on a set event": (4, 4),
+    "Semaphore: acquire + release": (8, 8),
+    "BoundedSemaphore: acquire + release": (8, 8),
+    "Condition: `with` + notify, no waiter": (2.5, 2.5),
+    "Event: create": (8, 8),
+    "Condition: create": (8, 8),
+    "Semaphore: create": (8, 8),
+    "stock queue.Queue: put + get": (2.5, 2.5),
+    "Queue: put + get": (10, 10),
+    "Thread: start + join": (1.2, 4),
+    "start_new_thread, wait for its release": (1.1, 1.1),
+    "ping-pong: two threads, two locks": (FLOOR, 4),
+    "ping-pong: two threads, one Condition": (1.2, 4),
+    "ping-pong: two threads, two events": (1.2, 4),
+    "ping-pong: two threads, two queues": (1.2, 4),
+    "Barrier of two: a round": (1.5, 4),
+    "one lock, 2 threads": (1, 1.4),
+    "one lock, 4 threads": (1, 1.4),
+    "one lock, 8 threads": (1, 1.4),
+    "lock.locked() on one lock, 2 threads": (FLOOR, 1.8),
+    "memory: lock": (1, 1),
+    "memory: Event": (5, 5),
+    "memory: Condition": (5, 5),
+    "memory: Semaphore": (5, 5),
+    "sys.getsizeof: lock": (1, 1),
+}
+
+# Rows that are also to be fair, by Jain's index.
+FAIR = {"one lock, 2 threads", "one lock, 4 threads", "one lock, 8 threads"}
+# What stock does in C as well. It has come ever closer to what a method call costs.
+_METHOD_CALLS = {"lock: acquire + release", "lock: `with`", "RLock: `with`"}
+# What nobody asked anything of. An object may be larger if it is nothing beside what it replaces.
+_FREE = {"sys.getsizeof: RLock", "memory: RLock", "memory: Barrier", "memory: Queue"}
+
+
+def times(name: str, machine: dict[str, Any]) -> float | None:
+    """How many times as good as stock this row has to be on this interpreter."""
+    version = tuple(map(int, str(machine["python"]).split(".")[:2]))
+    with_gil = machine["gil"] == "GIL"
+    if name in _METHOD_CALLS:
+        return 1.5 if version < (3, 14) else 1.25 if version == (3, 14) else FLOOR
+    if name in _TIMES:
+        return _TIMES[name][0 if with_gil else 1]
+    return None if name in _FREE else FLOOR
