@@ -92,7 +92,7 @@ def draw(results: Results) -> Any:
         frameon=False,
     )
     top = 1 - (_HEAD - 0.5) / height
-    figure.subplots_adjust(left=0.17, right=0.99, top=top, bottom=0.4 / height, wspace=0.5)
+    figure.subplots_adjust(left=0.19, right=0.99, top=top, bottom=0.4 / height, wspace=0.55)
     return figure
 
 

@@ -69,8 +69,8 @@ def _reached(row: Row) -> str:
     """What the wanted figure is to be read beside, in the same form."""
     if RTHREAD not in row.times:
         return row.cells[RTHREAD]
-    _, bracket, fairness = row.cells[RTHREAD].partition(" (")
-    return f"{row.times[RTHREAD]:.2f}{bracket}{fairness}"
+    _, comma, fairness = row.cells[RTHREAD].partition(", ")
+    return f"{row.times[RTHREAD]:.2f}{comma}{fairness}"
 
 
 def text(results: dict[str, Any]) -> str:

@@ -96,12 +96,9 @@ def _contended(name: str, found: dict[str, dict[str, float]], machine: dict[str,
     unfair = be_fair and round(found[RTHREAD]["fairness"], 2) < targets.FAIRNESS
     return Row(
         name,
-        {
-            r: f"{v['per_second'] / 1e6:.1f} M/s (fair {v['fairness']:.2f})"
-            for r, v in found.items()
-        },
+        {r: f"{v['per_second'] / 1e6:.1f} M/s, fair {v['fairness']:.2f}" for r, v in found.items()},
         times,
-        wanted=f"{wanted:g}" + f" (fair {targets.FAIRNESS})" * be_fair,
+        wanted=f"{wanted:g}" + f", fair {targets.FAIRNESS}" * be_fair,
         missed=_missed(times, wanted) or unfair,
     )
 
@@ -113,5 +110,7 @@ def _missed(times: dict[str, float], wanted: float | None) -> bool:
 
 def interpreter(machine: dict[str, Any]) -> str:
     """The interpreter and how it was built, in few words."""
-    free_threaded = "t" if machine["gil"] == "free-threaded" else ""
-    return f"{machine['python']}{free_threaded} ({machine['build']})"
+    version, build = machine["python"], machine["build"]
+    if machine["gil"] == "GIL":
+        return f"{version} ({build})"
+    return f"{version}t ({build})" if machine["gil"] == "free-threaded" else f"{version}t, GIL on"

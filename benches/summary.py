@@ -43,8 +43,9 @@ def _against_stock(found: list[Row]) -> Column:
     cells = {}
     for row in found:
         if RTHREAD in row.cells:
-            ratio = f"**{row.times[RTHREAD]:.2f}** " if RTHREAD in row.times else ""
-            cells[row.name] = f"{ratio}({row.cells[RTHREAD]})"
+            ours = row.cells[RTHREAD]
+            has_ratio = RTHREAD in row.times
+            cells[row.name] = f"**{row.times[RTHREAD]:.2f}** ({ours})" if has_ratio else ours
     return cells
 
 
@@ -65,11 +66,11 @@ def _notes(results: Results) -> Iterator[str]:
     notes = [dict.fromkeys(package_notes(result)) for result in results]
     for note in dict.fromkeys(note for of_one in notes for note in of_one):
         where = [
-            interpreter(result["machine"])
+            interpreter(result["machine"]).partition(" ")[0]
             for result, of_one in zip(results, notes, strict=True)
             if note in of_one
         ]
-        yield note if len(where) == len(results) else f"{note} on {', '.join(where)}"
+        yield note if len(where) == len(results) else f"{note} ({', '.join(where)})"
 
 
 def markdown(results: Results) -> str:
