@@ -22,12 +22,13 @@ mod event;
 mod open;
 mod pure;
 
-/// The classes, and the exceptions that go with them.
+/// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Kind {
     Condition,
     Event,
+    BrokenBarrierError,
 }
 
 type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
@@ -39,9 +40,20 @@ const KINDS: &[(Kind, &CStr, Make)] = &[
 ];
 
 /// Exceptions that are raised by native classes and made by others.
-const EXCEPTIONS: &[&CStr] = &[];
+const EXCEPTIONS: &[(Kind, &CStr)] = &[(Kind::BrokenBarrierError, c"BrokenBarrierError")];
 
 const COUNT: usize = KINDS.len() + EXCEPTIONS.len();
+
+// Both tables are in the order of `Kind`, without gaps: their indexes are its values.
+const _: () = {
+    let mut index = 0;
+    while index < COUNT {
+        let kind =
+            if index < KINDS.len() { KINDS[index].0 } else { EXCEPTIONS[index - KINDS.len()].0 };
+        assert!(kind as usize == index);
+        index += 1;
+    }
+};
 
 /// The native types of one interpreter and the classes that they stand in for. References are
 /// owned; null until they are made.
@@ -115,7 +127,7 @@ unsafe fn fill(
     // SAFETY: as in `make_native`; what is stored in the state is owned by it.
     unsafe {
         let state = State::of(module).cast_mut();
-        let names = KINDS.iter().map(|kind| kind.1).chain(EXCEPTIONS.iter().copied());
+        let names = KINDS.iter().map(|kind| kind.1).chain(EXCEPTIONS.iter().map(|kind| kind.1));
         for (index, name) in names.enumerate() {
             let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
             if class.is_null() {
