@@ -10,7 +10,6 @@ from rthread import _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FunctionType
     from typing import Any
 
 __all__ = ["THREADING", "in_threading", "wanted"]
@@ -75,7 +74,7 @@ def _texts(of: type) -> "dict[str, bytes]":
     return texts
 
 
-def _text(name: str, first: str, function: "FunctionType", doc: "str | None") -> bytes:
+def _text(name: str, first: str, function: "Any", doc: "str | None") -> bytes:
     code = function.__code__
     names = list(code.co_varnames[1 : code.co_argcount])
     defaults = function.__defaults__ or ()

@@ -2,7 +2,13 @@
 //!
 //! The threads of one round leave with a number each, from zero up in the order in which they
 //! came. The last one may have something to do before anybody leaves (its *turn*); whoever comes
-//! meanwhile belongs to the next round and waits at the entrance.
+//! meanwhile belongs to the next round and waits at the entrance. During a turn the round is
+//! complete: a time-out does not break it any more, it only has to wait how the turn ends.
+//!
+//! A round that ends writes down for each of its waiters how (its *verdict*), all under one guard,
+//! and only then wakes them one by one. Whoever leaves later, because it was woken or because its
+//! time was up, goes by the verdict. So what happens to the next round, which may be over before
+//! the last one of this is awake, does not concern it.
 
 use core::ptr;
 
@@ -11,17 +17,29 @@ use super::primitive::{AtomicU32, Ordering, const_unless_loom};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
-/// What a barrier does at the moment.
+/// Who gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BarrierState {
-    /// Waits for threads.
-    Filling = 0,
-    /// All are there, and the last one takes its turn.
-    Acting = 1,
-    /// Nobody passes until it is reset.
+    /// Nobody: it is not made yet, see [`Barrier::begin`], or no more, see [`Barrier::close`].
+    Closed = 0,
+    /// Whoever comes; during a turn they have to wait at the entrance.
+    Whole = 1,
+    /// Nobody until it is reset.
     Broken = 2,
-    /// It is no more, see [`Barrier::close`].
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Verdict {
+    /// Not yet.
+    None = 0,
+    /// All came, and the last one took its turn.
+    Passed = 1,
+    /// The barrier was broken or reset.
+    Broken = 2,
+    /// It was closed.
     Closed = 3,
 }
 
@@ -36,7 +54,7 @@ pub enum Arrival {
     Later,
     /// The barrier is broken.
     Broken,
-    /// The barrier has been closed.
+    /// The barrier is closed.
     Closed,
 }
 
@@ -48,7 +66,7 @@ pub struct Turn {
     pub number: u32,
 }
 
-/// See the module's documentation.
+/// See the module's documentation. All zero is a closed barrier that can be begun.
 #[repr(C)]
 pub struct Barrier {
     /// The word is the number of the round, under the guard.
@@ -57,20 +75,35 @@ pub struct Barrier {
     parties: AtomicU32,
     count: AtomicU32,
     state: AtomicU32,
+    /// Whether the last one has its turn. Under the guard.
+    acting: AtomicU32,
 }
 
 impl Barrier {
     const_unless_loom! {
-        /// A barrier for so many threads.
+        /// A barrier for so many threads, at least one.
         pub fn new(parties: u32) -> Barrier {
             Barrier {
                 queue: WaitQueue::new(),
                 entrance: Event::new(),
                 parties: AtomicU32::new(parties),
                 count: AtomicU32::new(0),
-                state: AtomicU32::new(BarrierState::Filling as u32),
+                state: AtomicU32::new(BarrierState::Whole as u32),
+                acting: AtomicU32::new(0),
             }
         }
+    }
+
+    /// The first of two steps that make a barrier of zeros: says how many threads make a round.
+    /// True for one thread, and only if nobody was told so before.
+    pub fn claim_parties(&self, parties: u32) -> bool {
+        let order = Ordering::Relaxed;
+        self.parties.compare_exchange(0, parties, order, order).is_ok()
+    }
+
+    /// The second: lets threads in. Whoever finds the barrier whole sees what happened before.
+    pub fn begin(&self) {
+        self.set_state(BarrierState::Whole);
     }
 
     /// How many threads make a round.
@@ -83,20 +116,33 @@ impl Barrier {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// What it does at the moment.
+    /// Who gets in at the moment.
+    #[inline]
     pub fn state(&self) -> BarrierState {
-        // Relaxed: an answer that is out of date at once; under the guard it is exact.
-        match self.state.load(Ordering::Relaxed) {
-            0 => BarrierState::Filling,
-            1 => BarrierState::Acting,
-            2 => BarrierState::Broken,
-            _ => BarrierState::Closed,
+        match self.state.load(Ordering::Acquire) {
+            0 => BarrierState::Closed,
+            1 => BarrierState::Whole,
+            _ => BarrierState::Broken,
         }
     }
 
     /// Set when nobody has a turn any more.
     pub fn entrance(&self) -> &Event {
         &self.entrance
+    }
+
+    /// Comes to the barrier as the last one that has nothing to do in its turn: everybody goes.
+    /// Its number; `None` if it would not be the last one or not get in, and nothing has changed.
+    #[inline]
+    pub fn pass(&self) -> Option<u32> {
+        let queue = self.queue.guard();
+        let number = self.count();
+        if self.state() != BarrierState::Whole || self.is_acting() || number + 1 < self.parties() {
+            queue.release();
+            return None;
+        }
+        self.end_round(queue, BarrierState::Whole, Verdict::Passed);
+        Some(number)
     }
 
     /// Comes to the barrier.
@@ -107,22 +153,20 @@ impl Barrier {
     pub unsafe fn arrive(&self, waiter: &Waiter) -> Arrival {
         let queue = self.queue.guard();
         let arrival = match self.state() {
-            BarrierState::Acting => Arrival::Later,
             BarrierState::Broken => Arrival::Broken,
             BarrierState::Closed => Arrival::Closed,
-            BarrierState::Filling => {
+            BarrierState::Whole if self.is_acting() => Arrival::Later,
+            BarrierState::Whole => {
                 let number = self.count();
                 self.count.store(number + 1, Ordering::Relaxed);
-                let round = self.queue.word.load(Ordering::Relaxed);
                 if number + 1 >= self.parties() {
-                    self.set_state(BarrierState::Acting);
+                    self.acting.store(1, Ordering::Relaxed);
                     self.entrance.clear();
-                    Arrival::Last(Turn { round, number })
+                    Arrival::Last(Turn { round: self.round(), number })
                 } else {
+                    note(waiter, Verdict::None);
                     // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
                     unsafe { queue.push(waiter, false) };
-                    let round = ptr::without_provenance_mut(round as usize);
-                    waiter.note.store(round, Ordering::Relaxed);
                     Arrival::Wait(number)
                 }
             }
@@ -131,87 +175,163 @@ impl Barrier {
         arrival
     }
 
-    /// The turn is over: lets everybody go. False if the barrier was broken, reset or closed
-    /// meanwhile.
+    /// The turn is over: lets everybody go. False if its round was broken or reset meanwhile.
     pub fn open(&self, turn: Turn) -> bool {
+        self.end_turn(turn, BarrierState::Whole, Verdict::Passed)
+    }
+
+    /// The turn ended badly: breaks the barrier. False if its round was over already.
+    pub fn spoil(&self, turn: Turn) -> bool {
+        self.end_turn(turn, BarrierState::Broken, Verdict::Broken)
+    }
+
+    fn end_turn(&self, turn: Turn, state: BarrierState, verdict: Verdict) -> bool {
         let queue = self.queue.guard();
-        let in_time = self.state() == BarrierState::Acting
-            && self.queue.word.load(Ordering::Relaxed) == turn.round;
+        let in_time = self.is_acting() && self.round() == turn.round;
         if in_time {
-            self.end_round(queue, BarrierState::Filling, Phase::Granted);
+            self.end_round(queue, state, verdict);
         } else {
             queue.release();
         }
         in_time
     }
 
-    /// Breaks the barrier: who waits and who comes is sent away until [`Barrier::reset`].
+    /// Breaks the barrier: who waits and who comes is sent away until [`Barrier::reset`]. False if
+    /// it is closed.
     pub fn abort(&self) -> bool {
-        self.change(BarrierState::Broken)
+        self.restart(BarrierState::Broken)
     }
 
-    /// Makes the barrier empty and whole; who waits is sent away.
+    /// Makes the barrier empty and whole; who waits is sent away. False if it is closed.
     pub fn reset(&self) -> bool {
-        self.change(BarrierState::Filling)
+        self.restart(BarrierState::Whole)
     }
 
-    /// The turn ended badly: breaks the barrier, unless its round is over already.
-    pub fn spoil(&self, turn: Turn) {
-        let queue = self.queue.guard();
-        if self.state() == BarrierState::Acting
-            && self.queue.word.load(Ordering::Relaxed) == turn.round
-        {
-            self.end_round(queue, BarrierState::Broken, Phase::Dismissed);
-        } else {
-            queue.release();
-        }
-    }
-
-    /// Ends the barrier for good: sends everybody away, and lets nobody in. Its last state; `None`
-    /// if somebody else was first.
-    pub fn close(&self) -> Option<BarrierState> {
-        let before = self.state();
-        self.change(BarrierState::Closed).then_some(before)
-    }
-
-    /// Ends the round and goes on in this state. False if the barrier is closed.
-    fn change(&self, state: BarrierState) -> bool {
+    fn restart(&self, state: BarrierState) -> bool {
         let queue = self.queue.guard();
         if self.state() == BarrierState::Closed {
             queue.release();
             return false;
         }
-        self.end_round(queue, state, Phase::Dismissed);
+        self.end_round(queue, state, Verdict::Broken);
         true
     }
 
-    fn set_state(&self, state: BarrierState) {
-        self.state.store(state as u32, Ordering::Relaxed);
+    /// Ends the barrier for good: sends everybody away who waits, and lets nobody in. Its last
+    /// state; `None` if it was closed before.
+    ///
+    /// A turn is not disturbed: its round is complete, and ends when the turn does. So the thread
+    /// whose turn it is may close the barrier itself.
+    pub fn close(&self) -> Option<BarrierState> {
+        let queue = self.queue.guard();
+        let before = self.state();
+        self.set_state(BarrierState::Closed);
+        if before == BarrierState::Closed {
+            queue.release();
+            return None;
+        }
+        if self.is_acting() {
+            queue.release();
+            // Nobody has to wait for the turn any more.
+            self.entrance.set();
+        } else {
+            self.end_round(queue, BarrierState::Closed, Verdict::Closed);
+        }
+        Some(before)
     }
 
-    /// Takes everybody out who is in this round; the next one begins in this state.
-    fn end_round<'a>(&'a self, mut queue: Queue<'a>, state: BarrierState, how: Phase) {
-        if self.state() == BarrierState::Acting {
+    /// How the wait of a waiter ended that has left.
+    pub fn verdict(waiter: &Waiter) -> Verdict {
+        match waiter.note.load(Ordering::Relaxed).addr() {
+            0 => Verdict::None,
+            1 => Verdict::Passed,
+            2 => Verdict::Broken,
+            _ => Verdict::Closed,
+        }
+    }
+
+    // What is read and written under the guard needs no order of its own; the state is read
+    // without it too, and says what `begin` has made visible.
+
+    fn set_state(&self, state: BarrierState) {
+        self.state.store(state as u32, Ordering::Release);
+    }
+
+    fn is_acting(&self) -> bool {
+        self.acting.load(Ordering::Relaxed) != 0
+    }
+
+    fn round(&self) -> u32 {
+        self.queue.word.load(Ordering::Relaxed)
+    }
+
+    /// Ends the round: whoever is in it leaves with this verdict. Goes on in this state, unless
+    /// the barrier is closed.
+    #[inline]
+    fn end_round(&self, queue: Queue<'_>, state: BarrierState, verdict: Verdict) {
+        if self.is_acting() {
+            self.acting.store(0, Ordering::Relaxed);
             // Under the guard: the last one of the next round clears it.
             self.entrance.set();
         }
-        let round = self.queue.word.load(Ordering::Relaxed);
-        self.queue.word.store(round.wrapping_add(1), Ordering::Relaxed);
+        self.queue.word.store(self.round().wrapping_add(1), Ordering::Relaxed);
         self.count.store(0, Ordering::Relaxed);
-        self.set_state(state);
-        // One at a time, so that each is woken with the guard free. Those of the next round, who
-        // may come while this goes on, are behind them.
-        let this_round = ptr::without_provenance_mut(round as usize);
-        while let Some(first) =
-            queue.front().filter(|first| first.note.load(Ordering::Relaxed) == this_round)
-        {
+        if self.state() != BarrierState::Closed {
+            self.set_state(state);
+        }
+        if queue.is_empty() {
+            queue.release();
+        } else {
+            self.send_away(queue, verdict);
+        }
+    }
+
+    /// Writes the verdict down for all who have none, and wakes whoever has one.
+    fn send_away<'a>(&'a self, mut queue: Queue<'a>, verdict: Verdict) {
+        for waiter in queue.iter().filter(|waiter| Barrier::verdict(waiter) == Verdict::None) {
+            note(waiter, verdict);
+        }
+        // One at a time, so that each is woken with the guard free. Those of an earlier round may
+        // be there still, and those of the next are behind them.
+        while let Some(first) = queue.front().filter(|first| is_decided(first)) {
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
-            let wake = first.signal(how);
+            let wake = first.signal(phase_of(first));
             queue.release_and_wake(Some(wake));
             queue = self.queue.guard();
         }
         queue.release();
+    }
+
+    /// Whether the waiter has left the queue or, having its verdict, leaves it now.
+    ///
+    /// # Safety
+    /// The waiter was queued here.
+    unsafe fn leave(queue: &Queue<'_>, waiter: &Waiter) -> bool {
+        if !waiter.is_settled() {
+            if !is_decided(waiter) {
+                return false;
+            }
+            // SAFETY: not settled, so it is in the queue still.
+            unsafe { queue.remove(waiter) };
+            waiter.set_phase(phase_of(waiter));
+        }
+        true
+    }
+}
+
+fn note(waiter: &Waiter, verdict: Verdict) {
+    waiter.note.store(ptr::without_provenance_mut(verdict as usize), Ordering::Relaxed);
+}
+
+fn is_decided(waiter: &Waiter) -> bool {
+    Barrier::verdict(waiter) != Verdict::None
+}
+
+fn phase_of(waiter: &Waiter) -> Phase {
+    match Barrier::verdict(waiter) {
+        Verdict::Passed => Phase::Granted,
+        _ => Phase::Dismissed,
     }
 }
 
@@ -228,31 +348,43 @@ unsafe impl Awaitable for Barrier {
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
-        let settled = waiter.is_settled();
+        // SAFETY: as the caller promises.
+        let left = unsafe { Barrier::leave(&queue, waiter) };
         queue.release();
-        settled
+        left
     }
 
-    /// A thread that does not wait any longer breaks the barrier.
+    /// A thread that does not wait any longer breaks the barrier. During a turn it is too late for
+    /// that, and the thread sleeps on until the turn is over: it is detached, and nothing else
+    /// that it could do would give it its verdict.
     unsafe fn cancel(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
-        if waiter.is_settled() {
+        loop {
+            let queue = self.queue.guard();
+            // SAFETY: as the caller promises.
+            if unsafe { Barrier::leave(&queue, waiter) } {
+                queue.release();
+                return true;
+            }
+            if !self.is_acting() {
+                // SAFETY: not settled, so it is in the queue still.
+                unsafe { queue.remove(waiter) };
+                self.end_round(queue, BarrierState::Broken, Verdict::Broken);
+                return false;
+            }
             queue.release();
-            return true;
+            waiter.park(None, false);
         }
-        // SAFETY: not settled, so it is in the queue still.
-        unsafe { queue.remove(waiter) };
-        self.end_round(queue, BarrierState::Broken, Phase::Dismissed);
-        false
     }
 
     /// A thread that has to leave for another reason is not counted any more.
     unsafe fn forgo(&self, waiter: &Waiter) {
         let queue = self.queue.guard();
-        if !waiter.is_settled() {
-            // SAFETY: not settled, so it is in the queue still.
-            unsafe { queue.remove(waiter) };
-            self.count.store(self.count().saturating_sub(1), Ordering::Relaxed);
+        // SAFETY: as the caller promises; not settled means that it is in the queue still.
+        unsafe {
+            if !Barrier::leave(&queue, waiter) {
+                queue.remove(waiter);
+                self.count.store(self.count().saturating_sub(1), Ordering::Relaxed);
+            }
         }
         queue.release();
     }

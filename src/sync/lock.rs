@@ -1,6 +1,6 @@
 //! A lock that any thread may release: what `_thread.lock` is made of.
 //!
-//! The word of the queue holds three bits, of which the first two exclude each other:
+//! The word of the queue holds four bits, of which the first two exclude each other:
 //!
 //! | LOCKED | RESERVED | PARKED | |
 //! |---|---|---|---|
@@ -11,17 +11,21 @@
 //! | 0 | 1 | any | free, but only for the waiter that it was handed to, which has left the queue |
 //!
 //! LOCKED changes by compare-exchange, with or without the guard; RESERVED under the guard only,
-//! and so does PARKED, which says whether the queue is empty. One more bit is the owner's, see
-//! [`Lock::tag`].
+//! and so does PARKED, which says whether the queue is empty. The fourth, QUIET, says that a waiter
+//! is awake, or will wake up soon by itself, and look: a release need not tell anybody, and is one
+//! atomic step as if nobody waited. One more bit is the owner's, see [`Lock::tag`].
 //!
 //! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
 //! but does not reserve the lock for it: until that thread runs, others take and free the lock at
 //! full speed, and no second wake-up is sent. That is where throughput comes from, above all with
-//! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that has
-//! waited for [`FAIRNESS`] is handed the lock by the next release instead, and nobody can get in
-//! between. It does not count as locked before that waiter takes it: a thread that releases a lock
-//! and has not let anybody else run finds it unlocked, and cannot release it again. So no thread starves, and a lock that is fought over changes hands about a thousand
-//! times a second and not a million.
+//! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that looks
+//! and finds the lock taken again asks for the next wake-up; one to which this happens repeatedly
+//! has met a thread that takes the lock at every turn, and just looks again after a [`NAP`] instead
+//! of slowing it down. A waiter that has waited for [`FAIRNESS`] is handed the lock by the next
+//! release, and nobody can get in between. It does not count as locked before that waiter takes it:
+//! a thread that releases a lock and has not let anybody else run finds it unlocked, and cannot
+//! release it again. So no thread starves, and a lock that is fought over changes hands about a
+//! thousand times a second and not a million.
 
 use core::time::Duration;
 
@@ -33,11 +37,19 @@ const LOCKED: u32 = 1;
 const PARKED: u32 = 2;
 const RESERVED: u32 = 4;
 const TAG: u32 = 8;
+const QUIET: u32 = 16;
 /// Not to be had by a newcomer.
 const BUSY: u32 = LOCKED | RESERVED;
 
 /// How long a thread waits until it is served before any newcomer.
 pub const FAIRNESS: Duration = Duration::from_millis(1);
+
+/// How long a waiter sleeps that has found the lock taken too often.
+const NAP: Duration = Duration::from_micros(100);
+
+/// How often that is. It happens now and then where threads take the lock for long, and a nap would
+/// waste time there.
+const TRIES: u32 = 3;
 
 /// The lock was not locked, so it cannot be released.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,16 +78,13 @@ impl Lock {
     /// Takes the lock if it is free.
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        // Acquire pairs with the Release of the release before.
-        match self.queue.word.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => true,
-            Err(seen) => seen & BUSY == 0 && self.try_acquire_from(seen),
-        }
+        self.try_acquire_from(self.queue.word.load(Ordering::Relaxed))
     }
 
-    #[cold]
+    #[inline]
     fn try_acquire_from(&self, mut seen: u32) -> bool {
         while seen & BUSY == 0 {
+            // Acquire pairs with the Release of the release before.
             match self.queue.word.compare_exchange_weak(
                 seen,
                 seen | LOCKED,
@@ -96,11 +105,22 @@ impl Lock {
     /// [`NotLocked`], and nothing has changed.
     #[inline]
     pub fn release(&self) -> Result<(), NotLocked> {
-        match self.queue.word.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
-            Err(seen) if seen & LOCKED == 0 => Err(NotLocked),
-            Err(_) => self.release_parked(),
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & (PARKED | QUIET) != PARKED {
+            if seen & LOCKED == 0 {
+                return Err(NotLocked);
+            }
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen & !LOCKED,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => seen = now,
+            }
         }
+        self.release_parked()
     }
 
     #[cold]
@@ -125,15 +145,32 @@ impl Lock {
             queue.release_and_wake(asleep.then_some(wake));
             return Ok(());
         }
-        if let Err(error) = self.unlock(0) {
+        // One that is awake already will look at the lock: waking it twice, or another one too,
+        // would only make them fight.
+        if let Err(error) = self.unlock_quietly() {
             queue.release();
             return Err(error);
         }
-        // One that is awake already will look at the lock: waking it twice, or another one too,
-        // would only make them fight.
         let wake = (first.phase() == Phase::Queued).then(|| first.signal(Phase::Woken));
         queue.release_and_wake(wake);
         Ok(())
+    }
+
+    /// Clears LOCKED, which must be set, and sets QUIET: a waiter is being woken.
+    fn unlock_quietly(&self) -> Result<(), NotLocked> {
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & LOCKED != 0 {
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                (seen & !LOCKED) | QUIET,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => seen = now,
+            }
+        }
+        Err(NotLocked)
     }
 
     /// Turns LOCKED, which must be set, into RESERVED: nobody gets in between.
@@ -166,11 +203,28 @@ impl Lock {
         if before & LOCKED == 0 { Err(NotLocked) } else { Ok(()) }
     }
 
-    /// Clears PARKED if the queue has become empty.
+    /// After the waiter that was awake has left: clears QUIET, and PARKED if the queue is empty.
     fn settle(&self, queue: &Queue<'_>) {
-        if queue.is_empty() {
-            self.queue.word.fetch_and(!PARKED, Ordering::Relaxed);
+        let also = if queue.is_empty() { PARKED } else { 0 };
+        self.queue.word.fetch_and(!(QUIET | also), Ordering::Relaxed);
+    }
+
+    /// A waiter that is awake has found the lock taken and asks to be told of the next release.
+    /// False if it has become free.
+    fn ask_again(&self) -> bool {
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & BUSY != 0 {
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen & !QUIET,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
         }
+        false
     }
 
     /// Whether somebody holds the lock at this moment.
@@ -200,6 +254,37 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// A waiter that is awake takes the lock and leaves the queue, or goes back to sleep.
+    ///
+    /// # Safety
+    /// It is in the queue.
+    unsafe fn look(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
+        loop {
+            if self.try_acquire() {
+                // SAFETY: as the caller promises.
+                unsafe { queue.remove(waiter) };
+                self.settle(queue);
+                return true;
+            }
+            if waiter.phase() == Phase::Woken
+                && waiter.count_try() > TRIES
+                && !waiter.has_waited(FAIRNESS)
+            {
+                // QUIET stays: it will look by itself.
+                waiter.nap(NAP);
+                return false;
+            }
+            // From here on the next release finds it in the queue, and is after this in the order
+            // of changes to the word, or was before: then the lock is free.
+            if self.ask_again() {
+                waiter.set_phase(Phase::Queued);
+                return false;
+            }
+        }
+    }
+}
+
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Lock {
@@ -209,7 +294,14 @@ unsafe impl Awaitable for Lock {
         // the fast path and wake nobody.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
-            let next = if seen & BUSY == 0 { seen | RESERVED } else { seen | PARKED };
+            let next = if seen & BUSY == 0 {
+                seen | RESERVED
+            } else if queue.is_empty() {
+                // In the child of a fork nobody is awake, whatever the word says.
+                (seen | PARKED) & !QUIET
+            } else {
+                seen | PARKED
+            };
             match self.queue.word.compare_exchange_weak(
                 seen,
                 next,
@@ -233,21 +325,12 @@ unsafe impl Awaitable for Lock {
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
-        let claimed = match waiter.phase() {
-            Phase::Granted => {
-                self.redeem();
-                true
-            }
-            _ if self.try_acquire_from(self.queue.word.load(Ordering::Relaxed)) => {
-                // SAFETY: not granted, so it is in the queue still.
-                unsafe { queue.remove(waiter) };
-                self.settle(&queue);
-                true
-            }
-            _ => {
-                waiter.set_phase(Phase::Queued);
-                false
-            }
+        let claimed = if waiter.phase() == Phase::Granted {
+            self.redeem();
+            true
+        } else {
+            // SAFETY: not granted, so it is in the queue still.
+            unsafe { self.look(&queue, waiter) }
         };
         queue.release();
         claimed

@@ -21,7 +21,7 @@ mod reentrant;
 mod semaphore;
 mod waiter;
 
-pub use barrier::{Arrival, Barrier, BarrierState, Turn};
+pub use barrier::{Arrival, Barrier, BarrierState, Turn, Verdict};
 pub use condition::Condition;
 pub use event::Event;
 pub use lock::{FAIRNESS, Lock, NotLocked};

@@ -5,12 +5,14 @@
 //! release wakes a waiter and lets newcomers be faster, until one has waited for [`FAIRNESS`]:
 //! that one gets what is released, and nobody can get in between.
 //!
-//! Invariant outside of the guard: if the counter is not zero and somebody waits, at least one
-//! waiter has been woken and will look again.
+//! Invariant outside of the guard: if a release has made the counter larger than zero and somebody
+//! waits, at least one waiter has been woken and will look again. Only [`Semaphore::set_value`]
+//! wakes nobody.
 //!
 //! [`Lock`]: super::Lock
 
 use super::lock::FAIRNESS;
+use super::parker::Wake;
 use super::primitive::{AtomicU64, Ordering, const_unless_loom};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
@@ -94,8 +96,8 @@ impl Semaphore {
             if !fits {
                 return Err(NotReleased::TooMany);
             }
-            // SeqCst with the one in `enqueue` is not needed: both change the same word, so one
-            // of them comes first, and the second sees what the first did.
+            // No stronger order is needed against `enqueue`: both change the same word, so one of
+            // them comes first, and the second sees what the first did.
             match self.value.compare_exchange_weak(
                 seen,
                 seen + count * ONE,
@@ -115,7 +117,9 @@ impl Semaphore {
         (seen & CLOSED == 0).then_some(seen / ONE)
     }
 
-    /// Makes the value another one. False if the semaphore is closed.
+    /// Makes the value another one, of which only those learn who come later: whoever waits goes
+    /// on until the next release, as with a number that somebody writes into a Python object.
+    /// False if the semaphore is closed.
     pub fn set_value(&self, value: u64) -> bool {
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
@@ -125,22 +129,17 @@ impl Semaphore {
             let next = value.min(MAX) * ONE + seen % ONE;
             match self.value.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed)
             {
-                Ok(_) => break,
+                Ok(_) => return true,
                 Err(now) => seen = now,
             }
         }
-        if seen & PARKED != 0 {
-            self.serve();
-        }
-        true
     }
 
     /// Ends the semaphore for good: sends everybody away who waits, and makes every method fail.
     /// Its last value; `None` if somebody else was first.
     pub fn close(&self) -> Option<u64> {
-        let queue = self.queue.guard();
+        let mut queue = self.queue.guard();
         let before = self.value.fetch_or(CLOSED, Ordering::AcqRel);
-        let mut queue = queue;
         // Nobody joins the queue of a closed semaphore, so this ends.
         while let Some(first) = queue.front() {
             // SAFETY: it is the front of the queue.
@@ -170,7 +169,7 @@ impl Semaphore {
     }
 
     /// Grants to a waiter that is due, or wakes one that is not. None if there is nothing to do.
-    fn serve_one(&self, queue: &Queue<'_>) -> Option<super::parker::Wake> {
+    fn serve_one(&self, queue: &Queue<'_>) -> Option<Wake> {
         loop {
             let first = queue.front()?;
             if !first.has_waited(FAIRNESS) {

@@ -42,6 +42,10 @@ pub struct Waiter {
     pub(super) previous: AtomicPtr<Waiter>,
     pub(super) note: Note,
     phase: AtomicU32,
+    /// How often it has looked in vain.
+    tries: AtomicU32,
+    /// If not zero, for how many microseconds the next park lasts at most.
+    nap: AtomicU32,
     since: Instant,
     parker: Parker,
     #[cfg(loom)]
@@ -57,6 +61,8 @@ impl Waiter {
             previous: AtomicPtr::new(ptr::null_mut()),
             note: AtomicPtr::new(ptr::null_mut()),
             phase: AtomicU32::new(Phase::Idle as u32),
+            tries: AtomicU32::new(0),
+            nap: AtomicU32::new(0),
             since: Instant::now(),
             parker: Parker::new(),
             #[cfg(loom)]
@@ -76,10 +82,11 @@ impl Waiter {
         self.since.elapsed() >= span
     }
 
+    /// One that has looked more than once counts as well: the model has no naps.
     #[cfg(loom)]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
         let _ = self.since;
-        self.overdue
+        self.overdue || self.tries.load(Ordering::Relaxed) > 1
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -114,10 +121,34 @@ impl Waiter {
         self.parker.signal()
     }
 
+    /// Counts a look in vain; how many there were.
+    pub(super) fn count_try(&self) -> u32 {
+        let tries = self.tries.load(Ordering::Relaxed).saturating_add(1);
+        self.tries.store(tries, Ordering::Relaxed);
+        tries
+    }
+
+    /// The next park ends after this time at the latest, as if somebody had unparked the waiter.
+    pub(super) fn nap(&self, span: Duration) {
+        self.nap.store(span.as_micros() as u32, Ordering::Relaxed);
+    }
+
     /// Sleeps until somebody unparks this waiter, or the deadline, or, if `interruptible`, until a
     /// signal handler has run in this thread.
     pub fn park(&self, deadline: Deadline, interruptible: bool) -> Parked {
-        self.parker.park(deadline, interruptible)
+        let nap = self.nap.load(Ordering::Relaxed);
+        if nap == 0 {
+            return self.parker.park(deadline, interruptible);
+        }
+        self.nap.store(0, Ordering::Relaxed);
+        let end = Instant::now() + Duration::from_micros(nap.into());
+        match deadline {
+            Some(deadline) if deadline <= end => self.parker.park(Some(deadline), interruptible),
+            _ => match self.parker.park(Some(end), interruptible) {
+                Parked::TimedOut => Parked::Unparked,
+                other => other,
+            },
+        }
     }
 }
 
