@@ -21,6 +21,7 @@ mod condition;
 mod event;
 mod open;
 mod pure;
+mod semaphore;
 
 /// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ mod pure;
 pub enum Kind {
     Condition,
     Event,
+    Semaphore,
+    BoundedSemaphore,
     BrokenBarrierError,
 }
 
@@ -37,6 +40,8 @@ type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
 const KINDS: &[(Kind, &CStr, Make)] = &[
     (Kind::Condition, c"Condition", condition::make_type),
     (Kind::Event, c"Event", event::make_type),
+    (Kind::Semaphore, c"Semaphore", semaphore::make_type),
+    (Kind::BoundedSemaphore, c"BoundedSemaphore", semaphore::make_bounded_type),
 ];
 
 /// Exceptions that are raised by native classes and made by others.
