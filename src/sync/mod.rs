@@ -8,6 +8,7 @@
 //! loop for callers that have no interpreter.
 
 mod barrier;
+mod channel;
 mod condition;
 mod event;
 pub mod fork;
@@ -18,10 +19,12 @@ mod parker;
 mod primitive;
 mod queue;
 mod reentrant;
+mod ring;
 mod semaphore;
 mod waiter;
 
 pub use barrier::{Arrival, Barrier, BarrierState, Turn, Verdict};
+pub use channel::{Accepted, Channel, Get, Join, NotDone, Put, Remains, Taken};
 pub use condition::Condition;
 pub use event::Event;
 pub use lock::{FAIRNESS, Lock, NotLocked};
@@ -29,5 +32,6 @@ pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
 pub use queue::WaitQueue;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
+pub use ring::{Item, Items, Pile};
 pub use semaphore::{NotReleased, Semaphore};
 pub use waiter::{Awaitable, Deadline, Waiter, wait, wait_as};

@@ -3,6 +3,8 @@
 
 #![cfg(not(loom))]
 
+mod channel;
+
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

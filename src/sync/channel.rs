@@ -1,0 +1,626 @@
+//! Items on their way from threads that put to threads that get, with or without a limit.
+//!
+//! Items are handed over directly: a put that finds a thread waiting to get gives the item to the
+//! one that has waited longest, and a get from a full channel lets in the item of the thread that
+//! has waited longest to put. So neither can be overtaken for ever, and a thread that wakes up
+//! never finds that somebody was faster. Outside of the guard:
+//!
+//! - threads wait to get only while the buffer is empty;
+//! - threads wait to put only while it is full, or somebody has just raised the limit and lets
+//!   them in one by one, and then newcomers queue behind them.
+//!
+//! What leaves the buffer is taken by a thread that called `try_get` or claims, never by
+//! [`Awaitable::enqueue`]: for a Python thread that runs while it is detached, and the garbage
+//! collector may be looking at the items at that moment. It can do without one that it has not
+//! seen come, but takes for garbage what disappears while it counts.
+
+use core::cell::Cell;
+use core::ptr;
+// Not from `primitive`: the guard orders all of this, and the model checker need not look at it.
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
+
+use super::guard::{Guard, Held};
+use super::parker::Wake;
+use super::primitive::const_unless_loom;
+use super::queue::List;
+use super::ring::{Item, Items, Ring};
+use super::waiter::{Awaitable, Phase, Waiter};
+
+/// Nothing can be put any more, and what is in there can still be got.
+const SHUT: u32 = 1;
+/// The channel is no more, see [`Channel::close`].
+const CLOSED: u32 = 2;
+/// The last comes first.
+const LIFO: u32 = 4;
+
+/// What became of an item that was to be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in the channel, or with a thread that waited for it.
+    Done,
+    /// The channel is full.
+    Full,
+    /// The channel has been shut down.
+    ShutDown,
+    /// The channel has been closed.
+    Closed,
+    /// There is no memory for it.
+    NoMemory,
+}
+
+/// What there was to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// An item.
+    Item(Item),
+    /// Nothing at the moment.
+    Empty,
+    /// Nothing for ever: the channel has been shut down.
+    ShutDown,
+    /// The channel has been closed.
+    Closed,
+}
+
+/// Why [`Channel::task_done`] did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotDone {
+    /// It was called more often than items were put.
+    TooMany,
+    /// The channel has been closed.
+    Closed,
+}
+
+/// What a channel was when it was closed.
+pub struct Remains {
+    /// What was in it.
+    pub items: Items,
+    /// For how many items `task_done` was still to be called.
+    pub unfinished: u64,
+    /// Whether it had been shut down.
+    pub is_shut_down: bool,
+}
+
+/// See the module's documentation. All zero is empty, without a limit, first in and first out.
+#[repr(C)]
+pub struct Channel {
+    guard: Guard,
+    flags: AtomicU32,
+    ring: Ring,
+    /// No limit if it is not positive.
+    limit: AtomicIsize,
+    unfinished: AtomicU64,
+    /// How often `unfinished` has become zero.
+    rounds: AtomicU32,
+    getters: List,
+    putters: List,
+    joiners: List,
+}
+
+impl Default for Channel {
+    fn default() -> Channel {
+        Channel::new()
+    }
+}
+
+impl Channel {
+    const_unless_loom! {
+        /// An empty channel without a limit, first in and first out.
+        pub fn new() -> Channel {
+            Channel {
+                guard: Guard::new(),
+                flags: AtomicU32::new(0),
+                ring: Ring::new(),
+                limit: AtomicIsize::new(0),
+                unfinished: AtomicU64::new(0),
+                rounds: AtomicU32::new(0),
+                getters: List::new(),
+                putters: List::new(),
+                joiners: List::new(),
+            }
+        }
+    }
+
+    /// From now on the last item comes first.
+    pub fn reverse(&self) {
+        self.flags.fetch_or(LIFO, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn hold(&self) -> Held<'_> {
+        let held = self.guard.hold();
+        if held.is_stale() {
+            self.forget();
+        }
+        held
+    }
+
+    /// In the child of a fork nobody waits. The items stay.
+    #[cold]
+    fn forget(&self) {
+        self.getters.forget();
+        self.putters.forget();
+        self.joiners.forget();
+    }
+
+    #[inline]
+    fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`Channel::close`] was called.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Whether [`Channel::shut_down`] was called.
+    #[inline]
+    pub fn is_shut_down(&self) -> bool {
+        self.flags() & SHUT != 0
+    }
+
+    /// How many items there are at this moment.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether there are none at this moment.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many items fit in; no limit if it is not positive.
+    #[inline]
+    pub fn limit(&self) -> isize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// For how many items `task_done` is still to be called.
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self) -> bool {
+        let limit = self.limit();
+        limit <= 0 || self.len() < limit.unsigned_abs()
+    }
+
+    /// Puts an item, if it can be done at once.
+    #[inline]
+    pub fn try_put(&self, item: Item) -> Accepted {
+        let held = self.hold();
+        let (accepted, wake) = self.accept(item);
+        held.release();
+        send(wake);
+        accepted
+    }
+
+    #[inline]
+    fn accept(&self, item: Item) -> (Accepted, Option<Wake>) {
+        let flags = self.flags();
+        if flags & (SHUT | CLOSED) != 0 {
+            let closed = flags & CLOSED != 0;
+            return (if closed { Accepted::Closed } else { Accepted::ShutDown }, None);
+        }
+        if let Some(getter) = self.getters.front() {
+            getter.note.store(item.as_ptr(), Ordering::Relaxed);
+            self.count_one();
+            // SAFETY: it is the front of the list.
+            unsafe { self.getters.remove(getter) };
+            return (Accepted::Done, Some(getter.signal(Phase::Granted)));
+        }
+        if !self.has_room() || !self.putters.is_empty() {
+            return (Accepted::Full, None);
+        }
+        if !self.ring.push(item) {
+            return (Accepted::NoMemory, None);
+        }
+        self.count_one();
+        (Accepted::Done, None)
+    }
+
+    #[inline]
+    fn count_one(&self) {
+        self.unfinished.store(self.unfinished() + 1, Ordering::Relaxed);
+    }
+
+    /// Gets an item, if there is one.
+    #[inline]
+    pub fn try_get(&self) -> Taken {
+        let held = self.hold();
+        let (taken, wake) = self.take();
+        held.release();
+        send(wake);
+        taken
+    }
+
+    #[inline]
+    fn take(&self) -> (Taken, Option<Wake>) {
+        let flags = self.flags();
+        if flags & CLOSED != 0 {
+            return (Taken::Closed, None);
+        }
+        let item = if flags & LIFO == 0 { self.ring.pop_front() } else { self.ring.pop_back() };
+        match item {
+            Some(item) => {
+                let wake = self.admit();
+                self.ring.shrink();
+                (Taken::Item(item), wake)
+            }
+            None if flags & SHUT != 0 => (Taken::ShutDown, None),
+            None => (Taken::Empty, None),
+        }
+    }
+
+    /// Lets in the item of the first thread that waits for room, if there is any.
+    #[inline]
+    fn admit(&self) -> Option<Wake> {
+        let putter = self.putters.front()?;
+        let item = Item::new(putter.note.load(Ordering::Relaxed))?;
+        // Who is still in the list of a channel that has been shut down is about to be sent away.
+        if self.flags() & SHUT != 0 || !self.has_room() || !self.ring.push(item) {
+            return None;
+        }
+        self.count_one();
+        // SAFETY: it is the front of the list.
+        unsafe { self.putters.remove(putter) };
+        Some(putter.signal(Phase::Granted))
+    }
+
+    /// Changes how many items fit in. False if the channel is closed.
+    pub fn set_limit(&self, limit: isize) -> bool {
+        let mut held = self.hold();
+        if self.flags() & CLOSED != 0 {
+            held.release();
+            return false;
+        }
+        self.limit.store(limit, Ordering::Relaxed);
+        while let Some(wake) = self.admit() {
+            held.release();
+            wake.send();
+            held = self.hold();
+        }
+        held.release();
+        true
+    }
+
+    /// Counts an item that is kept somewhere else.
+    pub fn add_task(&self) {
+        let held = self.hold();
+        self.count_one();
+        held.release();
+    }
+
+    /// Says that the work on an item is done. When it is on all of them, those who wait for that
+    /// go on.
+    ///
+    /// # Errors
+    /// [`NotDone`], and nothing has changed.
+    pub fn task_done(&self) -> Result<(), NotDone> {
+        let held = self.hold();
+        let failed = if self.flags() & CLOSED != 0 {
+            Some(NotDone::Closed)
+        } else if self.unfinished() == 0 {
+            Some(NotDone::TooMany)
+        } else {
+            None
+        };
+        if let Some(error) = failed {
+            held.release();
+            return Err(error);
+        }
+        let ended = self.finish(1);
+        held.release();
+        self.end_joins(ended);
+        Ok(())
+    }
+
+    /// [`Channel::task_done`] as often as this, or as often as it can be.
+    pub fn tasks_done(&self, count: u64) {
+        let held = self.hold();
+        let ended = self.finish(count);
+        held.release();
+        self.end_joins(ended);
+    }
+
+    /// Under the guard. The round that has ended with it, if somebody waits for that.
+    fn finish(&self, count: u64) -> Option<u32> {
+        let left = self.unfinished().saturating_sub(count);
+        self.unfinished.store(left, Ordering::Relaxed);
+        if left > 0 || self.joiners.is_empty() {
+            return None;
+        }
+        Some(self.rounds.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lets those go on who waited in this round or before. Others may already wait again.
+    fn end_joins(&self, round: Option<u32>) {
+        let Some(round) = round else { return };
+        self.empty(&self.joiners, Phase::Granted, |waiter| {
+            let since = waiter.note.load(Ordering::Relaxed).addr() as u32;
+            round.wrapping_sub(since) < u32::MAX / 2
+        });
+    }
+
+    /// Takes waiters out from the front as long as they are `meant`.
+    fn empty(&self, list: &List, how: Phase, meant: impl Fn(&Waiter) -> bool) {
+        loop {
+            // One at a time, so that each is woken with the guard free.
+            let held = self.hold();
+            let Some(first) = list.front().filter(|first| meant(first)) else {
+                held.release();
+                return;
+            };
+            // SAFETY: it is the front of the list.
+            unsafe { list.remove(first) };
+            let wake = first.signal(how);
+            held.release();
+            wake.send();
+        }
+    }
+
+    /// From now on nothing can be put, and nobody waits to put or get: they are sent away. With
+    /// `discard`, what is in there is taken out and counts as done. What was taken out, for the
+    /// caller to end; `None` if the channel is closed.
+    pub fn shut_down(&self, discard: bool) -> Option<Items> {
+        let held = self.hold();
+        if self.flags() & CLOSED != 0 {
+            held.release();
+            return None;
+        }
+        self.flags.fetch_or(SHUT, Ordering::Relaxed);
+        let nothing = Ring::new();
+        let items = if discard { self.ring.take() } else { nothing.take() };
+        let ended = if discard { self.finish(items.len() as u64) } else { None };
+        held.release();
+        self.end_joins(ended);
+        // Nobody joins these lists any more.
+        self.empty(&self.getters, Phase::Dismissed, |_| true);
+        self.empty(&self.putters, Phase::Dismissed, |_| true);
+        Some(items)
+    }
+
+    /// Ends the channel for good: sends everybody away who waits, and makes every method fail that
+    /// can. `None` if somebody else was first.
+    pub fn close(&self) -> Option<Remains> {
+        let held = self.hold();
+        let before = self.flags.fetch_or(CLOSED, Ordering::AcqRel);
+        if before & CLOSED != 0 {
+            held.release();
+            return None;
+        }
+        let remains = Remains {
+            items: self.ring.take(),
+            unfinished: self.unfinished(),
+            is_shut_down: before & SHUT != 0,
+        };
+        held.release();
+        for list in [&self.getters, &self.putters, &self.joiners] {
+            self.empty(list, Phase::Dismissed, |_| true);
+        }
+        Some(remains)
+    }
+
+    /// Takes out everything, whatever the state. Threads that wait for room go on waiting.
+    pub fn take_all(&self) -> Items {
+        let held = self.hold();
+        let items = self.ring.take();
+        held.release();
+        items
+    }
+
+    /// Looks at the items as long as `look` returns zero, with the guard held; what it returned
+    /// last.
+    pub fn visit(&self, mut look: impl FnMut(Item) -> i32) -> i32 {
+        let held = self.hold();
+        let stop = self.ring.iter().map(&mut look).find(|&stop| stop != 0);
+        held.release();
+        stop.unwrap_or(0)
+    }
+
+    /// Takes a waiter out that has not been settled. Whether it has.
+    ///
+    /// # Safety
+    /// It is in the list if it is not settled.
+    unsafe fn leave(&self, list: &List, waiter: &Waiter) -> bool {
+        let held = self.hold();
+        let settled = waiter.is_settled();
+        if !settled {
+            // SAFETY: as the caller promises.
+            unsafe { list.remove(waiter) };
+        }
+        held.release();
+        settled
+    }
+
+    fn is_settled(&self, waiter: &Waiter) -> bool {
+        let held = self.hold();
+        let settled = waiter.is_settled();
+        held.release();
+        settled
+    }
+}
+
+#[inline]
+fn send(wake: Option<Wake>) {
+    if let Some(wake) = wake {
+        wake.send();
+    }
+}
+
+/// A wait for an item.
+pub struct Get<'a> {
+    channel: &'a Channel,
+    item: Cell<Option<Item>>,
+    resumed: Cell<bool>,
+}
+
+impl<'a> Get<'a> {
+    /// A wait that has not begun.
+    pub fn new(channel: &'a Channel) -> Get<'a> {
+        Get { channel, item: Cell::new(None), resumed: Cell::new(false) }
+    }
+
+    /// The item, if the wait was successful.
+    pub fn item(&self) -> Option<Item> {
+        self.item.get()
+    }
+}
+
+// SAFETY: a waiter is reachable through the list only, between push and remove, and every access
+// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+unsafe impl Awaitable for Get<'_> {
+    /// Where there is an item, it is left to `claim` to take it.
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        self.resumed.set(resumed);
+        let held = channel.hold();
+        let wait = channel.flags() & (SHUT | CLOSED) == 0 && channel.is_empty();
+        if wait {
+            // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+            unsafe { channel.getters.push(waiter, resumed) };
+        } else {
+            waiter.set_phase(Phase::Idle);
+        }
+        held.release();
+        !wait
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let mut wake = None;
+        match waiter.phase() {
+            Phase::Granted => {
+                let note = waiter.note.load(Ordering::Relaxed);
+                self.item.set(Item::new(note));
+            }
+            // In no list yet.
+            Phase::Idle => {
+                let taken;
+                (taken, wake) = channel.take();
+                match taken {
+                    Taken::Item(item) => {
+                        self.item.set(Some(item));
+                        waiter.set_phase(Phase::Granted);
+                    }
+                    // Somebody was faster.
+                    // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+                    Taken::Empty => unsafe { channel.getters.push(waiter, self.resumed.get()) },
+                    Taken::ShutDown | Taken::Closed => waiter.set_phase(Phase::Dismissed),
+                }
+            }
+            _ => {}
+        }
+        let settled = waiter.is_settled();
+        held.release();
+        send(wake);
+        settled
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.getters, waiter) }
+    }
+}
+
+/// A wait for room for an item.
+pub struct Put<'a> {
+    channel: &'a Channel,
+    item: Item,
+    failed: Cell<bool>,
+}
+
+impl<'a> Put<'a> {
+    /// A wait that has not begun. The item belongs to the caller unless the wait is successful.
+    pub fn new(channel: &'a Channel, item: Item) -> Put<'a> {
+        Put { channel, item, failed: Cell::new(false) }
+    }
+
+    /// Whether the waiter was sent away because there is no memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.failed.get()
+    }
+}
+
+// SAFETY: as for `Get`.
+unsafe impl Awaitable for Put<'_> {
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let (accepted, wake) = channel.accept(self.item);
+        match accepted {
+            Accepted::Done => waiter.set_phase(Phase::Granted),
+            Accepted::Full => {
+                waiter.note.store(self.item.as_ptr(), Ordering::Relaxed);
+                // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+                unsafe { channel.putters.push(waiter, resumed) };
+            }
+            Accepted::ShutDown | Accepted::Closed | Accepted::NoMemory => {
+                self.failed.set(accepted == Accepted::NoMemory);
+                waiter.set_phase(Phase::Dismissed);
+            }
+        }
+        held.release();
+        send(wake);
+        accepted != Accepted::Full
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        self.channel.is_settled(waiter)
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.putters, waiter) }
+    }
+}
+
+/// A wait for the work on all items to be done.
+pub struct Join<'a> {
+    channel: &'a Channel,
+}
+
+impl<'a> Join<'a> {
+    /// A wait that has not begun.
+    pub fn new(channel: &'a Channel) -> Join<'a> {
+        Join { channel }
+    }
+}
+
+// SAFETY: as for `Get`.
+unsafe impl Awaitable for Join<'_> {
+    // There may be new work by the time a handler is done.
+    const STAYS: bool = true;
+
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let settled = if channel.flags() & CLOSED != 0 {
+            waiter.set_phase(Phase::Dismissed);
+            true
+        } else if channel.unfinished() == 0 {
+            waiter.set_phase(Phase::Granted);
+            true
+        } else {
+            let round = channel.rounds.load(Ordering::Relaxed);
+            let round = ptr::without_provenance_mut(round as usize);
+            waiter.note.store(round, Ordering::Relaxed);
+            // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+            unsafe { channel.joiners.push(waiter, resumed) };
+            false
+        };
+        held.release();
+        settled
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        self.channel.is_settled(waiter)
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.joiners, waiter) }
+    }
+}

@@ -1,0 +1,273 @@
+//! A double-ended buffer of words, for a channel.
+//!
+//! Changed under the guard of the channel. The parts are atomic all the same, for two reasons: the
+//! length may be asked for without the guard, and a process may be forked while another thread is
+//! in the middle of a change. Therefore every change takes effect with its last store, and what a
+//! child inherits is either from before it or from after it.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+// Not from `primitive`: the guard orders all of this, and the model checker need not look at it.
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::alloc::{Layout, alloc, dealloc};
+
+/// What is in a channel: a word that means something to whoever put it there.
+pub type Item = NonNull<()>;
+
+const SMALLEST: usize = 8;
+/// A block larger than this is given back when it has become empty.
+const KEPT: usize = 1024;
+
+/// The beginning of a block of memory; as many items as it says come after it.
+struct Block {
+    /// A power of two.
+    capacity: usize,
+    /// The two counters, once the block is taken out of its ring.
+    head: usize,
+    tail: usize,
+    /// For [`Pile`].
+    next: *mut Block,
+}
+
+impl Block {
+    fn layout(capacity: usize) -> Option<Layout> {
+        let items = Layout::array::<Item>(capacity).ok()?;
+        Some(Layout::new::<Block>().extend(items).ok()?.0)
+    }
+
+    /// Null if there is no memory.
+    fn allocate(capacity: usize) -> *mut Block {
+        let Some(layout) = Block::layout(capacity) else { return ptr::null_mut() };
+        // SAFETY: the layout has a size, and room for a block.
+        unsafe {
+            let block = alloc(layout).cast::<Block>();
+            if !block.is_null() {
+                block.write(Block { capacity, head: 0, tail: 0, next: ptr::null_mut() });
+            }
+            block
+        }
+    }
+
+    /// # Safety
+    /// From `allocate`, or null; not used any more.
+    unsafe fn free(block: *mut Block) {
+        // SAFETY: as the caller promises; the layout is the one that it was made with.
+        unsafe {
+            if let Some(layout) = block.as_ref().and_then(|block| Block::layout(block.capacity)) {
+                dealloc(block.cast(), layout);
+            }
+        }
+    }
+
+    /// Where the item of this number is.
+    ///
+    /// # Safety
+    /// A valid block.
+    unsafe fn place(block: *mut Block, number: usize) -> *mut Item {
+        // SAFETY: as the caller promises; the result is within the block. An item has the
+        // alignment of a block, so there is no gap between them.
+        unsafe { block.add(1).cast::<Item>().add(number & ((*block).capacity - 1)) }
+    }
+}
+
+/// See the module's documentation. All zero is empty.
+pub(super) struct Ring {
+    block: AtomicPtr<Block>,
+    /// How many items have left at the front, and come at the back. Both only ever grow, but for
+    /// items that leave at the back; where an item is follows from its number.
+    head: AtomicUsize,
+    tail: AtomicUsize,
+}
+
+impl Ring {
+    pub(super) const fn new() -> Ring {
+        Ring {
+            block: AtomicPtr::new(ptr::null_mut()),
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+        }
+    }
+
+    /// Exact under the guard, and a good guess without it.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        let head = self.head.load(Ordering::Relaxed);
+        let length = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
+        // Without the guard the front may have overtaken the back that was seen.
+        if length > isize::MAX as usize { 0 } else { length }
+    }
+
+    /// Adds an item at the back. False if there is no memory for it.
+    #[inline]
+    pub(super) fn push(&self, item: Item) -> bool {
+        let mut block = self.block.load(Ordering::Relaxed);
+        // SAFETY: a block in the ring is valid.
+        if block.is_null() || unsafe { (*block).capacity } == self.len() {
+            block = self.grow(block);
+            if block.is_null() {
+                return false;
+            }
+        }
+        let tail = self.tail.load(Ordering::Relaxed);
+        // SAFETY: the place of a number that is not in use.
+        unsafe { Block::place(block, tail).write(item) };
+        self.tail.store(tail.wrapping_add(1), Ordering::Release);
+        true
+    }
+
+    #[cold]
+    fn grow(&self, old: *mut Block) -> *mut Block {
+        // SAFETY: a block in the ring is valid, and has every number from head to tail.
+        unsafe {
+            let capacity = old.as_ref().map_or(SMALLEST, |old| old.capacity.saturating_mul(2));
+            let new = Block::allocate(capacity);
+            if new.is_null() {
+                return new;
+            }
+            let head = self.head.load(Ordering::Relaxed);
+            for offset in 0..self.len() {
+                let number = head.wrapping_add(offset);
+                Block::place(new, number).write(Block::place(old, number).read());
+            }
+            self.block.store(new, Ordering::Release);
+            Block::free(old);
+            new
+        }
+    }
+
+    /// Takes the item at the front.
+    #[inline]
+    pub(super) fn pop_front(&self) -> Option<Item> {
+        if self.len() == 0 {
+            return None;
+        }
+        let head = self.head.load(Ordering::Relaxed);
+        // SAFETY: not empty, so there is a block, and this number is in it.
+        let item = unsafe { Block::place(self.block.load(Ordering::Relaxed), head).read() };
+        self.head.store(head.wrapping_add(1), Ordering::Release);
+        Some(item)
+    }
+
+    /// Takes the item at the back.
+    #[inline]
+    pub(super) fn pop_back(&self) -> Option<Item> {
+        if self.len() == 0 {
+            return None;
+        }
+        let last = self.tail.load(Ordering::Relaxed).wrapping_sub(1);
+        // SAFETY: as in `pop_front`.
+        let item = unsafe { Block::place(self.block.load(Ordering::Relaxed), last).read() };
+        self.tail.store(last, Ordering::Release);
+        Some(item)
+    }
+
+    /// Gives back the memory of an empty ring if it is much.
+    #[inline]
+    pub(super) fn shrink(&self) {
+        let block = self.block.load(Ordering::Relaxed);
+        // SAFETY: a block in the ring is valid.
+        if self.len() == 0 && unsafe { block.as_ref().is_some_and(|block| block.capacity > KEPT) } {
+            drop_items(self.take());
+        }
+    }
+
+    /// The items from the front to the back.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Item> {
+        let head = self.head.load(Ordering::Relaxed);
+        let block = self.block.load(Ordering::Relaxed);
+        (0..self.len()).map(move |offset| {
+            // SAFETY: not empty, so there is a block, and this number is in it.
+            unsafe { Block::place(block, head.wrapping_add(offset)).read() }
+        })
+    }
+
+    /// Takes out everything.
+    pub(super) fn take(&self) -> Items {
+        let block = self.block.load(Ordering::Relaxed);
+        let head = self.head.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed);
+        // Empty before it has no block: what a child finds in between is lost to it, and harmless.
+        self.tail.store(head, Ordering::Release);
+        self.block.store(ptr::null_mut(), Ordering::Release);
+        // SAFETY: a block in the ring is valid.
+        if let Some(block) = unsafe { block.as_mut() } {
+            (block.head, block.tail) = (head, tail);
+        }
+        Items(block)
+    }
+}
+
+/// What a channel held. To be given back with [`Items::free`]: there is no destructor, because
+/// what is done with the items may end the thread.
+pub struct Items(*mut Block);
+
+impl Items {
+    /// The next item, from the front.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would be dropped at its end")]
+    pub fn next(&mut self) -> Option<Item> {
+        // SAFETY: null or valid until it is freed, which takes `self`; the number is in use.
+        unsafe {
+            let block = self.0.as_mut()?;
+            if block.head == block.tail {
+                return None;
+            }
+            let item = Block::place(self.0, block.head).read();
+            block.head = block.head.wrapping_add(1);
+            Some(item)
+        }
+    }
+
+    /// How many there are left.
+    pub fn len(&self) -> usize {
+        // SAFETY: as in `next`.
+        unsafe { self.0.as_ref() }.map_or(0, |block| block.tail.wrapping_sub(block.head))
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives the memory back. The items that are left are forgotten.
+    pub fn free(self) {
+        drop_items(self);
+    }
+}
+
+fn drop_items(items: Items) {
+    // SAFETY: taken out of its ring, and not used any more.
+    unsafe { Block::free(items.0) };
+}
+
+/// Items of several channels that wait for their end, without any memory of its own.
+pub struct Pile(Cell<*mut Block>);
+
+impl Default for Pile {
+    fn default() -> Pile {
+        Pile::new()
+    }
+}
+
+impl Pile {
+    /// An empty pile.
+    pub const fn new() -> Pile {
+        Pile(Cell::new(ptr::null_mut()))
+    }
+
+    /// Puts items on top.
+    pub fn push(&self, items: Items) {
+        // SAFETY: null or a valid block that nobody else has.
+        if let Some(block) = unsafe { items.0.as_mut() } {
+            block.next = self.0.replace(items.0);
+        }
+    }
+
+    /// Takes the items from the top.
+    pub fn pop(&self) -> Option<Items> {
+        let top = self.0.get();
+        // SAFETY: null or a valid block that was put here.
+        let next = unsafe { top.as_ref() }?.next;
+        self.0.set(next);
+        Some(Items(top))
+    }
+}
