@@ -19,9 +19,8 @@
 //! but does not reserve the lock for it: until that thread runs, others take and free the lock at
 //! full speed, and no second wake-up is sent. That is where throughput comes from, above all with
 //! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that looks
-//! and finds the lock taken again asks for the next wake-up; one to which this happens repeatedly
-//! has met a thread that takes the lock at every turn, and just looks again after a [`NAP`] instead
-//! of slowing it down. A waiter that has waited for [`FAIRNESS`] is handed the lock by the next
+//! and finds the lock taken again has probably met a thread that takes it at every turn: it just
+//! looks again after a [`NAP`], instead of slowing that thread down. A waiter that has waited for [`FAIRNESS`] is handed the lock by the next
 //! release, and nobody can get in between. It does not count as locked before that waiter takes it:
 //! a thread that releases a lock and has not let anybody else run finds it unlocked, and cannot
 //! release it again. So no thread starves, and a lock that is fought over changes hands about a
@@ -44,12 +43,8 @@ const BUSY: u32 = LOCKED | RESERVED;
 /// How long a thread waits until it is served before any newcomer.
 pub const FAIRNESS: Duration = Duration::from_millis(1);
 
-/// How long a waiter sleeps that has found the lock taken too often.
+/// How long a waiter sleeps that has been woken and found the lock taken again.
 const NAP: Duration = Duration::from_micros(100);
-
-/// How often that is. It happens now and then where threads take the lock for long, and a nap would
-/// waste time there.
-const TRIES: u32 = 3;
 
 /// The lock was not locked, so it cannot be released.
 #[derive(Debug, PartialEq, Eq)]
@@ -267,10 +262,7 @@ impl Lock {
                 self.settle(queue);
                 return true;
             }
-            if waiter.phase() == Phase::Woken
-                && waiter.count_try() > TRIES
-                && !waiter.has_waited(FAIRNESS)
-            {
+            if waiter.phase() == Phase::Woken && !waiter.has_waited(FAIRNESS) {
                 // QUIET stays: it will look by itself.
                 waiter.nap(NAP);
                 return false;

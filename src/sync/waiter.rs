@@ -42,14 +42,14 @@ pub struct Waiter {
     pub(super) previous: AtomicPtr<Waiter>,
     pub(super) note: Note,
     phase: AtomicU32,
-    /// How often it has looked in vain.
-    tries: AtomicU32,
     /// If not zero, for how many microseconds the next park lasts at most.
     nap: AtomicU32,
     since: Instant,
     parker: Parker,
     #[cfg(loom)]
     overdue: bool,
+    #[cfg(loom)]
+    napped: AtomicU32,
 }
 
 impl Waiter {
@@ -61,12 +61,13 @@ impl Waiter {
             previous: AtomicPtr::new(ptr::null_mut()),
             note: AtomicPtr::new(ptr::null_mut()),
             phase: AtomicU32::new(Phase::Idle as u32),
-            tries: AtomicU32::new(0),
             nap: AtomicU32::new(0),
             since: Instant::now(),
             parker: Parker::new(),
             #[cfg(loom)]
             overdue: false,
+            #[cfg(loom)]
+            napped: AtomicU32::new(0),
         }
     }
 
@@ -82,11 +83,11 @@ impl Waiter {
         self.since.elapsed() >= span
     }
 
-    /// One that has looked more than once counts as well: the model has no naps.
+    /// One that has napped counts as well: the model's naps are long enough.
     #[cfg(loom)]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
         let _ = self.since;
-        self.overdue || self.tries.load(Ordering::Relaxed) > 1
+        self.overdue || self.napped.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -121,13 +122,6 @@ impl Waiter {
         self.parker.signal()
     }
 
-    /// Counts a look in vain; how many there were.
-    pub(super) fn count_try(&self) -> u32 {
-        let tries = self.tries.load(Ordering::Relaxed).saturating_add(1);
-        self.tries.store(tries, Ordering::Relaxed);
-        tries
-    }
-
     /// The next park ends after this time at the latest, as if somebody had unparked the waiter.
     pub(super) fn nap(&self, span: Duration) {
         self.nap.store(span.as_micros() as u32, Ordering::Relaxed);
@@ -141,6 +135,8 @@ impl Waiter {
             return self.parker.park(deadline, interruptible);
         }
         self.nap.store(0, Ordering::Relaxed);
+        #[cfg(loom)]
+        self.napped.store(1, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_micros(nap.into());
         match deadline {
             Some(deadline) if deadline <= end => self.parker.park(Some(deadline), interruptible),
