@@ -62,6 +62,37 @@ unsafe fn bind_keywords<const N: usize>(
     Some(bound)
 }
 
+/// [`bind`] for what `tp_init` is given.
+///
+/// # Safety
+/// Attached; a tuple, and a dict or null.
+pub unsafe fn bind_tuple<const N: usize>(
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+    names: [&CStr; N],
+) -> Option<[*mut PyObject; N]> {
+    let mut bound = [ptr::null_mut(); N];
+    // SAFETY: as the caller promises.
+    unsafe {
+        let given = ffi::PyTuple_GET_SIZE(args) as usize;
+        if given > N {
+            return None;
+        }
+        for (index, place) in bound[..given].iter_mut().enumerate() {
+            *place = ffi::PyTuple_GET_ITEM(args, index as Py_ssize_t);
+        }
+        if kwargs.is_null() {
+            return Some(bound);
+        }
+        let mut unknown = ffi::PyDict_Size(kwargs);
+        for (place, name) in bound.iter_mut().zip(names).skip(given) {
+            *place = ffi::PyDict_GetItemString(kwargs, name.as_ptr());
+            unknown -= Py_ssize_t::from(!place.is_null());
+        }
+        (unknown == 0).then_some(bound)
+    }
+}
+
 /// A time-out as `Condition.wait` takes it: `None` or nothing means for ever, and what is not
 /// larger than zero means not at all.
 ///
@@ -101,6 +132,20 @@ pub unsafe fn is_plain_timeout(seconds: *mut PyObject) -> bool {
             || seconds == ffi::Py_None()
             || ffi::PyFloat_CheckExact(seconds) != 0
             || ffi::PyLong_CheckExact(seconds) != 0
+    }
+}
+
+/// Whether a time-out is one that [`timeout`] reads as the Python functions do: nothing, `None` or a
+/// number, which may be of a derived type.
+///
+/// # Safety
+/// A valid object or null.
+pub unsafe fn is_timeout(seconds: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        is_plain_timeout(seconds)
+            || ffi::PyFloat_Check(seconds) != 0
+            || ffi::PyLong_Check(seconds) != 0
     }
 }
 

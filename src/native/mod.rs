@@ -17,6 +17,7 @@ use crate::module::State;
 use crate::object::{self, raise};
 
 mod arguments;
+mod barrier;
 mod condition;
 mod event;
 mod open;
@@ -31,6 +32,7 @@ pub enum Kind {
     Event,
     Semaphore,
     BoundedSemaphore,
+    Barrier,
     BrokenBarrierError,
 }
 
@@ -42,6 +44,7 @@ const KINDS: &[(Kind, &CStr, Make)] = &[
     (Kind::Event, c"Event", event::make_type),
     (Kind::Semaphore, c"Semaphore", semaphore::make_type),
     (Kind::BoundedSemaphore, c"BoundedSemaphore", semaphore::make_bounded_type),
+    (Kind::Barrier, c"Barrier", barrier::make_type),
 ];
 
 /// Exceptions that are raised by native classes and made by others.

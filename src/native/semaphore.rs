@@ -214,35 +214,22 @@ unsafe extern "C-unwind" fn new(
     }
 }
 
-/// The argument of `__init__`, borrowed; null if the arguments are not one called `value`.
-///
-/// # Safety
-/// Attached; a tuple with at least one element, or a dict.
-unsafe fn given_value(args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match (ffi::PyTuple_GET_SIZE(args), kwargs.is_null()) {
-            (1, true) => ffi::PyTuple_GET_ITEM(args, 0),
-            (0, false) if ffi::PyDict_Size(kwargs) == 1 => {
-                ffi::PyDict_GetItemString(kwargs, c"value".as_ptr())
-            }
-            _ => ptr::null_mut(),
-        }
-    }
-}
-
-/// The argument of `__init__` if it is one that a native semaphore can start with.
+/// The argument of `__init__`, borrowed, or null; `None` if the arguments do not fit.
 ///
 /// # Safety
 /// As `init`.
-unsafe fn initial_value(args: *mut PyObject, kwargs: *mut PyObject) -> Option<u64> {
+unsafe fn given(args: *mut PyObject, kwargs: *mut PyObject) -> Option<*mut PyObject> {
     // SAFETY: as the caller promises.
-    unsafe {
-        if ffi::PyTuple_GET_SIZE(args) == 0 && kwargs.is_null() {
-            return Some(1);
-        }
-        countable(given_value(args, kwargs))
-    }
+    unsafe { arguments::bind_tuple(args, kwargs, [c"value"]).map(|[value]| value) }
+}
+
+/// What a semaphore starts with that is given this or nothing, if a native one can.
+///
+/// # Safety
+/// As [`countable`].
+unsafe fn first_value(given: *mut PyObject) -> Option<u64> {
+    // SAFETY: as the caller promises.
+    if given.is_null() { Some(1) } else { unsafe { countable(given) } }
 }
 
 unsafe extern "C-unwind" fn init(
@@ -252,7 +239,7 @@ unsafe extern "C-unwind" fn init(
 ) -> c_int {
     // SAFETY: called by CPython with a SemaphoreObject, a tuple, and a dict or null.
     unsafe {
-        match initial_value(args, kwargs) {
+        match given(args, kwargs).and_then(|value| first_value(value)) {
             Some(value) if of(slf).set_value(value) => 0,
             // Opens it: the first thing that it does to the object is to give it a condition.
             _ => pure::init(slf, Kind::Semaphore, args, kwargs),
@@ -267,13 +254,17 @@ unsafe extern "C-unwind" fn init_bounded(
 ) -> c_int {
     // SAFETY: called by CPython with a SemaphoreObject, a tuple, and a dict or null.
     unsafe {
-        if let Some(value) = initial_value(args, kwargs) {
+        let Some(object) = given(args, kwargs) else {
+            // It says what is wrong before it does anything.
+            return pure::init(slf, Kind::BoundedSemaphore, args, kwargs);
+        };
+        if let Some(value) = first_value(object) {
             this(slf).set_bound(value);
             if of(slf).set_value(value) {
                 return 0;
             }
         }
-        init_bounded_python(slf, args, kwargs)
+        init_bounded_python(slf, object, args, kwargs)
     }
 }
 
@@ -282,30 +273,20 @@ unsafe extern "C-unwind" fn init_bounded(
 #[cold]
 unsafe fn init_bounded_python(
     slf: *mut PyObject,
+    given: *mut PyObject,
     args: *mut PyObject,
     kwargs: *mut PyObject,
 ) -> c_int {
-    // SAFETY: as in `init_bounded`; new references are given back.
+    // SAFETY: as in `init_bounded`; what is given is borrowed from the arguments.
     unsafe {
-        let nothing = ffi::PyTuple_GET_SIZE(args) == 0 && kwargs.is_null();
-        let value = if nothing {
-            ffi::PyLong_FromLong(1)
-        } else {
-            let given = given_value(args, kwargs);
-            if given.is_null() {
-                // Not even one argument: it says so before it calls anything.
-                return pure::init(slf, Kind::BoundedSemaphore, args, kwargs);
-            }
-            ffi::Py_INCREF(given);
-            given
-        };
-        if value.is_null() {
+        if pure::init(slf, Kind::Semaphore, args, kwargs) < 0 {
             return -1;
         }
-        let mut status = pure::init(slf, Kind::Semaphore, args, kwargs);
-        if status == 0 {
-            status = assign_bound(slf, value);
+        if !given.is_null() {
+            return assign_bound(slf, given);
         }
+        let value = ffi::PyLong_FromLong(1);
+        let status = assign_bound(slf, value);
         drop_ref(value);
         status
     }
@@ -316,7 +297,7 @@ unsafe fn assign_bound(slf: *mut PyObject, value: *mut PyObject) -> c_int {
     // SAFETY: as in `init_bounded`; new references are given back.
     unsafe {
         let name = ffi::PyUnicode_InternFromString(c"_initial_value".as_ptr());
-        if name.is_null() {
+        if name.is_null() || value.is_null() {
             return -1;
         }
         let args = [name, value];
@@ -398,26 +379,18 @@ unsafe fn acquire_with(
         if blocking < 0 {
             return ptr::null_mut();
         }
-        let timed = !seconds.is_null() && seconds != ffi::Py_None();
-        let fits = blocking != 0 || !timed;
+        let fits = blocking != 0 || seconds.is_null() || seconds == ffi::Py_None();
         if fits && of(slf).try_acquire() {
             return compat::bool_object(true);
         }
         if fits && blocking == 0 && of(slf).value().is_some() {
             return compat::bool_object(false);
         }
-        if fits && (!timed || is_number(seconds)) && of(slf).value().is_some() {
+        if fits && arguments::is_timeout(seconds) && of(slf).value().is_some() {
             return wait(slf, seconds);
         }
         pure::call(slf, Kind::Semaphore, c"acquire", args, nargs, kwnames)
     }
-}
-
-/// # Safety
-/// A valid object.
-unsafe fn is_number(object: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe { ffi::PyFloat_Check(object) != 0 || ffi::PyLong_Check(object) != 0 }
 }
 
 /// A time-out that is no number at all (NaN) is none here; the Python class would look at the value
