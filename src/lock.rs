@@ -144,6 +144,7 @@ pub unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         match args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) {
             Ok(timeout) => acquire_within(of(slf), timeout),
             Err(Raised) => ptr::null_mut(),
@@ -233,8 +234,11 @@ unsafe extern "C-unwind" fn exit_with_three(
 }
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a LockObject.
-    compat::bool_object(unsafe { of(slf) }.is_locked())
+    // SAFETY: called by CPython, attached, with a LockObject.
+    unsafe {
+        compat::note_use(slf);
+        compat::bool_object(of(slf).is_locked())
+    }
 }
 
 /// Overwrites instead of releasing: the threads that held it or waited for it are gone.

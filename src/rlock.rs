@@ -149,6 +149,7 @@ pub unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         let Ok(timeout) = args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) else {
             return ptr::null_mut();
         };

@@ -407,6 +407,7 @@ unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut
 unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
+        compat::note_use(slf);
         match held(slf) {
             Some(_) => acquire(slf, ptr::null(), 0, ptr::null_mut()),
             None => pure::call_no_args(slf, Kind::Condition, c"__enter__"),

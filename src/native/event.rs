@@ -166,6 +166,7 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
 unsafe extern "C-unwind" fn is_set(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an EventObject.
     unsafe {
+        compat::note_use(slf);
         match of(slf).state() {
             Some(set) => compat::bool_object(set),
             None => pure::call_no_args(slf, Kind::Event, c"is_set"),
@@ -208,6 +209,7 @@ unsafe extern "C-unwind" fn wait(
         let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
             return pure::call(slf, Kind::Event, c"wait", args, nargs, kwnames);
         };
+        compat::note_use(slf);
         match of(slf).state() {
             Some(true) => compat::bool_object(true),
             Some(false) => wait_for(slf, seconds),

@@ -144,7 +144,7 @@ def test_is_set_in_a_subclass(kit: Kit) -> None:
 
     event = Child()
     assert event.wait(0) is False
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match=r"isSet\(\) is deprecated"):
         assert event.isSet() == "overridden"
 
 
