@@ -31,6 +31,8 @@ pub enum Call {
     NoArgs(NoArgs),
     /// One positional argument.
     Object(NoArgs),
+    /// One positional argument, of a class method.
+    ClassObject(NoArgs),
     /// Positional arguments, as a tuple.
     VarArgs(NoArgs),
     /// Any arguments, as a tuple and a dict.
@@ -77,6 +79,7 @@ impl Function {
         match self.call {
             Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
             Call::Object(f) => (ffi::METH_O, f as *mut c_void),
+            Call::ClassObject(f) => (ffi::METH_O | ffi::METH_CLASS, f as *mut c_void),
             Call::VarArgs(f) => (ffi::METH_VARARGS, f as *mut c_void),
             Call::VarArgsKeywords(f) => (ffi::METH_VARARGS | ffi::METH_KEYWORDS, f as *mut c_void),
             Call::Fast(f) => (ffi::METH_FASTCALL, f as *mut c_void),

@@ -18,16 +18,18 @@ globals().update(
     (name, value) for name, value in vars(_rthread).items() if not name.startswith("__")
 )
 
+_LAZY = ("queue", "threading")
+
 __version__: str = _rthread.__version__
 
 
 def __getattr__(name: str) -> object:
-    # Running the source of threading once more takes time, and not everyone needs it.
-    if name == "threading":
-        __import__("rthread.threading")
-        return _sys.modules["rthread.threading"]
+    # Running the source of threading once more takes time, and not everyone needs it; nor queues.
+    if name in _LAZY:
+        __import__(f"rthread.{name}")
+        return _sys.modules[f"rthread.{name}"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "threading"})
+    return sorted({*globals(), *_LAZY})

@@ -68,7 +68,7 @@ def _texts(of: type) -> "dict[str, bytes]":
             # Not inspect.signature(): importing inspect takes longer than all of rthread.
             if type(value) is type(make):
                 texts[name] = _text(name, "$self", value, value.__doc__)
-    init: Any = vars(of).get("__init__")
+    init: Any = of.__init__
     if type(init) is type(make):
         texts[""] = _text(of.__name__, "", init, of.__doc__)
     return texts

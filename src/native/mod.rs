@@ -20,9 +20,13 @@ mod arguments;
 mod barrier;
 mod condition;
 mod event;
+mod items;
 mod open;
 mod pure;
+mod queue;
+mod queue_parts;
 mod semaphore;
+mod simple_queue;
 
 /// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +37,13 @@ pub enum Kind {
     Semaphore,
     BoundedSemaphore,
     Barrier,
+    Queue,
+    LifoQueue,
+    SimpleQueue,
     BrokenBarrierError,
+    Empty,
+    Full,
+    ShutDown,
 }
 
 type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
@@ -45,10 +55,18 @@ const KINDS: &[(Kind, &CStr, Make)] = &[
     (Kind::Semaphore, c"Semaphore", semaphore::make_type),
     (Kind::BoundedSemaphore, c"BoundedSemaphore", semaphore::make_bounded_type),
     (Kind::Barrier, c"Barrier", barrier::make_type),
+    (Kind::Queue, c"Queue", queue::make_type),
+    (Kind::LifoQueue, c"LifoQueue", queue::make_lifo_type),
+    (Kind::SimpleQueue, c"SimpleQueue", simple_queue::make_type),
 ];
 
 /// Exceptions that are raised by native classes and made by others.
-const EXCEPTIONS: &[(Kind, &CStr)] = &[(Kind::BrokenBarrierError, c"BrokenBarrierError")];
+const EXCEPTIONS: &[(Kind, &CStr)] = &[
+    (Kind::BrokenBarrierError, c"BrokenBarrierError"),
+    (Kind::Empty, c"Empty"),
+    (Kind::Full, c"Full"),
+    (Kind::ShutDown, c"ShutDown"),
+];
 
 const COUNT: usize = KINDS.len() + EXCEPTIONS.len();
 

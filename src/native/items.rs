@@ -1,0 +1,83 @@
+//! The Python objects in a queue: owned references that are handed through a channel.
+
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
+
+use pyo3_ffi::{self as ffi, PyObject};
+
+use crate::object::drop_ref;
+use crate::sync::{Channel, Item, Items, Pile};
+
+/// How deep queues may end inside of queues before the rest is put off.
+const DEPTH: u32 = 40;
+
+thread_local! {
+    /// How many queues are about to drop their items in this thread.
+    static NESTING: Cell<u32> = const { Cell::new(0) };
+    /// What is left to drop when the outermost is done.
+    static REST: Pile = const { Pile::new() };
+}
+
+/// An object as an item. The reference goes with it.
+///
+/// # Safety
+/// Not null.
+#[inline]
+pub unsafe fn item_of(object: *mut PyObject) -> Item {
+    // SAFETY: as the caller promises.
+    unsafe { NonNull::new_unchecked(object.cast()) }
+}
+
+/// The object that an item is.
+#[inline]
+pub fn object_of(item: Item) -> *mut PyObject {
+    item.as_ptr().cast()
+}
+
+/// Drops what was in a queue, which may run any Python code. A queue in a queue in a queue and so
+/// on would need as much stack as there are queues: from some depth on they come later.
+///
+/// # Safety
+/// Attached; the items are objects and the references the caller's.
+pub unsafe fn drop_all(items: Items) {
+    if items.is_empty() {
+        items.free();
+        return;
+    }
+    let nesting = NESTING.get();
+    if nesting >= DEPTH {
+        REST.with(|rest| rest.push(items));
+        return;
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        NESTING.set(nesting + 1);
+        drop_each(items);
+        while nesting == 0
+            && let Some(items) = REST.with(Pile::pop)
+        {
+            drop_each(items);
+        }
+        NESTING.set(nesting);
+    }
+}
+
+unsafe fn drop_each(mut items: Items) {
+    while let Some(item) = items.next() {
+        // SAFETY: as in `drop_all`.
+        unsafe { drop_ref(object_of(item)) };
+    }
+    items.free();
+}
+
+/// Shows the collector what is in a channel.
+///
+/// # Safety
+/// Called by the collector; the items are objects.
+pub unsafe fn visit(channel: &Channel, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: as the caller promises. A visit neither runs Python code nor drops references, so it
+    // may be made under the guard of the channel; and the collector is attached, so it does not
+    // interrupt a thread that has the guard.
+    channel.visit(|item| unsafe { visit(object_of(item), arg) })
+}
