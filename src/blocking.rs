@@ -205,6 +205,9 @@ unsafe fn rest<T: Awaitable>(
         if !queued && what.enqueue(waiter, resumed) {
             return Rest::Ready;
         }
+        if compat::IS_FREE_THREADED {
+            waiter.spin();
+        }
         match waiter.park(deadline, interruptible) {
             Parked::Unparked => Rest::Ready,
             Parked::Interrupted if T::STAYS => Rest::Interrupted,

@@ -115,6 +115,9 @@ pub unsafe fn nanoseconds(seconds: *mut PyObject) -> Result<i64, Raised> {
     Ok(time)
 }
 
+/// Whether Python code of several threads runs at the same time.
+pub const IS_FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
+
 /// An exception is set in this thread's state.
 #[derive(Debug)]
 pub struct Raised;

@@ -21,6 +21,8 @@ mod queue;
 mod reentrant;
 mod ring;
 mod semaphore;
+#[cfg(not(loom))]
+pub mod spin;
 mod waiter;
 
 pub use barrier::{Arrival, Barrier, BarrierState, Turn, Verdict};

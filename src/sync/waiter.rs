@@ -127,6 +127,15 @@ impl Waiter {
         self.nap.store(span.as_micros() as u32, Ordering::Relaxed);
     }
 
+    /// Looks for a moment whether somebody unparks this waiter. To be called before [`Waiter::park`]
+    /// where the threads that do that run at the same time.
+    #[cfg(not(loom))]
+    pub fn spin(&self) {
+        if self.nap.load(Ordering::Relaxed) == 0 {
+            super::spin::spin(|| self.parker.is_notified());
+        }
+    }
+
     /// Sleeps until somebody unparks this waiter, or the deadline, or, if `interruptible`, until a
     /// signal handler has run in this thread.
     pub fn park(&self, deadline: Deadline, interruptible: bool) -> Parked {

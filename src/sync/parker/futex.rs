@@ -8,12 +8,15 @@ use crate::sync::primitive::{AtomicU32, Ordering};
 
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
+/// Empty, and the thread sleeps or is about to.
+const ASLEEP: u32 = 2;
 
 pub(crate) struct Parker {
     token: AtomicU32,
 }
 
-/// The second step of an unpark: the address to wake, which may no longer be a parker.
+/// The second step of an unpark: the address to wake, which may no longer be a parker. Null if
+/// nobody sleeps there.
 #[derive(Clone, Copy)]
 pub(crate) struct Wake(*const AtomicU32);
 
@@ -25,7 +28,11 @@ impl Parker {
     pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
         loop {
             // Acquire pairs with the Release in `signal`: what the waker wrote is visible.
-            if self.token.swap(EMPTY, Ordering::Acquire) == NOTIFIED {
+            if self
+                .token
+                .compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
                 return Parked::Unparked;
             }
             let left = match deadline {
@@ -35,21 +42,31 @@ impl Parker {
                     _ => return Parked::TimedOut,
                 },
             };
-            if futex_wait(&self.token, EMPTY, left) == Err(libc::EINTR) && interruptible {
+            // Fails only if the wake-up has come just now; ASLEEP may be left from the last turn.
+            let _ =
+                self.token.compare_exchange(EMPTY, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+            if futex_wait(&self.token, ASLEEP, left) == Err(libc::EINTR) && interruptible {
                 return Parked::Interrupted;
             }
         }
     }
 
+    /// Whether there is a wake-up to be taken.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.token.load(Ordering::Relaxed) == NOTIFIED
+    }
+
     pub(crate) fn signal(&self) -> Wake {
-        self.token.store(NOTIFIED, Ordering::Release);
-        Wake(&self.token)
+        let asleep = self.token.swap(NOTIFIED, Ordering::Release) == ASLEEP;
+        Wake(if asleep { &self.token } else { ptr::null() })
     }
 }
 
 impl Wake {
     pub(crate) fn send(self) {
-        futex_wake_one(self.0);
+        if !self.0.is_null() {
+            futex_wake_one(self.0);
+        }
     }
 }
 

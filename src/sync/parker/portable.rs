@@ -57,6 +57,11 @@ impl Parker {
         }
     }
 
+    /// Whether there is a wake-up to be taken.
+    pub(crate) fn is_notified(&self) -> bool {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn signal(&self) -> Wake {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_one();
