@@ -38,6 +38,11 @@ unsafe extern "C-unwind" {
     ) -> c_int;
     pub fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
     pub fn Py_DecRef(object: *mut PyObject);
+    pub fn PyObject_RichCompareBool(
+        left: *mut PyObject,
+        right: *mut PyObject,
+        operator: c_int,
+    ) -> c_int;
     fn Py_MakePendingCalls() -> c_int;
 
     pub fn _PyObject_GenericGetAttrWithDict(

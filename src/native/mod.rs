@@ -22,11 +22,13 @@ mod condition;
 mod event;
 mod items;
 mod open;
+mod priority;
 mod pure;
 mod queue;
 mod queue_parts;
 mod semaphore;
 mod simple_queue;
+mod transfer;
 
 /// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub enum Kind {
     Barrier,
     Queue,
     LifoQueue,
+    PriorityQueue,
     SimpleQueue,
     BrokenBarrierError,
     Empty,
@@ -57,6 +60,7 @@ const KINDS: &[(Kind, &CStr, Make)] = &[
     (Kind::Barrier, c"Barrier", barrier::make_type),
     (Kind::Queue, c"Queue", queue::make_type),
     (Kind::LifoQueue, c"LifoQueue", queue::make_lifo_type),
+    (Kind::PriorityQueue, c"PriorityQueue", queue::make_priority_type),
     (Kind::SimpleQueue, c"SimpleQueue", simple_queue::make_type),
 ];
 

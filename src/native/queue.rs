@@ -6,22 +6,22 @@ use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::items::{self, item_of, object_of};
+use super::items;
 use super::open::{self, Openable};
-use super::{Kind, Making, arguments, pure, queue_parts};
-use crate::blocking::{self, Signals, Timeout, Waited};
+use super::{Kind, Making, arguments, priority, pure, queue_parts, transfer};
+use crate::blocking::{self, Signals, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Property, Type, drop_ref};
-use crate::sync::{Accepted, Channel, Deadline, Get, Join, NotDone, Put, Taken};
+use crate::sync::{Channel, Join, NotDone};
 
 /// All zero is an empty queue without a limit that is yet to be initialised.
 #[repr(C)]
 pub struct QueueObject {
     base: PyObject,
     pub channel: Channel,
-    /// Which class it is of, or derived from: the number of a [`Kind`].
-    kind: u32,
+    /// Which class it is of, or derived from.
+    kind: Kind,
     /// Whether `__init__` has run.
     initialised: bool,
     /// Whether it is of just that class: then no method calls one that somebody has replaced.
@@ -31,10 +31,10 @@ pub struct QueueObject {
 }
 
 const METHODS: &[Function] = &[
-    Function::python(c"put", Call::FastKeywords(put)),
-    Function::python(c"get", Call::FastKeywords(get)),
-    Function::python(c"put_nowait", Call::FastKeywords(put_nowait)),
-    Function::python(c"get_nowait", Call::NoArgs(get_nowait)),
+    Function::python(c"put", Call::FastKeywords(transfer::put)),
+    Function::python(c"get", Call::FastKeywords(transfer::get)),
+    Function::python(c"put_nowait", Call::FastKeywords(transfer::put_nowait)),
+    Function::python(c"get_nowait", Call::NoArgs(transfer::get_nowait)),
     Function::python(c"qsize", Call::NoArgs(qsize)),
     Function::python(c"empty", Call::NoArgs(empty)),
     Function::python(c"full", Call::NoArgs(full)),
@@ -124,6 +124,33 @@ pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raise
     }
 }
 
+/// Makes the type of priority queues. A new reference.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: as above. What a PriorityObject has on top owns nothing.
+    unsafe {
+        Type {
+            name: c"queue.PriorityQueue",
+            size: size_of::<priority::PriorityObject>(),
+            weakrefs: Some(offset_of!(QueueObject, weakrefs)),
+            dict: Some(offset_of!(QueueObject, dict)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
+            like: Like::Python(making.docs),
+            base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
+            slots: &[
+                (ffi::Py_tp_new, new_priority as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_traverse, traverse as *mut c_void),
+                (ffi::Py_tp_clear, clear_references as *mut c_void),
+            ],
+            ..PLAIN
+        }
+        .make(making.module)
+    }
+}
+
 /// # Safety
 /// `slf` is a QueueObject, and outlives the result.
 #[inline]
@@ -144,12 +171,19 @@ pub unsafe fn channel<'a>(slf: *mut PyObject) -> &'a Channel {
 ///
 /// # Safety
 /// As `this`.
+#[inline]
 pub unsafe fn kind(slf: *mut PyObject) -> Kind {
     // SAFETY: as the caller promises.
-    match unsafe { this(slf).kind } {
-        kind if kind == Kind::LifoQueue as u32 => Kind::LifoQueue,
-        _ => Kind::Queue,
-    }
+    unsafe { this(slf).kind }
+}
+
+/// Whether it is of one of our own classes, and not of one derived from them.
+///
+/// # Safety
+/// As `this`.
+pub unsafe fn is_exact(slf: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { this(slf).exact }
 }
 
 impl Openable for QueueObject {
@@ -190,12 +224,25 @@ unsafe extern "C-unwind" fn new_lifo(
     unsafe { new(class, Kind::LifoQueue) }
 }
 
+unsafe extern "C-unwind" fn new_priority(
+    class: *mut PyTypeObject,
+    _: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as above.
+    unsafe { new(class, Kind::PriorityQueue) }
+}
+
+/// A new object of a class derived from the native one of this kind.
+///
+/// # Safety
+/// Attached.
 unsafe fn new(class: *mut PyTypeObject, kind: Kind) -> *mut PyObject {
     // SAFETY: attached; all zero is a valid object, and nobody else has it.
     unsafe {
         let made = object::allocate::<QueueObject>(class);
         if !made.is_null() {
-            (*made).kind = kind as u32;
+            (*made).kind = kind;
             if kind == Kind::LifoQueue {
                 (*made).channel.reverse();
             }
@@ -233,8 +280,10 @@ unsafe extern "C-unwind" fn init(
 unsafe fn init_open(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
     // SAFETY: as in `init`.
     unsafe {
-        if let Some(remains) = channel(slf).close() {
-            items::drop_all(remains.items);
+        match queue_parts::close(slf) {
+            Ok(Some(remains)) => items::drop_all(remains.items),
+            Ok(None) => {}
+            Err(Raised) => return -1,
         }
         pure::init(slf, Kind::Queue, args, kwargs)
     }
@@ -356,386 +405,6 @@ pub unsafe fn raise(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     ptr::null_mut()
 }
 
-/// How long a call is ready to wait.
-#[derive(Clone, Copy)]
-pub enum Patience {
-    Poll,
-    /// So many seconds: a number, or null for ever. To be read if there is need to wait.
-    Wait(*mut PyObject),
-}
-
-/// What `block` and `timeout` mean together; null where not given. `None` if Python has to say.
-///
-/// # Safety
-/// Attached; valid objects or null.
-unsafe fn patience(
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> Result<Option<Patience>, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if !block.is_null() && block != ffi::Py_True() {
-            match ffi::PyObject_IsTrue(block) {
-                0 => return Ok(Some(Patience::Poll)),
-                1 => {}
-                _ => return Err(Raised),
-            }
-        }
-        if seconds.is_null() || seconds == ffi::Py_None() {
-            return Ok(Some(Patience::Wait(ptr::null_mut())));
-        }
-        if !arguments::is_plain_timeout(seconds) && ffi::PyFloat_Check(seconds) == 0 {
-            return Ok(None);
-        }
-        let zero = ffi::PyLong_FromLong(0);
-        let negative = ffi::PyObject_RichCompareBool(seconds, zero, ffi::Py_LT);
-        drop_ref(zero);
-        match negative {
-            0 => Ok(Some(Patience::Wait(seconds))),
-            1 => {
-                let words = c"'timeout' must be a non-negative number";
-                object::raise(ffi::PyExc_ValueError, words);
-                Err(Raised)
-            }
-            _ => Err(Raised),
-        }
-    }
-}
-
-/// Until when to wait, for somebody who has found that there is need to; `None`: not at all.
-///
-/// # Safety
-/// Attached; a valid object or null.
-pub unsafe fn wait_until(patience: Patience) -> Result<Option<Deadline>, Raised> {
-    let Patience::Wait(seconds) = patience else { return Ok(None) };
-    // SAFETY: as the caller promises.
-    Ok(match unsafe { arguments::timeout(seconds)? } {
-        Timeout::Zero => None,
-        timeout => Some(blocking::deadline(timeout)),
-    })
-}
-
-unsafe extern "C-unwind" fn put(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
-    unsafe {
-        if nargs == 1 && kwnames.is_null() {
-            return put_item(slf, *args, ptr::null_mut(), ptr::null_mut());
-        }
-        let bound = arguments::bind(args, nargs, kwnames, [c"item", c"block", c"timeout"]);
-        match bound {
-            Some([item, block, seconds]) if !item.is_null() => put_item(slf, item, block, seconds),
-            _ => pure::call(slf, Kind::Queue, c"put", args, nargs, kwnames),
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn put_nowait(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
-    unsafe {
-        match arguments::bind(args, nargs, kwnames, [c"item"]) {
-            // A derived class may have a put() of its own.
-            Some([item]) if !item.is_null() && this(slf).exact => {
-                put_item(slf, item, ffi::Py_False(), ptr::null_mut())
-            }
-            _ => pure::call(slf, Kind::Queue, c"put_nowait", args, nargs, kwnames),
-        }
-    }
-}
-
-/// # Safety
-/// Attached, with a QueueObject that the caller keeps alive; `block` and `seconds` may be null.
-#[inline]
-unsafe fn put_item(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises. The reference goes with the item if it is accepted.
-    unsafe {
-        let channel = channel(slf);
-        // Without a limit the other arguments do not matter.
-        if channel.limit() <= 0 || (block.is_null() && seconds.is_null()) {
-            ffi::Py_INCREF(item);
-            let accepted = channel.try_put(item_of(item));
-            if accepted == Accepted::Done {
-                return compat::none();
-            }
-            return put_refused(slf, item, accepted, Patience::Wait(ptr::null_mut()));
-        }
-        put_with(slf, item, block, seconds)
-    }
-}
-
-/// A put to a queue with a limit, and with arguments.
-///
-/// # Safety
-/// As `put_item`.
-#[cold]
-unsafe fn put_with(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let channel = channel(slf);
-        if channel.is_closed() {
-            return pure_put(slf, item, block, seconds);
-        }
-        if channel.is_shut_down() {
-            return raise(slf, Kind::ShutDown);
-        }
-        match patience(block, seconds) {
-            Ok(Some(patience)) => {
-                ffi::Py_INCREF(item);
-                match channel.try_put(item_of(item)) {
-                    Accepted::Done => compat::none(),
-                    refused => put_refused(slf, item, refused, patience),
-                }
-            }
-            Ok(None) => pure_put(slf, item, block, seconds),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
-}
-
-/// # Safety
-/// As `put_item`; the reference to `item` is taken.
-#[cold]
-unsafe fn put_refused(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    accepted: Accepted,
-    patience: Patience,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises. The caller of the method has another reference to the item.
-    unsafe {
-        let result = match accepted {
-            Accepted::Done => return compat::none(),
-            Accepted::Full => match wait_until(patience) {
-                Ok(None) => raise(slf, Kind::Full),
-                Ok(Some(deadline)) => match wait_to_put(slf, item, deadline) {
-                    Ok(()) => return compat::none(),
-                    Err(result) => result,
-                },
-                Err(Raised) => ptr::null_mut(),
-            },
-            Accepted::ShutDown => raise(slf, Kind::ShutDown),
-            Accepted::Closed => {
-                let seconds = match patience {
-                    Patience::Poll => ptr::null_mut(),
-                    Patience::Wait(seconds) => seconds,
-                };
-                let block = matches!(patience, Patience::Wait(_));
-                let block = if block { ffi::Py_True() } else { ffi::Py_False() };
-                pure_put(slf, item, block, seconds)
-            }
-            Accepted::NoMemory => ffi::PyErr_NoMemory(),
-        };
-        drop_ref(item);
-        result
-    }
-}
-
-/// Waits until the item is in. `Err` with what to return if it is not: the reference is still the
-/// caller's then.
-///
-/// # Safety
-/// As `put_item`.
-unsafe fn wait_to_put(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    deadline: Deadline,
-) -> Result<(), *mut PyObject> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let wait = Put::new(channel(slf), item_of(item));
-        match blocking::wait_until(&wait, deadline, Signals::Handle) {
-            Ok(Waited::Got) => Ok(()),
-            Ok(Waited::TimedOut) => Err(raise(slf, Kind::Full)),
-            Ok(Waited::Dismissed) if wait.is_out_of_memory() => Err(ffi::PyErr_NoMemory()),
-            Ok(Waited::Dismissed) if channel(slf).is_closed() => {
-                let left = arguments::remaining(deadline);
-                if left.is_null() {
-                    return Err(left);
-                }
-                let result = pure_put(slf, item, ffi::Py_True(), left);
-                drop_ref(left);
-                Err(result)
-            }
-            Ok(Waited::Dismissed) => Err(raise(slf, Kind::ShutDown)),
-            Err(Raised) => Err(ptr::null_mut()),
-        }
-    }
-}
-
-/// # Safety
-/// As `put_item`.
-#[cold]
-pub unsafe fn pure_put(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let block = if block.is_null() { ffi::Py_True() } else { block };
-        let seconds = if seconds.is_null() { ffi::Py_None() } else { seconds };
-        let args = [item, block, seconds];
-        pure::call(slf, Kind::Queue, c"put", args.as_ptr(), 3, ptr::null_mut())
-    }
-}
-
-unsafe extern "C-unwind" fn get(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
-    unsafe {
-        if nargs == 0 && kwnames.is_null() {
-            return get_item(slf, ptr::null_mut(), ptr::null_mut());
-        }
-        match arguments::bind(args, nargs, kwnames, [c"block", c"timeout"]) {
-            Some([block, seconds]) => get_item(slf, block, seconds),
-            None => pure::call(slf, Kind::Queue, c"get", args, nargs, kwnames),
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn get_nowait(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
-    unsafe {
-        // A derived class may have a get() of its own.
-        if !this(slf).exact {
-            return pure::call_no_args(slf, Kind::Queue, c"get_nowait");
-        }
-        get_item(slf, ffi::Py_False(), ptr::null_mut())
-    }
-}
-
-/// # Safety
-/// Attached, with a QueueObject that the caller keeps alive; `block` and `seconds` may be null.
-#[inline]
-unsafe fn get_item(
-    slf: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises. The reference comes with the item.
-    unsafe {
-        if block.is_null() && seconds.is_null() {
-            return match channel(slf).try_get() {
-                Taken::Item(item) => object_of(item),
-                refused => get_refused(slf, refused, Patience::Wait(seconds)),
-            };
-        }
-        get_with(slf, block, seconds)
-    }
-}
-
-/// # Safety
-/// As `get_item`.
-unsafe fn get_with(
-    slf: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let channel = channel(slf);
-        if channel.is_closed() {
-            return pure_get(slf, block, seconds);
-        }
-        if channel.is_shut_down() && channel.is_empty() {
-            return raise(slf, Kind::ShutDown);
-        }
-        match patience(block, seconds) {
-            Ok(Some(patience)) => match channel.try_get() {
-                Taken::Item(item) => object_of(item),
-                refused => get_refused(slf, refused, patience),
-            },
-            Ok(None) => pure_get(slf, block, seconds),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
-}
-
-/// # Safety
-/// As `get_item`.
-#[cold]
-unsafe fn get_refused(slf: *mut PyObject, refused: Taken, patience: Patience) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match (refused, patience) {
-            (Taken::Item(item), _) => object_of(item),
-            (Taken::Empty, _) => match wait_until(patience) {
-                Ok(None) => raise(slf, Kind::Empty),
-                Ok(Some(deadline)) => wait_to_get(slf, deadline),
-                Err(Raised) => ptr::null_mut(),
-            },
-            (Taken::ShutDown, _) => raise(slf, Kind::ShutDown),
-            (Taken::Closed, Patience::Poll) => pure_get(slf, ffi::Py_False(), ptr::null_mut()),
-            (Taken::Closed, Patience::Wait(seconds)) => pure_get(slf, ptr::null_mut(), seconds),
-        }
-    }
-}
-
-/// # Safety
-/// As `get_item`.
-unsafe fn wait_to_get(slf: *mut PyObject, deadline: Deadline) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let wait = Get::new(channel(slf));
-        match blocking::wait_until(&wait, deadline, Signals::Handle) {
-            Ok(Waited::Got) => wait.item().map_or(ptr::null_mut(), object_of),
-            Ok(Waited::TimedOut) => raise(slf, Kind::Empty),
-            Ok(Waited::Dismissed) if channel(slf).is_closed() => {
-                let left = arguments::remaining(deadline);
-                if left.is_null() {
-                    return left;
-                }
-                let result = pure_get(slf, ffi::Py_True(), left);
-                drop_ref(left);
-                result
-            }
-            Ok(Waited::Dismissed) => raise(slf, Kind::ShutDown),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
-}
-
-/// # Safety
-/// As `get_item`.
-#[cold]
-pub unsafe fn pure_get(
-    slf: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let block = if block.is_null() { ffi::Py_True() } else { block };
-        let seconds = if seconds.is_null() { ffi::Py_None() } else { seconds };
-        let args = [block, seconds];
-        pure::call(slf, Kind::Queue, c"get", args.as_ptr(), 2, ptr::null_mut())
-    }
-}
-
 unsafe extern "C-unwind" fn qsize(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
@@ -814,9 +483,18 @@ unsafe extern "C-unwind" fn shutdown(
             if discard < 0 {
                 return ptr::null_mut();
             }
-            if let Some(items) = channel(slf).shut_down(discard != 0) {
-                items::drop_all(items);
-                return compat::none();
+            let items = if this(slf).kind == Kind::PriorityQueue {
+                priority::shut_down(slf, discard != 0)
+            } else {
+                Ok(channel(slf).shut_down(discard != 0))
+            };
+            match items {
+                Ok(Some(items)) => {
+                    items::drop_all(items);
+                    return compat::none();
+                }
+                Ok(None) => {}
+                Err(Raised) => return ptr::null_mut(),
             }
         }
         pure::call(slf, Kind::Queue, c"shutdown", args, nargs, kwnames)
@@ -841,7 +519,12 @@ unsafe extern "C-unwind" fn set_maxsize(
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
         match plain_int(value) {
-            Some(limit) if channel(slf).set_limit(limit) => 0,
+            Some(limit) if channel(slf).set_limit(limit) => {
+                if this(slf).kind == Kind::PriorityQueue {
+                    priority::wake_all(slf);
+                }
+                0
+            }
             _ => open::set::<QueueObject>(slf, value, name),
         }
     }

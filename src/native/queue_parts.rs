@@ -5,7 +5,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject};
 
 use super::items::{self, object_of};
-use super::{Kind, condition, open, queue};
+use super::{Kind, condition, open, priority, queue};
 use crate::compat::{self, Raised};
 use crate::object::{self, drop_ref};
 use crate::sync::Remains;
@@ -44,9 +44,10 @@ unsafe fn open_with(
         open::offer(dict, c"unfinished_tasks", ffi::PyLong_FromLong(0))?;
         open::offer(dict, c"is_shutdown", compat::bool_object(false))?;
         ffi::Py_INCREF(items);
-        let moved = match channel.close() {
-            None => Ok(()),
-            Some(remains) => {
+        let moved = match close(slf) {
+            Err(Raised) => Err(Raised),
+            Ok(None) => Ok(()),
+            Ok(Some(remains)) => {
                 let limit = ffi::PyLong_FromSsize_t(channel.limit());
                 let stored = open::store(dict, c"maxsize", limit);
                 let moved = move_into(dict, items, remains).and(stored);
@@ -56,6 +57,20 @@ unsafe fn open_with(
         };
         drop_ref(items);
         moved
+    }
+}
+
+/// Ends what is native about a queue. What it was, if nobody else was first.
+///
+/// # Safety
+/// Attached; `slf` is a native queue that the caller keeps alive.
+pub unsafe fn close(slf: *mut PyObject) -> Result<Option<Remains>, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if queue::kind(slf) == Kind::PriorityQueue {
+            return priority::close(slf);
+        }
+        Ok(queue::channel(slf).close())
     }
 }
 

@@ -34,6 +34,6 @@ pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
 pub use queue::WaitQueue;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
-pub use ring::{Item, Items, Pile};
+pub use ring::{Item, Items, Pile, Ring};
 pub use semaphore::{NotReleased, Semaphore};
 pub use waiter::{Awaitable, Deadline, Waiter, wait, wait_as};

@@ -71,7 +71,7 @@ impl Block {
 }
 
 /// See the module's documentation. All zero is empty.
-pub(super) struct Ring {
+pub struct Ring {
     block: AtomicPtr<Block>,
     /// How many items have left at the front, and come at the back. Both only ever grow, but for
     /// items that leave at the back; where an item is follows from its number.
@@ -88,18 +88,23 @@ impl Ring {
         }
     }
 
-    /// Exact under the guard, and a good guess without it.
+    /// How many items there are: exact under the guard, and a good guess without it.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed);
         let length = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
         // Without the guard the front may have overtaken the back that was seen.
         if length > isize::MAX as usize { 0 } else { length }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Adds an item at the back. False if there is no memory for it.
     #[inline]
-    pub(super) fn push(&self, item: Item) -> bool {
+    pub fn push(&self, item: Item) -> bool {
         let mut block = self.block.load(Ordering::Relaxed);
         // SAFETY: a block in the ring is valid.
         if block.is_null() || unsafe { (*block).capacity } == self.len() {
@@ -135,10 +140,29 @@ impl Ring {
         }
     }
 
+    /// The item at this place, counted from the front. `None` beyond the back.
+    pub fn at(&self, place: usize) -> Option<Item> {
+        if place >= self.len() {
+            return None;
+        }
+        let number = self.head.load(Ordering::Relaxed).wrapping_add(place);
+        // SAFETY: not empty, so there is a block, and this number is in it.
+        Some(unsafe { Block::place(self.block.load(Ordering::Relaxed), number).read() })
+    }
+
+    /// Puts an item into this place, and forgets the one that was there.
+    pub fn set(&self, place: usize, item: Item) {
+        if place < self.len() {
+            let number = self.head.load(Ordering::Relaxed).wrapping_add(place);
+            // SAFETY: as in `at`.
+            unsafe { Block::place(self.block.load(Ordering::Relaxed), number).write(item) };
+        }
+    }
+
     /// Takes the item at the front.
     #[inline]
     pub(super) fn pop_front(&self) -> Option<Item> {
-        if self.len() == 0 {
+        if self.is_empty() {
             return None;
         }
         let head = self.head.load(Ordering::Relaxed);
@@ -150,8 +174,8 @@ impl Ring {
 
     /// Takes the item at the back.
     #[inline]
-    pub(super) fn pop_back(&self) -> Option<Item> {
-        if self.len() == 0 {
+    pub fn pop_back(&self) -> Option<Item> {
+        if self.is_empty() {
             return None;
         }
         let last = self.tail.load(Ordering::Relaxed).wrapping_sub(1);
@@ -166,7 +190,7 @@ impl Ring {
     pub(super) fn shrink(&self) {
         let block = self.block.load(Ordering::Relaxed);
         // SAFETY: a block in the ring is valid.
-        if self.len() == 0 && unsafe { block.as_ref().is_some_and(|block| block.capacity > KEPT) } {
+        if self.is_empty() && unsafe { block.as_ref().is_some_and(|block| block.capacity > KEPT) } {
             drop_items(self.take());
         }
     }

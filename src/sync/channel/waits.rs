@@ -1,0 +1,185 @@
+//! The waits for a channel.
+
+use core::cell::Cell;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::super::ring::Item;
+use super::super::waiter::{Awaitable, Phase, Waiter};
+use super::{Accepted, CLOSED, Channel, SHUT, Taken, send};
+
+/// A wait for an item.
+pub struct Get<'a> {
+    channel: &'a Channel,
+    item: Cell<Option<Item>>,
+    resumed: Cell<bool>,
+}
+
+impl<'a> Get<'a> {
+    /// A wait that has not begun.
+    pub fn new(channel: &'a Channel) -> Get<'a> {
+        Get { channel, item: Cell::new(None), resumed: Cell::new(false) }
+    }
+
+    /// The item, if the wait was successful.
+    pub fn item(&self) -> Option<Item> {
+        self.item.get()
+    }
+}
+
+// SAFETY: a waiter is reachable through the list only, between push and remove, and every access
+// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+unsafe impl Awaitable for Get<'_> {
+    /// Where there is an item, it is left to `claim` to take it.
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        self.resumed.set(resumed);
+        let held = channel.hold();
+        let wait = channel.flags() & (SHUT | CLOSED) == 0 && channel.is_empty();
+        if wait {
+            // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+            unsafe { channel.getters.push(waiter, resumed) };
+        } else {
+            waiter.set_phase(Phase::Idle);
+        }
+        held.release();
+        !wait
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let mut wake = None;
+        match waiter.phase() {
+            Phase::Granted => {
+                let note = waiter.note.load(Ordering::Relaxed);
+                self.item.set(Item::new(note));
+            }
+            // In no list yet.
+            Phase::Idle => {
+                let taken;
+                (taken, wake) = channel.take();
+                match taken {
+                    Taken::Item(item) => {
+                        self.item.set(Some(item));
+                        waiter.set_phase(Phase::Granted);
+                    }
+                    // Somebody was faster.
+                    // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+                    Taken::Empty => unsafe { channel.getters.push(waiter, self.resumed.get()) },
+                    Taken::ShutDown | Taken::Closed => waiter.set_phase(Phase::Dismissed),
+                }
+            }
+            _ => {}
+        }
+        let settled = waiter.is_settled();
+        held.release();
+        send(wake);
+        settled
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.getters, waiter) }
+    }
+}
+
+/// A wait for room for an item.
+pub struct Put<'a> {
+    channel: &'a Channel,
+    item: Item,
+    failed: Cell<bool>,
+}
+
+impl<'a> Put<'a> {
+    /// A wait that has not begun. The item belongs to the caller unless the wait is successful.
+    pub fn new(channel: &'a Channel, item: Item) -> Put<'a> {
+        Put { channel, item, failed: Cell::new(false) }
+    }
+
+    /// Whether the waiter was sent away because there is no memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.failed.get()
+    }
+}
+
+// SAFETY: as for `Get`.
+unsafe impl Awaitable for Put<'_> {
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let (accepted, wake) = channel.accept(self.item);
+        match accepted {
+            Accepted::Done => waiter.set_phase(Phase::Granted),
+            Accepted::Full => {
+                waiter.note.store(self.item.as_ptr(), Ordering::Relaxed);
+                // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+                unsafe { channel.putters.push(waiter, resumed) };
+            }
+            Accepted::ShutDown | Accepted::Closed | Accepted::NoMemory => {
+                self.failed.set(accepted == Accepted::NoMemory);
+                waiter.set_phase(Phase::Dismissed);
+            }
+        }
+        held.release();
+        send(wake);
+        accepted != Accepted::Full
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        self.channel.is_settled(waiter)
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.putters, waiter) }
+    }
+}
+
+/// A wait for the work on all items to be done.
+pub struct Join<'a> {
+    channel: &'a Channel,
+}
+
+impl<'a> Join<'a> {
+    /// A wait that has not begun.
+    pub fn new(channel: &'a Channel) -> Join<'a> {
+        Join { channel }
+    }
+}
+
+// SAFETY: as for `Get`.
+unsafe impl Awaitable for Join<'_> {
+    // There may be new work by the time a handler is done.
+    const STAYS: bool = true;
+
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        let channel = self.channel;
+        let held = channel.hold();
+        let settled = if channel.flags() & CLOSED != 0 {
+            waiter.set_phase(Phase::Dismissed);
+            true
+        } else if channel.unfinished() == 0 {
+            waiter.set_phase(Phase::Granted);
+            true
+        } else {
+            let round = channel.rounds.load(Ordering::Relaxed);
+            let round = ptr::without_provenance_mut(round as usize);
+            waiter.note.store(round, Ordering::Relaxed);
+            // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+            unsafe { channel.joiners.push(waiter, resumed) };
+            false
+        };
+        held.release();
+        settled
+    }
+
+    unsafe fn claim(&self, waiter: &Waiter) -> bool {
+        self.channel.is_settled(waiter)
+    }
+
+    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.leave(&self.channel.joiners, waiter) }
+    }
+}
