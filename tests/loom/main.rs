@@ -2,6 +2,8 @@
 //! preemptions. Run with `RUSTFLAGS="--cfg loom" cargo test --no-default-features --test loom`.
 #![cfg(loom)]
 
+mod primitives;
+
 mod channel;
 
 use std::time::{Duration, Instant};

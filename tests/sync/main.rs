@@ -5,6 +5,10 @@
 
 mod channel;
 
+mod barrier;
+mod condition;
+mod semaphore;
+
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
