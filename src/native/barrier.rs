@@ -322,6 +322,7 @@ unsafe extern "C-unwind" fn wait(
     // SAFETY: called by CPython, attached, with a BarrierObject that it keeps alive. The fields are
     // set if the barrier is not closed.
     unsafe {
+        compat::note_use(slf);
         let bound = arguments::bind(args, nargs, kwnames, [c"timeout"]);
         let (Some([seconds]), false) = (bound, BarrierObject::is_open(slf)) else {
             return pure::call(slf, Kind::Barrier, c"wait", args, nargs, kwnames);

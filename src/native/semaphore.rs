@@ -355,6 +355,7 @@ unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a SemaphoreObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         if nargs == 0 && kwnames.is_null() && of(slf).try_acquire() {
             return compat::bool_object(true);
         }
