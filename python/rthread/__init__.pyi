@@ -1,5 +1,6 @@
 import sys
 
+from rthread import queue as queue
 from rthread import threading as threading
 from rthread._install import install as install
 from rthread._install import is_installed as is_installed

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["install", "is_installed", "stock_thread", "uninstall"]
 
+# Stands for a name that does not exist.
+_ABSENT: "Any" = ...
+
 # What is installed is a property of the process, not of this copy of the package: a program that
 # drops rthread from sys.modules and imports it again must find both of these as they were. They
 # therefore live in the extension module, of which there is one.
@@ -61,7 +64,7 @@ def is_installed() -> bool:
     return _state["changes"] is not None
 
 
-def install(*, native: "bool | None" = None) -> None:
+def install(*, native: "bool | None" = None, queue: bool = False) -> None:
     """Put the whole program on rthread.
 
     ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
@@ -71,6 +74,8 @@ def install(*, native: "bool | None" = None) -> None:
         native: whether Condition, Event, Semaphore, BoundedSemaphore and Barrier are rthread's
             own classes (True), or those that ``threading`` writes in Python (False). None means
             True, unless the environment variable ``RTHREAD_NATIVE`` is ``0``.
+        queue: whether the classes of ``queue`` are those of ``rthread.queue``. Queues that exist
+            already, and classes derived from the others, stay what they are.
 
     Raises:
         RuntimeError: other threads are alive. Nothing has been changed.
@@ -79,10 +84,11 @@ def install(*, native: "bool | None" = None) -> None:
         return
     _refuse_other_threads("install")
     stock = stock_thread()
-    classes = _classes(native)
+    queues, added = _queues() if queue else ([], [])
+    classes = [*_classes(native), *queues]
     there, back = _swaps(stock, _rthread, classes), _swaps(_rthread, stock, _reversed(classes))
     explicit = frozenset(_places(_switched(_rthread, stock, back)))
-    changes = _switched(stock, _rthread, there)
+    changes = [*_switched(stock, _rthread, there), *added]
     pending = [*changes, *_handles(stock, _rthread)]
     _apply(pending, changes=changes, explicit=explicit, classes=classes)
     if _wants_native(native) and "threading" not in sys.modules:
@@ -123,6 +129,19 @@ def _classes(native: "bool | None") -> "Pairs":
     if _wants_native(native) and "threading" in sys.modules:
         return list(_native.in_threading())
     return []
+
+
+def _queues() -> "tuple[Pairs, list[Change]]":
+    """The classes of ``queue`` and what they are replaced by, and the names that are added."""
+    # Not at the top: most programs get along without it.
+    from rthread import queue
+
+    ours: Any = queue
+    names = vars(sys.modules["queue"])
+    added: list[Change] = []
+    if "ShutDown" not in names:
+        added.append((names, "ShutDown", _ABSENT, ours.ShutDown))
+    return list(ours._pairs()), added
 
 
 def _wants_native(native: "bool | None") -> bool:
@@ -232,7 +251,11 @@ def _apply(pending: "list[Change]", **state: object) -> None:
 
 def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> None:
     # The program may have put something of its own there in the meantime; that stays.
-    if namespace.get(name) is old:
+    if namespace.get(name, _ABSENT) is not old:
+        return
+    if new is _ABSENT:
+        del namespace[name]
+    else:
         namespace[name] = new
 
 

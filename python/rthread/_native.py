@@ -60,7 +60,7 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
     return made
 
 
-def _texts(of: type) -> "dict[str, bytes]":
+def _texts(of: "Any") -> "dict[str, bytes]":
     """The docstrings of a class and its methods, with their signatures, as C has them."""
     texts = {}
     for base in reversed(of.__mro__[:-1]):
@@ -68,7 +68,7 @@ def _texts(of: type) -> "dict[str, bytes]":
             # Not inspect.signature(): importing inspect takes longer than all of rthread.
             if type(value) is type(make):
                 texts[name] = _text(name, "$self", value, value.__doc__)
-    init: Any = of.__init__
+    init = of.__init__
     if type(init) is type(make):
         texts[""] = _text(of.__name__, "", init, of.__doc__)
     return texts

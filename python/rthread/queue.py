@@ -69,9 +69,9 @@ def _make() -> "dict[str, Any]":
 
 def _with_shutdown(
     stock: "Any",
-    Empty: type[Exception],  # noqa: N803
-    Full: type[Exception],  # noqa: N803
-    ShutDown: type[Exception],  # noqa: N803
+    Empty: type[Exception],
+    Full: type[Exception],
+    ShutDown: type[Exception],
 ) -> type:
     """What a queue that has opened is before 3.13: the Python class, and ``shutdown``.
 
@@ -176,7 +176,14 @@ def _names() -> "dict[str, Any]":
     return names
 
 
-globals().update((name, value) for name, value in _names().items() if name != "pairs")
+_found = _names()
+Empty = _found["Empty"]
+Full = _found["Full"]
+LifoQueue = _found["LifoQueue"]
+PriorityQueue = _found["PriorityQueue"]
+Queue = _found["Queue"]
+ShutDown = _found["ShutDown"]
+SimpleQueue = _found["SimpleQueue"]
 
 
 def _pairs() -> "list[tuple[type, type]]":
@@ -185,5 +192,5 @@ def _pairs() -> "list[tuple[type, type]]":
     Returns:
         Pairs of a stock class and the native one.
     """
-    pairs: list[tuple[type, type]] = _names()["pairs"]
+    pairs: list[tuple[type, type]] = _found["pairs"]
     return pairs

@@ -85,7 +85,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             properties: PROPERTIES,
             slots: &[
-                (ffi::Py_tp_new, new_queue as *mut c_void),
+                (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),
@@ -113,7 +113,6 @@ pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raise
             like: Like::Python(making.docs),
             base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
             slots: &[
-                (ffi::Py_tp_new, new_lifo as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),
                 (ffi::Py_tp_clear, clear_references as *mut c_void),
@@ -140,7 +139,6 @@ pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, R
             like: Like::Python(making.docs),
             base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
             slots: &[
-                (ffi::Py_tp_new, new_priority as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),
                 (ffi::Py_tp_clear, clear_references as *mut c_void),
@@ -206,46 +204,28 @@ impl Openable for QueueObject {
     }
 }
 
-unsafe extern "C-unwind" fn new_queue(
+unsafe extern "C-unwind" fn new(
     class: *mut PyTypeObject,
     _: *mut PyObject,
     _: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython. Arguments are for __init__.
-    unsafe { new(class, Kind::Queue) }
-}
-
-unsafe extern "C-unwind" fn new_lifo(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as above.
-    unsafe { new(class, Kind::LifoQueue) }
-}
-
-unsafe extern "C-unwind" fn new_priority(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as above.
-    unsafe { new(class, Kind::PriorityQueue) }
-}
-
-/// A new object of a class derived from the native one of this kind.
-///
-/// # Safety
-/// Attached.
-unsafe fn new(class: *mut PyTypeObject, kind: Kind) -> *mut PyObject {
-    // SAFETY: attached; all zero is a valid object, and nobody else has it.
+    // SAFETY: called by CPython; all zero is a valid object, and nobody else has it. Arguments are
+    // for __init__.
     unsafe {
+        let Ok(state) = State::of_type(class) else { return ptr::null_mut() };
         let made = object::allocate::<QueueObject>(class);
-        if !made.is_null() {
-            (*made).kind = kind;
-            if kind == Kind::LifoQueue {
-                (*made).channel.reverse();
+        if made.is_null() {
+            return ptr::null_mut();
+        }
+        (*made).kind = Kind::Queue;
+        for kind in [Kind::LifoQueue, Kind::PriorityQueue] {
+            let native = (*state).natives.types[kind as usize];
+            if !native.is_null() && ffi::PyType_IsSubtype(class, native) != 0 {
+                (*made).kind = kind;
             }
+        }
+        if (*made).kind == Kind::LifoQueue {
+            (*made).channel.reverse();
         }
         made.cast()
     }
