@@ -494,6 +494,21 @@ pub unsafe fn visit_all(
     }
 }
 
+/// Whether the object's class was made by Python code, given the dealloc of the type that it comes
+/// from: CPython gives such classes one of their own.
+///
+/// # Safety
+/// A valid object.
+#[inline]
+pub unsafe fn is_of_python_class(
+    object: *mut PyObject,
+    dealloc: unsafe extern "C-unwind" fn(*mut PyObject),
+) -> bool {
+    // SAFETY: as the caller promises.
+    let its = unsafe { (*ffi::Py_TYPE(object)).tp_dealloc };
+    !its.is_some_and(|its| core::ptr::fn_addr_eq(its, dealloc))
+}
+
 /// `name` of a type as CPython prints it in reprs.
 ///
 /// # Safety

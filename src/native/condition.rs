@@ -7,18 +7,25 @@ use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::open::{self, Openable};
-use super::{Kind, Making, arguments, pure};
-use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
+use super::{Kind, Making, pure};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
-use crate::sync::{Awaitable, Condition, Deadline, Lock, NotOwned, ReentrantLock, Saved};
+use crate::sync::Condition;
 use crate::{lock, rlock};
+
+mod inner;
+mod parts;
+mod waiting;
+
+pub use parts::{make_held, make_held_lock, make_over, release_held, release_held_lock};
+
+use inner::Held;
+use waiting::{check_owned, notify, wait, wait_for};
 
 #[repr(C)]
 struct ConditionObject {
@@ -38,53 +45,6 @@ struct ConditionObject {
 enum Mode {
     OverLock = 1,
     OverRLock = 2,
-}
-
-/// The lock of a native condition.
-#[derive(Clone, Copy)]
-enum Held<'a> {
-    Lock(&'a Lock),
-    RLock(&'a ReentrantLock),
-}
-
-impl Held<'_> {
-    /// Whether the calling thread has the lock; of a plain lock: whether anybody has.
-    fn is_owned(self) -> bool {
-        match self {
-            Held::Lock(lock) => lock.is_locked(),
-            Held::RLock(lock) => lock.is_owned_by(compat::thread_ident()),
-        }
-    }
-
-    /// Gives it up, however often it was taken.
-    fn release_all(self) -> Result<Saved, NotOwned> {
-        match self {
-            Held::Lock(lock) => match lock.release() {
-                Ok(()) => Ok(Saved { count: 1, owner: 0 }),
-                Err(_) => Err(NotOwned),
-            },
-            Held::RLock(lock) => lock.release_all(),
-        }
-    }
-
-    /// Takes it back, and lets signals wait until then (gh-118433).
-    ///
-    /// # Safety
-    /// Attached; the caller keeps the lock alive.
-    unsafe fn restore(self, saved: Saved) -> Result<(), Raised> {
-        let inner = match self {
-            Held::Lock(lock) => lock,
-            Held::RLock(lock) => lock.lock(),
-        };
-        if !inner.try_acquire() {
-            // SAFETY: as the caller promises.
-            unsafe { blocking::wait(inner, Timeout::Never, Signals::Defer)? };
-        }
-        if let Held::RLock(lock) = self {
-            lock.restore(saved);
-        }
-        Ok(())
-    }
 }
 
 const METHODS: &[Function] = &[
@@ -201,92 +161,6 @@ impl Openable for ConditionObject {
             object::raise(ffi::PyExc_AttributeError, c"the lock of a condition cannot be replaced");
         }
         Err(Raised)
-    }
-}
-
-/// A condition over a plain lock that is held: a new reference, or null with an exception set.
-///
-/// # Safety
-/// Attached; `like` is a native object.
-pub unsafe fn make_held(like: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let inner = make_held_lock(like);
-        if inner.is_null() {
-            return inner;
-        }
-        let made = make_over(like, inner);
-        drop_ref(inner);
-        made
-    }
-}
-
-/// A plain lock that is held: a new reference, or null with an exception set.
-///
-/// # Safety
-/// Attached; `like` is a native object.
-pub unsafe fn make_held_lock(like: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; nobody else has the new object.
-    unsafe {
-        let Ok(state) = State::of_type(ffi::Py_TYPE(like)) else { return ptr::null_mut() };
-        let made = object::allocate::<PyObject>((*state).lock_type);
-        if !made.is_null() {
-            lock::of(made).try_acquire();
-        }
-        made
-    }
-}
-
-/// A condition over a plain lock: a new reference, or null with an exception set. If the lock is
-/// not one of ours, it is an open one.
-///
-/// # Safety
-/// Attached; `like` is a native object, `inner` a valid one.
-pub unsafe fn make_over(like: *mut PyObject, inner: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let Ok(state) = State::of_type(ffi::Py_TYPE(like)) else { return ptr::null_mut() };
-        let class = (*state).natives.types[Kind::Condition as usize];
-        let args = ffi::PyTuple_New(1);
-        if args.is_null() {
-            return args;
-        }
-        ffi::Py_INCREF(inner);
-        ffi::PyTuple_SET_ITEM(args, 0, inner);
-        let made = compat::PyObject_Call(class.cast(), args, ptr::null_mut());
-        drop_ref(args);
-        made
-    }
-}
-
-/// Releases a lock from [`make_held_lock`].
-///
-/// # Safety
-/// Attached; `like` is a native object, `inner` a valid one.
-pub unsafe fn release_held_lock(like: *mut PyObject, inner: *mut PyObject) {
-    // SAFETY: only a lock of ours is looked into, as in `release_held`.
-    unsafe {
-        if let Ok(state) = State::of_type(ffi::Py_TYPE(like))
-            && ffi::Py_TYPE(inner) == (*state).lock_type
-        {
-            let _ = lock::of(inner).release();
-        }
-    }
-}
-
-/// Releases the lock of a condition from [`make_held`].
-///
-/// # Safety
-/// Attached; a valid object.
-pub unsafe fn release_held(condition: *mut PyObject) {
-    // SAFETY: only our own condition is looked into. Whatever else somebody has put in its place
-    // is not held by us.
-    unsafe {
-        if ffi::Py_TYPE(condition) == type_of(condition)
-            && let Some(Held::Lock(lock)) = held(condition)
-        {
-            let _ = lock.release();
-        }
     }
 }
 
@@ -474,217 +348,12 @@ unsafe extern "C-unwind" fn exit(
     }
 }
 
-unsafe extern "C-unwind" fn wait(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
-    unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"timeout"]);
-        let (Some([seconds]), Some(held)) = (bound, held(slf)) else {
-            return pure::call(slf, Kind::Condition, c"wait", args, nargs, kwnames);
-        };
-        if check_owned(held, c"cannot wait on un-acquired lock").is_err() {
-            return ptr::null_mut();
-        }
-        let waited = arguments::timeout(seconds).and_then(|timeout| {
-            wait_until(slf, held, blocking::deadline(timeout), timeout == Timeout::Zero)
-        });
-        match waited {
-            Ok(waited) => compat::bool_object(waited == Waited::Got),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
-}
-
-unsafe fn check_owned(held: Held<'_>, message: &CStr) -> Result<(), Raised> {
-    if !held.is_owned() {
-        // SAFETY: attached, as every caller promises.
-        unsafe { object::runtime_error(message) };
-        return Err(Raised);
-    }
-    Ok(())
-}
-
-/// Releases the lock, waits to be notified, and takes the lock back, whatever happens.
-///
-/// # Safety
-/// Attached; the caller keeps the object alive.
-unsafe fn wait_until(
-    slf: *mut PyObject,
-    held: Held<'_>,
-    deadline: Deadline,
-    is_poll: bool,
-) -> Result<Waited, Raised> {
-    // SAFETY: as the caller promises. The waiter leaves the queue before it is freed, and before
-    // the lock is asked for again.
-    unsafe {
-        let condition = &this(slf).condition;
-        if !is_poll {
-            blocking::refuse_at_shutdown()?;
-        }
-        let waiter = NewWaiter::allocate()?;
-        condition.enqueue(waiter.get(), false);
-        let Ok(saved) = held.release_all() else {
-            condition.forgo(waiter.get());
-            waiter.free();
-            object::runtime_error(c"cannot release un-acquired lock");
-            return Err(Raised);
-        };
-        let waited = if !is_poll {
-            blocking::wait_queued(&waiter, condition, deadline, Signals::Handle)
-        } else if condition.cancel(waiter.get()) {
-            Ok(Waited::Got)
-        } else {
-            Ok(Waited::TimedOut)
-        };
-        waiter.free();
-        if waited.is_ok() {
-            return held.restore(saved).and(waited);
-        }
-        // The exception of a signal handler waits until we have the lock.
-        let pending = compat::take_exception();
-        if held.restore(saved).is_ok() {
-            compat::restore_exception(pending);
-        } else {
-            compat::forget_exception(pending);
-        }
-        Err(Raised)
-    }
-}
-
-unsafe extern "C-unwind" fn wait_for(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
-    unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]);
-        match (bound, held(slf)) {
-            // A derived class may have a wait() of its own.
-            (Some([predicate, seconds]), Some(held))
-                if !predicate.is_null()
-                    && arguments::is_plain_timeout(seconds)
-                    && ffi::Py_TYPE(slf) == type_of(slf) =>
-            {
-                wait_for_predicate(slf, held, predicate, seconds)
-            }
-            _ => pure::call(slf, Kind::Condition, c"wait_for", args, nargs, kwnames),
-        }
-    }
-}
-
-/// # Safety
-/// As `wait_for`.
-unsafe fn wait_for_predicate(
-    slf: *mut PyObject,
-    held: Held<'_>,
-    predicate: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises; the result of the last call is given to the caller.
-    unsafe {
-        let mut deadline: Option<Deadline> = None;
-        loop {
-            let result = object::call_no_args(predicate);
-            if result.is_null() {
-                return result;
-            }
-            let truth = ffi::PyObject_IsTrue(result);
-            if truth != 0 {
-                if truth < 0 {
-                    drop_ref(result);
-                    return ptr::null_mut();
-                }
-                return result;
-            }
-            // The clock starts after the first look, and the first wait is made in any case.
-            let (until, expired, is_poll) = match deadline {
-                Some(until) => (until, until.is_some_and(|at| at <= Instant::now()), false),
-                None => match arguments::timeout(seconds) {
-                    Ok(timeout) => (blocking::deadline(timeout), false, timeout == Timeout::Zero),
-                    Err(Raised) => {
-                        drop_ref(result);
-                        return ptr::null_mut();
-                    }
-                },
-            };
-            deadline = Some(until);
-            if expired {
-                return result;
-            }
-            drop_ref(result);
-            if check_owned(held, c"cannot wait on un-acquired lock").is_err()
-                || wait_until(slf, held, until, is_poll).is_err()
-            {
-                return ptr::null_mut();
-            }
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn notify(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"n"]);
-        let (Some([count]), Some(held)) = (bound, held(slf)) else {
-            return pure::call(slf, Kind::Condition, c"notify", args, nargs, kwnames);
-        };
-        if check_owned(held, c"cannot notify on un-acquired lock").is_err() {
-            return ptr::null_mut();
-        }
-        match how_many(&this(slf).condition, count) {
-            Ok(count) => this(slf).condition.notify(count),
-            Err(Raised) => return ptr::null_mut(),
-        }
-    }
-    compat::none()
-}
-
-/// The argument of `notify`: any number, looked at only if somebody waits.
-unsafe fn how_many(condition: &Condition, count: *mut PyObject) -> Result<usize, Raised> {
-    if count.is_null() {
-        return Ok(1);
-    }
-    let waiters = condition.waiters();
-    if waiters == 0 {
-        return Ok(0);
-    }
-    // SAFETY: attached, as every caller promises; a valid object.
-    unsafe {
-        if ffi::PyLong_Check(count) != 0 {
-            // Too large for a machine number is as good as the largest, or the smallest.
-            let count = ffi::PyNumber_AsSsize_t(count, ptr::null_mut());
-            return Ok(usize::try_from(count).unwrap_or(0));
-        }
-        let mut less = 0;
-        while less < waiters {
-            let number = ffi::PyLong_FromSize_t(less);
-            let more = ffi::PyObject_RichCompareBool(count, number, ffi::Py_GT);
-            drop_ref(number);
-            match more {
-                0 => break,
-                1 => less += 1,
-                _ => return Err(Raised),
-            }
-        }
-        Ok(less)
-    }
-}
-
 unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
-        let Some(held) = held(slf) else {
+        // A derived class may have a notify() of its own.
+        let held = if object::is_of_python_class(slf, dealloc) { None } else { held(slf) };
+        let Some(held) = held else {
             return pure::call_no_args(slf, Kind::Condition, c"notify_all");
         };
         if check_owned(held, c"cannot notify on un-acquired lock").is_err() {

@@ -1,0 +1,52 @@
+//! The lock of a native condition.
+
+use crate::blocking::{self, Signals, Timeout};
+use crate::compat::{self, Raised};
+use crate::sync::{Lock, NotOwned, ReentrantLock, Saved};
+
+/// One of our own locks.
+#[derive(Clone, Copy)]
+pub enum Held<'a> {
+    Lock(&'a Lock),
+    RLock(&'a ReentrantLock),
+}
+
+impl Held<'_> {
+    /// Whether the calling thread has the lock; of a plain lock: whether anybody has.
+    pub fn is_owned(self) -> bool {
+        match self {
+            Held::Lock(lock) => lock.is_locked(),
+            Held::RLock(lock) => lock.is_owned_by(compat::thread_ident()),
+        }
+    }
+
+    /// Gives it up, however often it was taken.
+    pub fn release_all(self) -> Result<Saved, NotOwned> {
+        match self {
+            Held::Lock(lock) => match lock.release() {
+                Ok(()) => Ok(Saved { count: 1, owner: 0 }),
+                Err(_) => Err(NotOwned),
+            },
+            Held::RLock(lock) => lock.release_all(),
+        }
+    }
+
+    /// Takes it back, and lets signals wait until then (gh-118433).
+    ///
+    /// # Safety
+    /// Attached; the caller keeps the lock alive.
+    pub unsafe fn restore(self, saved: Saved) -> Result<(), Raised> {
+        let inner = match self {
+            Held::Lock(lock) => lock,
+            Held::RLock(lock) => lock.lock(),
+        };
+        if !inner.try_acquire() {
+            // SAFETY: as the caller promises.
+            unsafe { blocking::wait(inner, Timeout::Never, Signals::Defer)? };
+        }
+        if let Held::RLock(lock) = self {
+            lock.restore(saved);
+        }
+        Ok(())
+    }
+}
