@@ -138,6 +138,12 @@ unsafe fn put_item(
             if accepted == Accepted::Done {
                 return compat::none();
             }
+            if accepted == Accepted::Closed {
+                // There they may matter.
+                let result = pure_put(slf, item, block, seconds);
+                drop_ref(item);
+                return result;
+            }
             return put_refused(slf, item, accepted, Patience::Wait(ptr::null_mut()));
         }
         put_with(slf, item, block, seconds)
