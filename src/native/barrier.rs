@@ -21,7 +21,6 @@ use super::open::{self, Openable};
 use super::{Kind, Making, arguments, condition, pure};
 use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
-use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Type, drop_ref};
 use crate::sync::{Arrival, Awaitable, Barrier, BarrierState, Deadline, Turn, Verdict};
 
@@ -194,7 +193,7 @@ unsafe extern "C-unwind" fn init(
         let [parties, action, timeout] = given.unwrap_or([ptr::null_mut(); 3]);
         let native = match ordinary_parties(parties) {
             Some(parties) if arguments::is_timeout(timeout) && is_fresh(slf) => {
-                match is_as_made(slf) {
+                match pure::replaces(slf, Kind::Barrier, &HOOKS).map(|replaced| !replaced) {
                     Ok(true) => of(slf).claim_parties(parties),
                     Ok(false) => false,
                     Err(Raised) => return -1,
@@ -240,34 +239,6 @@ unsafe fn is_fresh(slf: *mut PyObject) -> bool {
         dict.is_null()
             || HOOKS.iter().all(|name| ffi::PyDict_GetItemString(dict, name.as_ptr()).is_null())
     }
-}
-
-/// Whether the class of the object has replaced none of [`HOOKS`].
-///
-/// # Safety
-/// Attached; a BarrierObject.
-unsafe fn is_as_made(slf: *mut PyObject) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises; new references are given back.
-    unsafe {
-        let class = ffi::Py_TYPE(slf);
-        let base = (*State::of_type(class)?).natives.types[Kind::Barrier as usize];
-        if class == base {
-            return Ok(true);
-        }
-        for name in HOOKS {
-            let own = ffi::PyObject_GetAttrString(class.cast(), name.as_ptr());
-            let inherited = ffi::PyObject_GetAttrString(base.cast(), name.as_ptr());
-            drop_ref(own);
-            drop_ref(inherited);
-            if own.is_null() || inherited.is_null() {
-                return Err(Raised);
-            }
-            if own != inherited {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {

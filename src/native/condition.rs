@@ -77,7 +77,17 @@ const METHODS: &[Function] = &[
     Function::python(c"_release_save", Call::NoArgs(release_save)),
     Function::python(c"_acquire_restore", Call::Object(acquire_restore)),
     Function::python(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    Function {
+        name: c"__reduce_ex__",
+        call: Call::Object(reduce),
+        doc: Doc::Own(
+            c"__reduce_ex__($self, protocol, /)\n--\n\nLike the lock of the condition: not at all.",
+        ),
+    },
 ];
+
+/// What a derived class may replace: the Python class calls these to handle the lock.
+const HOOKS: [&CStr; 3] = [c"_is_owned", c"_release_save", c"_acquire_restore"];
 
 const PROPERTIES: &[Property] = &[
     Property { name: c"_lock", get: get_lock, set: Some(open::set::<ConditionObject>), doc: None },
@@ -206,7 +216,8 @@ unsafe extern "C-unwind" fn init(
             _ => ptr::null_mut(),
         };
         let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) else { return -1 };
-        if given.is_null() || !fresh {
+        let Ok(replaced) = pure::replaces(slf, Kind::Condition, &HOOKS) else { return -1 };
+        if given.is_null() || !fresh || replaced {
             return pure::init(slf, Kind::Condition, args, kwargs);
         }
         let (mode, lock) = if given == ffi::Py_None() {
@@ -431,6 +442,21 @@ unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject)
             }
             None => pure::call_no_args(slf, Kind::Condition, c"_at_fork_reinit"),
         }
+    }
+}
+
+/// A condition cannot be pickled because its lock cannot, which says so in its own words. An open
+/// one is like any other object.
+unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, protocol: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a ConditionObject; the method of `object` is given
+    // the object itself.
+    unsafe {
+        let name = c"__reduce_ex__";
+        if !ConditionObject::is_open(slf) {
+            return of_lock(slf, name, &protocol, 1, ptr::null_mut());
+        }
+        let base = (&raw mut ffi::PyBaseObject_Type).cast();
+        object::call_method(base, name, [slf, protocol].as_ptr(), 2, ptr::null_mut())
     }
 }
 

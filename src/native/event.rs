@@ -33,7 +33,7 @@ const METHODS: &[Function] = &[
 const PROPERTIES: &[Property] = &[
     Property { name: c"_flag", get: get_flag, set: Some(set_flag), doc: None },
     open::part::<EventObject>(c"_cond"),
-    open::DICT,
+    open::dict_of_parts::<EventObject>(),
 ];
 
 /// Makes the type. A new reference.

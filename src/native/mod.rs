@@ -20,6 +20,7 @@ mod arguments;
 mod barrier;
 mod condition;
 mod event;
+mod heap;
 mod items;
 mod open;
 mod priority;

@@ -27,9 +27,14 @@ pub trait Openable {
     unsafe fn open(slf: *mut PyObject) -> Result<(), Raised>;
 }
 
-/// `__dict__`.
+/// `__dict__`, of a class whose objects never open.
 pub const DICT: Property =
     Property { name: c"__dict__", get: get_dict, set: Some(set_dict), doc: None };
+
+/// `__dict__`, where it has to show what an object is made of: `vars()` and `copy.copy()` look there.
+pub const fn dict_of_parts<T: Openable>() -> Property {
+    Property { name: c"__dict__", get: get_parts::<T>, set: Some(set_parts::<T>), doc: None }
+}
 
 unsafe extern "C-unwind" fn get_dict(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython with an object of a class with a dict.
@@ -43,6 +48,23 @@ unsafe extern "C-unwind" fn set_dict(
 ) -> c_int {
     // SAFETY: called by CPython with an object of a class with a dict.
     unsafe { ffi::PyObject_GenericSetDict(slf, value, ptr::null_mut()) }
+}
+
+unsafe extern "C-unwind" fn get_parts<T: Openable>(
+    slf: *mut PyObject,
+    closure: *mut c_void,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an object of the class.
+    unsafe { if T::open(slf).is_err() { ptr::null_mut() } else { get_dict(slf, closure) } }
+}
+
+unsafe extern "C-unwind" fn set_parts<T: Openable>(
+    slf: *mut PyObject,
+    value: *mut PyObject,
+    closure: *mut c_void,
+) -> c_int {
+    // SAFETY: called by CPython, attached, with an object of the class.
+    unsafe { if T::open(slf).is_err() { -1 } else { set_dict(slf, value, closure) } }
 }
 
 /// An attribute that only an open object has.

@@ -3,7 +3,7 @@
 //! Comparing runs Python code, and that may do anything: raise, let other threads run, or put to
 //! this very queue and get from it. So nothing is changed while a place for an item is looked for.
 //! Only when all comparisons are made is the heap changed, in one step, if it is still the heap
-//! that was compared; if not, all is done again. An exception therefore changes nothing: what was
+//! that was compared; if not, all is done again, for a thousand times at most. An exception therefore changes nothing: what was
 //! to be put is not in, and what was to be got has not been lost.
 //!
 //! One thread at a time has its *turn*, and those who wait for items or room are woken to look
@@ -16,13 +16,14 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject};
 
+use super::heap::{Attempt, Memory, insert, remove_least};
 use super::items::{item_of, object_of};
 use super::open::Openable;
 use super::queue::{QueueObject, raise};
 use super::transfer::{self, Patience};
 use super::{Kind, arguments};
 use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
-use crate::compat::{self, PyObject_RichCompareBool, Raised};
+use crate::compat::{self, Raised};
 use crate::object::{self, drop_ref};
 use crate::sync::{Awaitable, Channel, Condition, Deadline, Item, Items, ReentrantLock, Remains};
 
@@ -39,9 +40,7 @@ pub struct PriorityObject {
 }
 
 /// How often an operation is begun again because a comparison has changed the queue.
-const ATTEMPTS: u32 = 100;
-/// No heap is deeper.
-const DEPTH: usize = usize::BITS as usize;
+const ATTEMPTS: u32 = 1000;
 
 const UNSTEADY: &CStr = c"the comparison of its items keeps changing the queue";
 
@@ -72,15 +71,18 @@ impl PriorityObject {
         let _ = self.turn.release(compat::thread_ident());
     }
 
-    fn changed(&self) {
+    /// Says that the heap is another one.
+    pub fn changed(&self) {
         self.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn version(&self) -> usize {
+    /// How often the heap has changed.
+    pub fn version(&self) -> usize {
         self.version.load(Ordering::Relaxed)
     }
 
-    fn channel(&self) -> &Channel {
+    /// Where the items are.
+    pub fn channel(&self) -> &Channel {
         &self.queue.channel
     }
 
@@ -90,7 +92,8 @@ impl PriorityObject {
         limit > 0 && self.channel().len() >= limit.unsigned_abs()
     }
 
-    fn at(&self, place: usize) -> Option<Item> {
+    /// The item at this place of the heap.
+    pub fn at(&self, place: usize) -> Option<Item> {
         self.channel().edit(|heap| heap.at(place))
     }
 
@@ -121,135 +124,6 @@ impl PriorityObject {
             entered.and(waited)
         }
     }
-}
-
-/// Whether one object is less than another.
-///
-/// # Safety
-/// Attached, in the turn of the queue that the items are in.
-unsafe fn is_less(left: Item, right: Item) -> Result<bool, Raised> {
-    let (left, right) = (object_of(left), object_of(right));
-    // SAFETY: as the caller promises. They may leave the queue meanwhile.
-    unsafe {
-        ffi::Py_INCREF(left);
-        ffi::Py_INCREF(right);
-        let less = PyObject_RichCompareBool(left, right, ffi::Py_LT);
-        drop_ref(left);
-        drop_ref(right);
-        if less < 0 { Err(Raised) } else { Ok(less > 0) }
-    }
-}
-
-/// How an attempt to change the heap has ended.
-enum Attempt<T> {
-    Done(T),
-    /// Somebody else has changed it meanwhile.
-    Disturbed,
-    NoMemory,
-}
-
-/// Puts an item into the heap. The reference goes with it if that is done.
-///
-/// # Safety
-/// Attached, in a turn.
-unsafe fn insert(this: &PriorityObject, item: Item) -> Result<Attempt<()>, Raised> {
-    let version = this.version();
-    let end = this.channel().len();
-    // The item rises from the end to its place, as long as it is less than what is above.
-    let mut place = end;
-    while place > 0 {
-        let Some(parent) = this.at((place - 1) / 2) else { return Ok(Attempt::Disturbed) };
-        // SAFETY: as the caller promises.
-        let less = unsafe { is_less(item, parent)? };
-        if this.version() != version {
-            return Ok(Attempt::Disturbed);
-        }
-        if !less {
-            break;
-        }
-        place = (place - 1) / 2;
-    }
-    let pushed = this.channel().edit(|heap| {
-        if !heap.push(item) {
-            return false;
-        }
-        let mut hole = end;
-        while hole > place {
-            let parent = (hole - 1) / 2;
-            if let Some(above) = heap.at(parent) {
-                heap.set(hole, above);
-            }
-            hole = parent;
-        }
-        heap.set(place, item);
-        true
-    });
-    if !pushed {
-        return Ok(Attempt::NoMemory);
-    }
-    this.changed();
-    this.channel().add_task();
-    Ok(Attempt::Done(()))
-}
-
-/// Takes the least item out of the heap, which is not empty.
-///
-/// # Safety
-/// Attached, in a turn.
-unsafe fn remove_least(this: &PriorityObject) -> Result<Attempt<Item>, Raised> {
-    let version = this.version();
-    let Some(end) = this.channel().len().checked_sub(1) else { return Ok(Attempt::Disturbed) };
-    let Some(last) = this.at(end) else { return Ok(Attempt::Disturbed) };
-    // The hole at the top sinks to the bottom, along the lesser children.
-    let mut path = [0; DEPTH];
-    let mut length = 0;
-    let mut child = 1;
-    while child < end {
-        if child + 1 < end {
-            let (Some(left), Some(right)) = (this.at(child), this.at(child + 1)) else {
-                return Ok(Attempt::Disturbed);
-            };
-            // SAFETY: as the caller promises.
-            let less = unsafe { is_less(left, right)? };
-            if this.version() != version {
-                return Ok(Attempt::Disturbed);
-            }
-            if !less {
-                child += 1;
-            }
-        }
-        path[length] = child;
-        length += 1;
-        child = 2 * child + 1;
-    }
-    // There the last item comes in, and rises as far as it has to.
-    while length > 0 {
-        let Some(above) = this.at(path[length - 1]) else { return Ok(Attempt::Disturbed) };
-        // SAFETY: as the caller promises.
-        let less = unsafe { is_less(last, above)? };
-        if this.version() != version {
-            return Ok(Attempt::Disturbed);
-        }
-        if !less {
-            break;
-        }
-        length -= 1;
-    }
-    let least = this.channel().edit(|heap| {
-        let least = heap.at(0)?;
-        let mut hole = 0;
-        for &child in &path[..length] {
-            if let Some(rising) = heap.at(child) {
-                heap.set(hole, rising);
-            }
-            hole = child;
-        }
-        heap.set(hole, last);
-        heap.pop_back();
-        Some(least)
-    });
-    this.changed();
-    Ok(least.map_or(Attempt::Disturbed, Attempt::Done))
 }
 
 /// How a put or get has ended.
@@ -328,7 +202,6 @@ unsafe fn put_in_turn(
         }
         let mut until = None;
         let mut expired = false;
-        let mut attempts = 0;
         loop {
             if this.channel().is_closed() {
                 return Ok(Outcome::Open(until));
@@ -349,10 +222,23 @@ unsafe fn put_in_turn(
                 }
                 continue;
             }
-            match insert(this, item_of(item))? {
+            match insert(this, None, false, item_of(item))? {
                 Attempt::Done(()) => return Ok(Outcome::Done(())),
                 Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => try_again(&mut attempts)?,
+                Attempt::Disturbed => {
+                    let again = |memory: &mut Memory, attempt: u32| {
+                        if this.channel().is_closed() || this.is_full() {
+                            return Ok(None);
+                        }
+                        let from_above = attempt.is_multiple_of(2);
+                        insert(this, Some(memory), from_above, item_of(item)).map(Some)
+                    };
+                    match persist(again)? {
+                        Some(Attempt::Done(())) => return Ok(Outcome::Done(())),
+                        Some(Attempt::NoMemory) => return Ok(Outcome::NoMemory),
+                        _ => {}
+                    }
+                }
             }
         }
     }
@@ -421,7 +307,6 @@ unsafe fn get_in_turn(
         let patience = patience.unwrap_or(Patience::Poll);
         let mut until = None;
         let mut expired = false;
-        let mut attempts = 0;
         loop {
             if this.channel().is_closed() {
                 return Ok(Outcome::Open(until));
@@ -435,10 +320,20 @@ unsafe fn get_in_turn(
                 expired = this.wait(&this.not_empty, deadline)? == Waited::TimedOut;
                 continue;
             }
-            match remove_least(this)? {
+            match remove_least(this, None)? {
                 Attempt::Done(item) => return Ok(Outcome::Done(item)),
                 Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => try_again(&mut attempts)?,
+                Attempt::Disturbed => {
+                    let again = |memory: &mut Memory, _| {
+                        if this.channel().is_closed() || this.channel().is_empty() {
+                            return Ok(None);
+                        }
+                        remove_least(this, Some(memory)).map(Some)
+                    };
+                    if let Some(Attempt::Done(item)) = persist(again)? {
+                        return Ok(Outcome::Done(item));
+                    }
+                }
             }
         }
     }
@@ -456,15 +351,35 @@ unsafe fn begin_or_go_on(
     Ok(*until)
 }
 
-/// Counts an attempt that was in vain, and raises when there were too many.
-unsafe fn try_again(attempts: &mut u32) -> Result<(), Raised> {
-    *attempts += 1;
-    if *attempts < ATTEMPTS {
-        return Ok(());
+/// Attempts again what comparisons have disturbed, and remembers what they say. `None` if the
+/// queue is such by now that the caller has to look at it again.
+///
+/// # Safety
+/// Attached, in a turn.
+#[cold]
+unsafe fn persist<T>(
+    mut again: impl FnMut(&mut Memory, u32) -> Result<Option<Attempt<T>>, Raised>,
+) -> Result<Option<Attempt<T>>, Raised> {
+    let mut memory = Memory::new();
+    let mut result = Ok(Some(Attempt::Disturbed));
+    let mut attempt = 0;
+    while attempt < ATTEMPTS && matches!(result, Ok(Some(Attempt::Disturbed))) {
+        result = again(&mut memory, attempt);
+        attempt += 1;
     }
-    // SAFETY: attached, as every caller promises.
-    unsafe { object::runtime_error(UNSTEADY) };
-    Err(Raised)
+    // SAFETY: as the caller promises. What dropping references runs must not find an exception.
+    unsafe {
+        let pending = if result.is_err() { Some(compat::take_exception()) } else { None };
+        memory.forget();
+        if let Some(pending) = pending {
+            compat::restore_exception(pending);
+        }
+        if matches!(result, Ok(Some(Attempt::Disturbed))) {
+            object::runtime_error(UNSTEADY);
+            return Err(Raised);
+        }
+    }
+    result
 }
 
 /// [`Channel::shut_down`].

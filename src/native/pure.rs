@@ -129,3 +129,33 @@ pub unsafe fn init(
         if result.is_null() { -1 } else { 0 }
     }
 }
+
+/// Whether the object's class has something of its own in the place of one of `hooks`, which the
+/// native class has too: parts with which a derived class makes the Python class work in another
+/// way.
+///
+/// # Safety
+/// Attached; `slf` is a native object of this kind.
+pub unsafe fn replaces(slf: *mut PyObject, kind: Kind, hooks: &[&CStr]) -> Result<bool, Raised> {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let class = ffi::Py_TYPE(slf);
+        let native = (*State::of_type(class)?).natives.types[kind as usize];
+        if class == native {
+            return Ok(false);
+        }
+        for hook in hooks {
+            let own = ffi::PyObject_GetAttrString(class.cast(), hook.as_ptr());
+            let inherited = ffi::PyObject_GetAttrString(native.cast(), hook.as_ptr());
+            drop_ref(own);
+            drop_ref(inherited);
+            if own.is_null() || inherited.is_null() {
+                return Err(Raised);
+            }
+            if own != inherited {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}

@@ -62,7 +62,7 @@ const PROPERTIES: &[Property] = &[
     open::part::<QueueObject>(c"not_empty"),
     open::part::<QueueObject>(c"not_full"),
     open::part::<QueueObject>(c"all_tasks_done"),
-    open::DICT,
+    open::dict_of_parts::<QueueObject>(),
 ];
 
 /// What a derived class may replace: then the object is open from the start.

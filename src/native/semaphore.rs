@@ -41,7 +41,7 @@ const METHODS: &[Function] = &[
 const PROPERTIES: &[Property] = &[
     Property { name: c"_value", get: get_value, set: Some(set_value), doc: None },
     open::part::<SemaphoreObject>(c"_cond"),
-    open::DICT,
+    open::dict_of_parts::<SemaphoreObject>(),
 ];
 
 const BOUNDED_METHODS: &[Function] =

@@ -23,7 +23,7 @@ pub(super) const PROPERTIES: &[Property] = &[
     private(c"_state", get_state),
     private(c"_count", get_count),
     open::part::<BarrierObject>(c"_cond"),
-    open::DICT,
+    open::dict_of_parts::<BarrierObject>(),
 ];
 
 const fn public(name: &'static CStr, get: Getter, doc: &'static CStr) -> Property {

@@ -149,25 +149,23 @@ unsafe fn wait_for_predicate(
                 }
                 return result;
             }
-            // The clock starts after the first look, and the first wait is made in any case.
-            let (until, expired, is_poll) = match deadline {
-                Some(until) => (until, until.is_some_and(|at| at <= Instant::now()), false),
-                None => match arguments::timeout(seconds) {
-                    Ok(timeout) => (blocking::deadline(timeout), false, timeout == Timeout::Zero),
-                    Err(Raised) => {
-                        drop_ref(result);
-                        return ptr::null_mut();
-                    }
-                },
-            };
-            deadline = Some(until);
-            if expired {
+            if deadline.flatten().is_some_and(|at| at <= Instant::now()) {
                 return result;
             }
             drop_ref(result);
-            if check_owned(held, c"cannot wait on un-acquired lock").is_err()
-                || wait_until(slf, held, until, is_poll).is_err()
-            {
+            if check_owned(held, c"cannot wait on un-acquired lock").is_err() {
+                return ptr::null_mut();
+            }
+            // The clock starts after the first look, and the first wait is made in any case.
+            let (until, is_poll) = match deadline {
+                Some(until) => (until, false),
+                None => match arguments::timeout(seconds) {
+                    Ok(timeout) => (blocking::deadline(timeout), timeout == Timeout::Zero),
+                    Err(Raised) => return ptr::null_mut(),
+                },
+            };
+            deadline = Some(until);
+            if wait_until(slf, held, until, is_poll).is_err() {
                 return ptr::null_mut();
             }
         }
