@@ -28,6 +28,7 @@ const METHODS: &[Function] = &[
     Function::python(c"clear", Call::NoArgs(clear)),
     Function::python(c"wait", Call::FastKeywords(wait)),
     Function::python(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    open::copy::<EventObject>(),
 ];
 
 const PROPERTIES: &[Property] = &[

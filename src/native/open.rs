@@ -12,7 +12,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::compat::Raised;
-use crate::object::{Property, drop_ref};
+use crate::object::{self, Call, Doc, Function, Property, drop_ref};
 
 /// A native class.
 pub trait Openable {
@@ -65,6 +65,42 @@ unsafe extern "C-unwind" fn set_parts<T: Openable>(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with an object of the class.
     unsafe { if T::open(slf).is_err() { -1 } else { set_dict(slf, value, closure) } }
+}
+
+/// `__copy__` as for an object of a class written in Python: made by its class and given the parts,
+/// which it then shares.
+pub const fn copy<T: Openable>() -> Function {
+    Function {
+        name: c"__copy__",
+        call: Call::NoArgs(copied::<T>),
+        doc: Doc::Own(c"__copy__($self, /)\n--\n\nHelper for copy.copy()."),
+    }
+}
+
+unsafe extern "C-unwind" fn copied<T: Openable>(
+    slf: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with an object of the class; new references are given
+    // back.
+    unsafe {
+        let class = ffi::Py_TYPE(slf).cast::<PyObject>();
+        let twin = object::call_method(class, c"__new__", &class, 1, ptr::null_mut());
+        if twin.is_null() {
+            return twin;
+        }
+        let parts = get_parts::<T>(slf, ptr::null_mut());
+        let theirs = get_parts::<T>(twin, ptr::null_mut());
+        let shared =
+            !parts.is_null() && !theirs.is_null() && ffi::PyDict_Update(theirs, parts) == 0;
+        drop_ref(parts);
+        drop_ref(theirs);
+        if shared {
+            return twin;
+        }
+        drop_ref(twin);
+        ptr::null_mut()
+    }
 }
 
 /// An attribute that only an open object has.

@@ -36,6 +36,7 @@ const METHODS: &[Function] = &[
     Function::python(c"__enter__", Call::FastKeywords(acquire)),
     Function::python(c"release", Call::FastKeywords(release)),
     Function::python(c"__exit__", Call::Fast(exit)),
+    open::copy::<SemaphoreObject>(),
 ];
 
 const PROPERTIES: &[Property] = &[

@@ -83,6 +83,7 @@ pub unsafe extern "C-unwind" fn put(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         if nargs == 1 && kwnames.is_null() {
             return put_item(slf, *args, ptr::null_mut(), ptr::null_mut());
         }
@@ -106,6 +107,7 @@ pub unsafe extern "C-unwind" fn put_nowait(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         match arguments::bind(args, nargs, kwnames, [c"item"]) {
             // A derived class may have a put() of its own.
             Some([item]) if !item.is_null() && is_exact(slf) => {
@@ -284,6 +286,7 @@ pub unsafe extern "C-unwind" fn get(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         if nargs == 0 && kwnames.is_null() {
             return get_item(slf, ptr::null_mut(), ptr::null_mut());
         }
@@ -301,6 +304,7 @@ pub unsafe extern "C-unwind" fn get(
 pub unsafe extern "C-unwind" fn get_nowait(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
     unsafe {
+        compat::note_use(slf);
         // A derived class may have a get() of its own.
         if !is_exact(slf) {
             return pure::call_no_args(slf, Kind::Queue, c"get_nowait");

@@ -1,0 +1,388 @@
+"""What is left of each object in the child of a fork, where only the forking thread exists."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from kits import Kit, check_on
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the OS has no fork")
+
+PRELUDE = """
+import _thread
+
+def in_child(check):
+    # Fork, have the child run `check`, and give the child's exit status.
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        status = 1
+        try:
+            check()
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def blocked(function, *args):
+    # A daemon thread that calls it; return when it is blocked in there.
+    ids = []
+    def run():
+        ids.append(threading.get_native_id())
+        function(*args)
+    threading.Thread(target=run, daemon=True).start()
+    while not ids:
+        time.sleep(0.001)
+    path = f"/proc/self/task/{ids[0]}/stat"
+    for _ in range(5):
+        while os.path.exists(path) and open(path).read().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.001)
+        time.sleep(0.001)
+
+def called(function, *args):
+    # What a thread of this process gets of it.
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function(*args)))
+    thread.start()
+    thread.join(60)
+    return results[0]
+
+def wait_in(condition, *args):
+    with condition:
+        return condition.wait(*args)
+"""
+
+
+def check(kit: Kit, source: str) -> None:
+    check_on(kit, PRELUDE + source, flags=("-W", "ignore::DeprecationWarning"))
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_event(kit: Kit, is_set: bool) -> None:
+    check(
+        kit,
+        f"""
+event = threading.Event()
+if {is_set}:
+    # With nobody there: one that is being woken may hold stock's lock at the fork.
+    event.set()
+else:
+    for _ in range(3):
+        blocked(event.wait)
+def child():
+    assert event.is_set() is {is_set}
+    assert event.wait(0) is {is_set}
+    event.clear()
+    assert event.wait(0.01) is False
+    blocked(event.wait)
+    event.set()
+    assert event.wait(30) and called(event.wait, 30)
+    event._at_fork_reinit()
+    assert event.is_set()
+assert in_child(child) == 0
+assert event.is_set() is {is_set}
+event.set()
+assert called(event.wait, 30)
+print("fine")
+""",
+    )
+
+
+def test_an_event_wakes_a_waiter_of_the_child(kit: Kit) -> None:
+    check(
+        kit,
+        """
+event = threading.Event()
+blocked(event.wait)
+def child():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(event.wait(30)))
+    thread.start()
+    time.sleep(0.01)
+    event.set()
+    thread.join(30)
+    assert results == [True]
+assert in_child(child) == 0
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_condition(kit: Kit, kind: str) -> None:
+    check(
+        kit,
+        f"""
+condition = threading.Condition(threading.{kind}())
+for _ in range(3):
+    blocked(wait_in, condition)
+def child():
+    with condition:
+        assert condition.wait(0.01) is False
+        condition.notify_all()
+    results = []
+    thread = threading.Thread(target=lambda: results.append(wait_in(condition, 30)))
+    thread.start()
+    while thread.is_alive():
+        with condition:
+            condition.notify()
+        time.sleep(0.001)
+    assert results == [True]
+    condition._at_fork_reinit()
+    assert len(condition._waiters) == 0
+    assert condition.acquire(False)
+assert in_child(child) == 0
+assert len(condition._waiters) == 3
+with condition:
+    condition.notify_all()
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_condition_held_by_another_thread(kit: Kit, kind: str) -> None:
+    """`_at_fork_reinit` makes it new, as it does for those of the interpreter itself."""
+    check(
+        kit,
+        f"""
+condition = threading.Condition(threading.{kind}())
+blocked(wait_in, condition)
+def hold():
+    with condition:
+        threading.Event().wait()
+blocked(hold)
+def child():
+    assert not condition.acquire(False)
+    condition._at_fork_reinit()
+    assert len(condition._waiters) == 0
+    with condition:
+        assert condition.wait(0.01) is False
+        condition.notify()
+    assert called(condition.acquire, False)
+assert in_child(child) == 0
+assert not condition.acquire(False)
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_condition_held_by_the_forking_thread(kit: Kit, kind: str) -> None:
+    check(
+        kit,
+        f"""
+condition = threading.Condition(threading.{kind}())
+blocked(wait_in, condition)
+condition.acquire()
+def child():
+    assert condition._is_owned()
+    assert condition.wait(0.01) is False
+    condition.notify_all()
+    condition.release()
+    assert condition.acquire(False)
+assert in_child(child) == 0
+assert condition._is_owned()
+condition.notify_all()
+condition.release()
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
+def test_semaphore(kit: Kit, name: str) -> None:
+    check(
+        kit,
+        f"""
+semaphore = threading.{name}(2)
+semaphore.acquire(), semaphore.acquire()
+for _ in range(3):
+    blocked(semaphore.acquire)
+def child():
+    assert semaphore._value == 0
+    assert semaphore.acquire(False) is False
+    assert semaphore.acquire(timeout=0.01) is False
+    semaphore.release()
+    # Not for one of those that are no more.
+    assert semaphore.acquire(timeout=30)
+    semaphore.release(2)
+    assert called(semaphore.acquire, True, 30)
+    assert semaphore._value == 1
+assert in_child(child) == 0
+assert semaphore._value == 0
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
+def test_a_release_is_not_for_the_dead(ours: Kit, name: str) -> None:
+    """Whoever waits in the child is first in line there.
+
+    On stock the threads of the parent are still ahead, and swallow one release each.
+    """
+    check(
+        ours,
+        f"""
+semaphore = threading.{name}(3)
+for _ in range(3):
+    semaphore.acquire()
+for _ in range(2):
+    blocked(semaphore.acquire)
+def child():
+    blocked(lambda: (semaphore.acquire(), got.append(1)))
+    semaphore.release()
+    while not got:
+        time.sleep(0.001)
+got = []
+assert in_child(child) == 0
+print("fine")
+""",
+    )
+
+
+def test_barrier(kit: Kit) -> None:
+    check(
+        kit,
+        """
+barrier = threading.Barrier(2)
+for _ in range(2):
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(barrier.wait(30))) for _ in "12"]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert sorted(results) == [0, 1]
+def child():
+    for _ in range(2):
+        results = []
+        other = threading.Thread(target=lambda: results.append(barrier.wait(30)))
+        other.start()
+        results.append(barrier.wait(30))
+        other.join()
+        assert sorted(results) == [0, 1]
+    barrier.abort()
+    assert barrier.broken
+assert in_child(child) == 0
+assert not barrier.broken
+print("fine")
+""",
+    )
+
+
+def test_a_barrier_that_others_waited_at(kit: Kit) -> None:
+    """They still count in the child: one more, and it is full."""
+    check(
+        kit,
+        """
+barrier = threading.Barrier(2)
+blocked(barrier.wait)
+def child():
+    assert barrier.n_waiting == 1
+    assert barrier.wait(30) == 1
+assert in_child(child) == 0
+assert barrier.n_waiting == 1
+assert barrier.wait() == 1
+print("fine")
+""",
+    )
+
+
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
+def test_queue(kit: Kit, name: str) -> None:
+    assert kit.queue is not None
+    check(
+        kit,
+        f"""
+q = queue.{name}()
+full = q if {name == "SimpleQueue"} else queue.{name}(1)
+full.put(0)
+for _ in range(2):
+    blocked(q.get)
+    if full is not q:
+        blocked(full.put, 1)
+        blocked(full.join)
+def child():
+    while not q.empty():
+        q.get()
+    q.put("for the child")
+    assert q.get(timeout=30) == "for the child"
+    try:
+        q.get(timeout=0.01)
+    except queue.Empty:
+        pass
+    if full is not q:
+        assert full.qsize() == 1 == full.unfinished_tasks
+        assert full.get() == 0
+        full.put(3)
+        assert full.full()
+        full.task_done(), full.task_done()
+        full.join()
+assert in_child(child) == 0
+print("fine")
+""",
+    )
+
+
+def test_a_queue_hands_its_item_to_the_child(ours: Kit) -> None:
+    """Stock gives the wake-up to a thread that is no more."""
+    for name in ("Queue", "SimpleQueue"):
+        assert ours.queue is not None
+        check(
+            ours,
+            f"""
+q = queue.{name}()
+for _ in range(2):
+    blocked(q.get)
+def child():
+    got = []
+    blocked(lambda: got.append(q.get()))
+    q.put(1)
+    while not got:
+        time.sleep(0.001)
+assert in_child(child) == 0
+print("fine")
+""",
+        )
+
+
+def test_a_fork_while_all_are_in_use(kit: Kit) -> None:
+    """Threads of the parent are at work on them; those the child makes new are as good as new."""
+    check(
+        kit,
+        """
+event, condition = threading.Event(), threading.Condition()
+stop = False
+def work():
+    while not stop:
+        event.set()
+        event.clear()
+        with condition:
+            condition.notify()
+            condition.wait(0.0001)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+[thread.start() for thread in threads]
+def child():
+    event._at_fork_reinit()
+    condition._at_fork_reinit()
+    event.set()
+    assert event.wait(30)
+    with condition:
+        assert condition.wait(0.001) is False
+        condition.notify_all()
+    new = threading.Event()
+    thread = threading.Thread(target=new.set)
+    thread.start()
+    assert new.wait(30)
+    thread.join()
+for _ in range(20):
+    assert in_child(child) == 0
+stop = True
+[thread.join() for thread in threads]
+print("fine")
+""",
+    )
