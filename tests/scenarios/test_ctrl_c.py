@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from scenarios.run import INSTALLED, MODES, run, run_stock
@@ -47,4 +50,13 @@ def test_uncaught_ends_the_program(wait: str, mode: str) -> None:
     assert expected.status == -2
     assert expected.err.endswith("KeyboardInterrupt\n")
 
-    assert run(mode, "ctrl_c_uncaught", wait) == expected
+    outcome = run(mode, "ctrl_c_uncaught", wait)
+    # Native classes have no Python frames.
+    hidden = {"event": "threading", "queue": "threading"}.get(wait, "-")
+    assert outcome == replace(expected, err=without_frames_of(hidden, expected.err))
+
+
+def without_frames_of(module: str, traceback: str) -> str:
+    """A traceback without the lines of a module."""
+    frame = rf'  File ".*/{module}\.py", line \d+, in .*\n(    .*\n)*'
+    return re.sub(frame, "", traceback)
