@@ -2,7 +2,8 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
-# make bench PYTHON=...               stock against rthread, side by side
+# make bench PYTHON=...               stock against rthread, side by side, and against packages
+# make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
 # make lint, make rust-test, make clean
 
@@ -30,7 +31,7 @@ deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one demo bench lint rust-test clean
+.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -67,9 +68,22 @@ conformance-one: build
 demo: build
 	@$(python) .ci/demo.py
 
-bench: build
+# What the bench races beside stock. One by one: what does not install here must not keep out the
+# others, and the bench says what it did not find.
+$(venv)/rivals: $(venv)/built
+	@for package in fastrlock aiologic culsans cereggii readerwriterlock; do \
+		$(python) -m pip install -q $$package || true; done
+	@touch $@
+
+bench: $(venv)/rivals
 	@mkdir -p $(results)
 	@$(python) -m benches --json $(results)/bench.json $(BENCH)
+
+chart: build
+	@$(python) -m pip install -q matplotlib
+	@mkdir -p docs
+	@$(python) -m benches.chart docs/bench.svg $(wildcard build/*/bench.json)
+	@$(python) -m benches.summary $(wildcard build/*/bench.json)
 
 lint: build
 	$(python) -m pip install -q 'rthread[lint]'
