@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import pytest
 
 import support
 
@@ -40,8 +37,6 @@ class Kit:
     def queue(self) -> Any:
         if self.is_stock:
             return importlib.import_module("queue")
-        if importlib.util.find_spec("rthread.queue") is None:
-            pytest.skip("rthread.queue does not exist yet")
         return importlib.import_module("rthread.queue")
 
     def make(self, name: str) -> Any:
@@ -65,11 +60,7 @@ def kit(name: str) -> Kit:
 PRELUDE = """
 import gc, os, signal, sys, time
 if sys.argv[1] == "rthread":
-    from rthread import threading
-    try:
-        from rthread import queue
-    except ImportError:
-        queue = None
+    from rthread import threading, queue
 else:
     import threading, queue
 """

@@ -294,7 +294,6 @@ print("fine")
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
 def test_queue(kit: Kit, name: str) -> None:
-    assert kit.queue is not None
     check(
         kit,
         f"""
@@ -331,7 +330,6 @@ print("fine")
 def test_a_queue_hands_its_item_to_the_child(ours: Kit) -> None:
     """Stock gives the wake-up to a thread that is no more."""
     for name in ("Queue", "SimpleQueue"):
-        assert ours.queue is not None
         check(
             ours,
             f"""

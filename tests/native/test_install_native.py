@@ -5,7 +5,6 @@ Each scenario is a process of its own, for what it changes belongs to the whole 
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import pytest
@@ -28,12 +27,6 @@ def check(scenario: str, **options: Any) -> None:
     import textwrap
 
     assert check_snippet(PRELUDE + textwrap.dedent(scenario), **options) == "fine\n"
-
-
-@pytest.fixture
-def queue() -> None:
-    if importlib.util.find_spec("rthread.queue") is None:
-        pytest.skip("rthread.queue does not exist yet")
 
 
 def test_native_by_default() -> None:
@@ -296,7 +289,7 @@ def test_the_standard_library_on_it(when: str) -> None:
 # The queues
 
 
-def test_queues_are_left_alone_unless_asked_for(queue: None) -> None:
+def test_queues_are_left_alone_unless_asked_for() -> None:
     check(
         """
         import queue
@@ -312,7 +305,7 @@ def test_queues_are_left_alone_unless_asked_for(queue: None) -> None:
     )
 
 
-def test_queues_for_a_whole_program(queue: None) -> None:
+def test_queues_for_a_whole_program() -> None:
     check(
         """
         import queue
@@ -346,7 +339,7 @@ def test_queues_for_a_whole_program(queue: None) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_the_standard_library_on_our_queues(queue: None, when: str) -> None:
+def test_the_standard_library_on_our_queues(when: str) -> None:
     install = "rthread.install(queue=True)"
     uses = (USES, install) if when == "before" else (install, USES)
     check_snippet(
@@ -356,7 +349,7 @@ def test_the_standard_library_on_our_queues(queue: None, when: str) -> None:
     )
 
 
-def test_queues_imported_after_install(queue: None) -> None:
+def test_queues_imported_after_install() -> None:
     check(
         """
         assert "queue" not in sys.modules

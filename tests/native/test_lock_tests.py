@@ -83,5 +83,4 @@ def test_lock_tests(kit: Kit, case: str) -> None:
 @pytest.mark.parametrize("case", QUEUE_TESTS)
 def test_test_queue(kit: Kit, case: str) -> None:
     require("test.test_queue")
-    assert kit.queue is not None
     run(kit, DEFINE_QUEUE_TEST, case)

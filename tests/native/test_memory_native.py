@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import kits
 import pytest
 from kits import CLASSES, QUEUES, Kit
 
@@ -397,9 +396,3 @@ def test_hand_overs_between_threads(kit: Kit) -> None:
         there.set()
         pending.result()
     collect_until(lambda: sys.getrefcount(thing) == before)
-
-
-def test_kits_are_what_they_say(kit: Kit) -> None:
-    """Or all of the above would try one implementation twice."""
-    same = kit.threading.Event is kits.kit("stock").threading.Event
-    assert same is kit.is_stock

@@ -234,3 +234,9 @@ def test_isinstance_in_a_match(kit: Kit, name: str) -> None:
     match kit.make(name):
         case object(__class__=cls):
             assert cls is class_of(kit, name)
+
+
+def test_the_kits_differ(kit: Kit) -> None:
+    """Or all the tests here would try one implementation twice."""
+    assert (kit.threading.Event is stock_threading.Event) is kit.is_stock
+    assert (kit.queue.Queue is stock_queue.Queue) is kit.is_stock
