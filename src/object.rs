@@ -209,6 +209,9 @@ pub struct Type<'a> {
     pub base: *mut PyTypeObject,
     pub methods: &'a [Function],
     pub properties: &'a [Property],
+    /// How the type itself is called, if not by way of a tuple, `tp_new` and `tp_init`. For this very
+    /// type; derived ones do not inherit it.
+    pub vectorcall: Option<FastKeywords>,
     pub slots: &'a [(c_int, *mut c_void)],
 }
 
@@ -223,6 +226,7 @@ pub const PLAIN: Type<'static> = Type {
     base: ptr::null_mut(),
     methods: &[],
     properties: &[],
+    vectorcall: None,
     slots: &[],
 };
 
@@ -281,6 +285,11 @@ impl Type<'_> {
             if let Some(offset) = self.dict {
                 (*made).tp_dictoffset = offset as Py_ssize_t;
             }
+            // CPython calls it with these arguments; it differs in that it may be unwound.
+            (*made).tp_vectorcall = core::mem::transmute::<
+                Option<FastKeywords>,
+                Option<ffi::vectorcallfunc>,
+            >(self.vectorcall);
         }
         Ok(made)
     }

@@ -16,7 +16,7 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::sync::Condition;
-use crate::{lock, rlock};
+use crate::{args, lock, rlock};
 
 mod inner;
 mod parts;
@@ -116,6 +116,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             like: Like::Python(making.docs),
             methods: METHODS,
             properties: PROPERTIES,
+            vectorcall: Some(vectorcall),
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
@@ -195,6 +196,47 @@ unsafe extern "C-unwind" fn new(
 ) -> *mut PyObject {
     // SAFETY: called by CPython; all zero is an open condition that has no parts yet.
     unsafe { object::allocate(class) }
+}
+
+/// `Condition(…)`, for `Condition()` without detours.
+unsafe extern "C-unwind" fn vectorcall(
+    class: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with the type; the highest bit of the number of arguments
+    // is a flag. Nobody else has the new objects.
+    unsafe {
+        let nargs = nargsf & Py_ssize_t::MAX;
+        let made = object::allocate::<ConditionObject>(class.cast());
+        if made.is_null() {
+            return ptr::null_mut();
+        }
+        let done = if nargs == 0 && kwnames.is_null() {
+            State::of_type(class.cast()).is_ok_and(|state| {
+                (*made).lock = object::allocate((*state).rlock_type);
+                (*made).mode.store(Mode::OverRLock as u8, Ordering::Release);
+                !(*made).lock.is_null()
+            })
+        } else {
+            args::tuple_and_dict(ptr::null_mut(), args, nargs, kwnames).is_ok_and(
+                |(positional, keywords)| {
+                    let status = init(made.cast(), positional, keywords);
+                    drop_ref(positional);
+                    drop_ref(keywords);
+                    status == 0
+                },
+            )
+        };
+        if done {
+            return made.cast();
+        }
+        // Open again: what it would need its lock for is not to be done any more.
+        (*made).mode.store(0, Ordering::Release);
+        drop_ref(made.cast());
+    }
+    ptr::null_mut()
 }
 
 unsafe extern "C-unwind" fn init(
@@ -339,6 +381,7 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
     unsafe {
         compat::note_use(slf);
         match held(slf) {
+            Some(Held::Lock(lock)) if lock.try_acquire() => compat::bool_object(true),
             Some(_) => acquire(slf, ptr::null(), 0, ptr::null_mut()),
             None => pure::call_no_args(slf, Kind::Condition, c"__enter__"),
         }
@@ -353,6 +396,7 @@ unsafe extern "C-unwind" fn exit(
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
         match held(slf) {
+            Some(Held::Lock(lock)) if nargs == 3 && lock.release().is_ok() => compat::none(),
             Some(_) if nargs == 3 => release(slf, ptr::null_mut()),
             _ => pure::call(slf, Kind::Condition, c"__exit__", args, nargs, ptr::null_mut()),
         }
