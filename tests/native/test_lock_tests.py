@@ -34,6 +34,8 @@ if kit == "rthread":
 
 {define}
 
+# How large the C struct of stock's SimpleQueue is, from 3.15 on: says nothing about another one.
+Case.test_simplequeue_sizeof = None
 suite = unittest.defaultTestLoader.loadTestsFromTestCase(Case)
 result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
 passed = result.testsRun - len(result.failures) - len(result.errors) - len(result.skipped)
