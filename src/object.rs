@@ -481,41 +481,110 @@ pub unsafe extern "C-unwind" fn traverse_type(
     unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
 }
 
-/// The body of a traverse: visits the type and these objects, of which any may be null.
+/// A struct that CPython frees, and that the collector looks into.
+pub trait Collected {
+    /// Where the list of weak references is.
+    ///
+    /// # Safety
+    /// `slf` is an object of the type.
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject;
+
+    /// Visits what it refers to beside its type.
+    ///
+    /// # Safety
+    /// Called by the collector with an object of the type.
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int;
+
+    /// Drops the references by which it can be in a cycle.
+    ///
+    /// # Safety
+    /// Attached; `slf` is an object of the type that nobody can reach any more.
+    unsafe fn clear(slf: *mut PyObject);
+
+    /// Drops the other references, if there are any.
+    ///
+    /// # Safety
+    /// As [`Collected::clear`], and the object is about to be freed.
+    unsafe fn end(_slf: *mut PyObject) {}
+}
+
+/// `tp_dealloc`.
 ///
 /// # Safety
-/// Called by the collector, with an object and what it refers to.
-pub unsafe fn visit_all(
-    object: *mut PyObject,
-    references: &[*mut PyObject],
+/// Called by CPython when nobody has the object any more.
+pub unsafe extern "C-unwind" fn dealloc<T: Collected>(slf: *mut PyObject) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        if !T::weakrefs(slf).is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        T::clear(slf);
+        T::end(slf);
+        free(slf);
+    }
+}
+
+/// `tp_traverse`.
+///
+/// # Safety
+/// Called by the collector.
+pub unsafe extern "C-unwind" fn traverse<T: Collected>(
+    slf: *mut PyObject,
     visit: ffi::visitproc,
     arg: *mut c_void,
 ) -> c_int {
     // SAFETY: as the caller promises.
     unsafe {
-        let mut stop = visit(ffi::Py_TYPE(object).cast(), arg);
-        for &reference in references {
-            if stop == 0 && !reference.is_null() {
-                stop = visit(reference, arg);
-            }
+        match visit(ffi::Py_TYPE(slf).cast(), arg) {
+            0 => T::visit(slf, visit, arg),
+            stop => stop,
         }
-        stop
     }
 }
 
-/// Whether the object's class was made by Python code, given the dealloc of the type that it comes
-/// from: CPython gives such classes one of their own.
+/// `tp_clear`.
 ///
 /// # Safety
-/// A valid object.
+/// Called by the collector.
+pub unsafe extern "C-unwind" fn clear_all<T: Collected>(slf: *mut PyObject) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe { T::clear(slf) };
+    0
+}
+
+/// Visits these objects, of which any may be null, until a visit says stop.
+///
+/// # Safety
+/// Called by the collector, with what an object refers to.
+pub unsafe fn visit_all(
+    references: &[*mut PyObject],
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    for &reference in references {
+        if !reference.is_null() {
+            // SAFETY: as the caller promises.
+            let stop = unsafe { visit(reference, arg) };
+            if stop != 0 {
+                return stop;
+            }
+        }
+    }
+    0
+}
+
+/// Whether the object's class was made by Python code: CPython gives such classes a dealloc of their
+/// own.
+///
+/// # Safety
+/// An object of a type that was made for `T`, or of a class derived from one.
 #[inline]
-pub unsafe fn is_of_python_class(
-    object: *mut PyObject,
-    dealloc: unsafe extern "C-unwind" fn(*mut PyObject),
-) -> bool {
+pub unsafe fn is_of_python_class<T: Collected>(object: *mut PyObject) -> bool {
+    let ours: unsafe extern "C-unwind" fn(*mut PyObject) = dealloc::<T>;
     // SAFETY: as the caller promises.
     let its = unsafe { (*ffi::Py_TYPE(object)).tp_dealloc };
-    !its.is_some_and(|its| core::ptr::fn_addr_eq(its, dealloc))
+    !its.is_some_and(|its| ptr::fn_addr_eq(its, ours))
 }
 
 /// `name` of a type as CPython prints it in reprs.

@@ -21,7 +21,7 @@ use super::open::{self, Openable};
 use super::{Kind, Making, arguments, condition, pure};
 use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Function, Like, PLAIN, Type, drop_ref};
+use crate::object::{self, Call, Collected, Function, Like, PLAIN, Type, drop_ref};
 use crate::sync::{Arrival, Awaitable, Barrier, BarrierState, Deadline, Turn, Verdict};
 
 mod parts;
@@ -82,10 +82,10 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<BarrierObject> as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<BarrierObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<BarrierObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -241,42 +241,28 @@ unsafe fn is_fresh(slf: *mut PyObject) -> bool {
     }
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        let this = slf.cast::<BarrierObject>();
-        if !(*this).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
+impl Collected for BarrierObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<BarrierObject>()).weakrefs }
+    }
+
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let this = this(slf);
+            object::visit_all(&[this.dict, this.action, this.timeout], visit, arg)
         }
-        object::clear(&mut (*this).dict);
-        object::clear(&mut (*this).action);
-        object::clear(&mut (*this).timeout);
-        object::free(slf);
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a BarrierObject.
-    unsafe {
-        let this = this(slf);
-        object::visit_all(slf, &[this.dict, this.action, this.timeout], visit, arg)
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<BarrierObject>()).dict);
+            object::clear(&mut (*slf.cast::<BarrierObject>()).action);
+            object::clear(&mut (*slf.cast::<BarrierObject>()).timeout);
+        }
     }
-}
-
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a BarrierObject that nobody can reach any more.
-    unsafe {
-        let this = slf.cast::<BarrierObject>();
-        object::clear(&mut (*this).dict);
-        object::clear(&mut (*this).action);
-        object::clear(&mut (*this).timeout);
-    }
-    0
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {

@@ -14,7 +14,7 @@ use super::open::{self, Openable};
 use super::{Kind, Making, pure};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
+use crate::object::{self, Call, Collected, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::sync::Condition;
 use crate::{args, lock, rlock};
 
@@ -120,10 +120,10 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<ConditionObject> as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<ConditionObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<ConditionObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -283,34 +283,32 @@ unsafe extern "C-unwind" fn init(
     0
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        let this = slf.cast::<ConditionObject>();
-        if !(*this).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        object::clear(&mut (*this).dict);
-        object::clear(&mut (*this).lock);
-        object::free(slf);
+impl Collected for ConditionObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<ConditionObject>()).weakrefs }
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a ConditionObject.
-    unsafe { object::visit_all(slf, &[this(slf).dict, this(slf).lock], visit, arg) }
-}
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe { object::visit_all(&[this(slf).dict, this(slf).lock], visit, arg) }
+    }
 
-/// The lock stays: it refers to nothing, so it is in no cycle, and finalizers may still use it.
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a ConditionObject.
-    unsafe { object::clear(&mut (*slf.cast::<ConditionObject>()).dict) };
-    0
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<ConditionObject>()).dict);
+        }
+    }
+
+    /// Not in `clear`: the lock refers to nothing, so it is in no cycle, and finalizers may still
+    /// use it.
+    unsafe fn end(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<ConditionObject>()).lock);
+        }
+    }
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
@@ -407,7 +405,8 @@ unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> 
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
         // A derived class may have a notify() of its own.
-        let held = if object::is_of_python_class(slf, dealloc) { None } else { held(slf) };
+        let held =
+            if object::is_of_python_class::<ConditionObject>(slf) { None } else { held(slf) };
         let Some(held) = held else {
             return pure::call_no_args(slf, Kind::Condition, c"notify_all");
         };

@@ -10,7 +10,7 @@ use super::open::{self, Openable};
 use super::{Kind, Making, arguments, condition, pure};
 use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Function, Like, PLAIN, Property, Type, drop_ref};
+use crate::object::{self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::sync::{Deadline, Event};
 
 #[repr(C)]
@@ -56,10 +56,10 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<EventObject> as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<EventObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<EventObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -131,32 +131,23 @@ unsafe extern "C-unwind" fn init(
     }
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        let this = slf.cast::<EventObject>();
-        if !(*this).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        object::clear(&mut (*this).dict);
-        object::free(slf);
+impl Collected for EventObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<EventObject>()).weakrefs }
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with an EventObject.
-    unsafe { object::visit_all(slf, &[(*slf.cast::<EventObject>()).dict], visit, arg) }
-}
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe { object::visit_all(&[(*slf.cast::<EventObject>()).dict], visit, arg) }
+    }
 
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with an EventObject.
-    unsafe { object::clear(&mut (*slf.cast::<EventObject>()).dict) };
-    0
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<EventObject>()).dict);
+        }
+    }
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {

@@ -12,7 +12,7 @@ use super::{Kind, Making, arguments, priority, pure, queue_parts, transfer};
 use crate::blocking::{self, Signals, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Function, Like, PLAIN, Property, Type, drop_ref};
+use crate::object::{self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::sync::{Channel, Join, NotDone};
 
 /// All zero is an empty queue without a limit that is yet to be initialised.
@@ -87,9 +87,9 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -113,9 +113,9 @@ pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raise
             like: Like::Python(making.docs),
             base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
             slots: &[
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -139,9 +139,9 @@ pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, R
             like: Like::Python(making.docs),
             base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
             slots: &[
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -333,41 +333,29 @@ unsafe fn how_derived(slf: *mut PyObject) -> Result<Derived, Raised> {
     }
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        let this = slf.cast::<QueueObject>();
-        if !(*this).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        object::clear(&mut (*this).dict);
-        items::drop_all((*this).channel.take_all());
-        object::free(slf);
+impl Collected for QueueObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<QueueObject>()).weakrefs }
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a QueueObject.
-    unsafe {
-        match object::visit_all(slf, &[this(slf).dict], visit, arg) {
-            0 => items::visit(channel(slf), visit, arg),
-            stop => stop,
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe {
+            match object::visit_all(&[this(slf).dict], visit, arg) {
+                0 => items::visit(channel(slf), visit, arg),
+                stop => stop,
+            }
         }
     }
-}
 
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a QueueObject.
-    unsafe {
-        object::clear(&mut (*slf.cast::<QueueObject>()).dict);
-        items::drop_all(channel(slf).take_all());
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<QueueObject>()).dict);
+            items::drop_all(channel(slf).take_all());
+        }
     }
-    0
 }
 
 /// Raises one of the exceptions of `queue`, without arguments; null for the caller to return.

@@ -14,7 +14,9 @@ use super::{Kind, Making, arguments, condition, pure};
 use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Function, Like, PLAIN, Property, Type, drop_ref, raise};
+use crate::object::{
+    self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref, raise,
+};
 use crate::sync::{Deadline, NotReleased, Semaphore};
 
 #[repr(C)]
@@ -75,10 +77,10 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<SemaphoreObject> as *mut c_void),
                 (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<SemaphoreObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<SemaphoreObject> as *mut c_void),
             ],
             ..COMMON
         }
@@ -108,10 +110,10 @@ pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Ra
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
                 (ffi::Py_tp_init, init_bounded as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<SemaphoreObject> as *mut c_void),
                 (ffi::Py_tp_repr, repr_bounded as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<SemaphoreObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<SemaphoreObject> as *mut c_void),
             ],
             ..COMMON
         }
@@ -310,32 +312,23 @@ unsafe fn assign_bound(slf: *mut PyObject, value: *mut PyObject) -> c_int {
     }
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        let this = slf.cast::<SemaphoreObject>();
-        if !(*this).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        object::clear(&mut (*this).dict);
-        object::free(slf);
+impl Collected for SemaphoreObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<SemaphoreObject>()).weakrefs }
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a SemaphoreObject.
-    unsafe { object::visit_all(slf, &[this(slf).dict], visit, arg) }
-}
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe { object::visit_all(&[this(slf).dict], visit, arg) }
+    }
 
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a SemaphoreObject.
-    unsafe { object::clear(&mut (*slf.cast::<SemaphoreObject>()).dict) };
-    0
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            object::clear(&mut (*slf.cast::<SemaphoreObject>()).dict);
+        }
+    }
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
@@ -508,10 +501,8 @@ unsafe extern "C-unwind" fn exit(
         if nargs != 3 {
             return pure::call(slf, Kind::Semaphore, c"__exit__", args, nargs, ptr::null_mut());
         }
-        // A class made by Python has its own dealloc: this is one of the two, or derived.
-        let ours: unsafe extern "C-unwind" fn(*mut PyObject) = dealloc;
-        let plain = (*ffi::Py_TYPE(slf)).tp_dealloc.is_some_and(|its| ptr::fn_addr_eq(its, ours));
-        let released = if !plain || !this(slf).dict.is_null() {
+        let derived = object::is_of_python_class::<SemaphoreObject>(slf);
+        let released = if derived || !this(slf).dict.is_null() {
             object::call_method(slf, c"release", ptr::null(), 0, ptr::null_mut())
         } else if this(slf).bound() == UNBOUNDED {
             release(slf, ptr::null(), 0, ptr::null_mut())

@@ -12,7 +12,7 @@ use crate::args;
 use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Function, Like, PLAIN, Type, drop_ref};
+use crate::object::{self, Call, Collected, Function, Like, PLAIN, Type, drop_ref};
 use crate::sync::{Accepted, Channel, Get, Taken};
 
 /// All zero is an empty queue.
@@ -54,9 +54,9 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             slots: &[
                 (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_references as *mut c_void),
+                (ffi::Py_tp_dealloc, object::dealloc::<SimpleQueueObject> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<SimpleQueueObject> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<SimpleQueueObject> as *mut c_void),
             ],
             ..PLAIN
         }
@@ -96,36 +96,23 @@ unsafe extern "C-unwind" fn new(
     }
 }
 
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        if !(*slf.cast::<SimpleQueueObject>()).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        items::drop_all(channel(slf).take_all());
-        object::free(slf);
+impl Collected for SimpleQueueObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<SimpleQueueObject>()).weakrefs }
     }
-}
 
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a SimpleQueueObject.
-    unsafe {
-        match visit(ffi::Py_TYPE(slf).cast(), arg) {
-            0 => items::visit(channel(slf), visit, arg),
-            stop => stop,
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe { items::visit(channel(slf), visit, arg) }
+    }
+
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            items::drop_all(channel(slf).take_all());
         }
     }
-}
-
-unsafe extern "C-unwind" fn clear_references(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a SimpleQueueObject.
-    unsafe { items::drop_all(channel(slf).take_all()) };
-    0
 }
 
 /// Lets CPython read unusual arguments, and say what is wrong with them. What was given, borrowed;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
-use super::{Held, dealloc, held, this};
+use super::{ConditionObject, Held, held, this};
 use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::native::{Kind, arguments, pure};
@@ -116,7 +116,7 @@ pub unsafe extern "C-unwind" fn wait_for(
             (Some([predicate, seconds]), Some(held))
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
-                    && !object::is_of_python_class(slf, dealloc) =>
+                    && !object::is_of_python_class::<ConditionObject>(slf) =>
             {
                 wait_for_predicate(slf, held, predicate, seconds)
             }
