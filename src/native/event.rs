@@ -274,8 +274,9 @@ unsafe extern "C-unwind" fn set_flag(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with an EventObject.
     unsafe {
+        // It is only a flag: who waits goes on waiting.
         let done = if value == ffi::Py_True() {
-            of(slf).set()
+            of(slf).mark()
         } else {
             value == ffi::Py_False() && of(slf).clear()
         };

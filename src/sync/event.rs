@@ -61,6 +61,11 @@ impl Event {
         before & CLOSED == 0
     }
 
+    /// Sets the event for those who come, and wakes nobody. False if the event is closed.
+    pub fn mark(&self) -> bool {
+        self.queue.word.fetch_or(SET, Ordering::Release) & CLOSED == 0
+    }
+
     /// Unsets the event: who comes next waits. False if the event is closed.
     #[inline]
     pub fn clear(&self) -> bool {
