@@ -62,7 +62,8 @@ def test_items(kit: Kit, name: str, seed: int) -> None:
     while not q.empty():
         got.append(q.get_nowait())
     assert sorted(got) == sorted(put)
-    assert len(put) >= 300
+    # At least those that were put without a time-out.
+    assert len(put) > 100
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
