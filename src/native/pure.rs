@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::Kind;
 use crate::args;
@@ -130,6 +130,15 @@ pub unsafe fn init(
     }
 }
 
+/// The native class of this kind, borrowed.
+///
+/// # Safety
+/// Attached; `slf` is a native object.
+pub unsafe fn native_class(slf: *mut PyObject, kind: Kind) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe { Ok((*State::of_type(ffi::Py_TYPE(slf))?).natives.types[kind as usize]) }
+}
+
 /// Whether the object's class has something of its own in the place of one of `hooks`, which the
 /// native class has too: parts with which a derived class makes the Python class work in another
 /// way.
@@ -140,7 +149,7 @@ pub unsafe fn replaces(slf: *mut PyObject, kind: Kind, hooks: &[&CStr]) -> Resul
     // SAFETY: as the caller promises; new references are given back.
     unsafe {
         let class = ffi::Py_TYPE(slf);
-        let native = (*State::of_type(class)?).natives.types[kind as usize];
+        let native = native_class(slf, kind)?;
         if class == native {
             return Ok(false);
         }

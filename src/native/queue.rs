@@ -243,11 +243,15 @@ unsafe extern "C-unwind" fn init(
         let fresh = !this(slf).initialised && !channel(slf).is_closed();
         (*slf.cast::<QueueObject>()).initialised = true;
         if fresh && let Some(limit) = limit {
-            match how_derived(slf) {
-                Ok(Derived::Not) => (*slf.cast::<QueueObject>()).exact = true,
-                Ok(Derived::Plainly) => {}
-                Ok(Derived::WithHooks) => return init_open(slf, args, kwargs),
-                Err(Raised) => return -1,
+            let Ok(own) = pure::native_class(slf, kind(slf)) else { return -1 };
+            if ffi::Py_TYPE(slf) == own {
+                (*slf.cast::<QueueObject>()).exact = true;
+            } else {
+                match pure::replaces(slf, kind(slf), &HOOKS) {
+                    Ok(false) => {}
+                    Ok(true) => return init_open(slf, args, kwargs),
+                    Err(Raised) => return -1,
+                }
             }
             channel(slf).set_limit(limit);
             return 0;
@@ -298,38 +302,6 @@ unsafe fn plain_int(object: *mut PyObject) -> Option<isize> {
             return None;
         }
         Some(value)
-    }
-}
-
-enum Derived {
-    /// It is of one of our own classes.
-    Not,
-    Plainly,
-    WithHooks,
-}
-
-unsafe fn how_derived(slf: *mut PyObject) -> Result<Derived, Raised> {
-    // SAFETY: attached, with a QueueObject; new references are given back.
-    unsafe {
-        let class = ffi::Py_TYPE(slf);
-        let own = (*State::of_type(class)?).natives.types[kind(slf) as usize];
-        if class == own {
-            return Ok(Derived::Not);
-        }
-        for hook in HOOKS {
-            let here = ffi::PyObject_GetAttrString(class.cast(), hook.as_ptr());
-            let there = ffi::PyObject_GetAttrString(own.cast(), hook.as_ptr());
-            let (missing, same) = (here.is_null() || there.is_null(), here == there);
-            drop_ref(here);
-            drop_ref(there);
-            if missing {
-                return Err(Raised);
-            }
-            if !same {
-                return Ok(Derived::WithHooks);
-            }
-        }
-        Ok(Derived::Plainly)
     }
 }
 
