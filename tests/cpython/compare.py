@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .exceptions import left_out
 from .run import (
     ABSENT,
     FAILED,
@@ -69,6 +71,7 @@ def judge(suite: Suite, known: dict[str, str], run: Runner) -> Verdict:
     verdict = Verdict(suite)
     verdict.seconds = {side: run.seconds for side, run in runs.items()}
     _check_in_use(verdict, runs)
+    _check_left_out(verdict, runs)
     _sort(verdict, runs, known)
     _add_details(verdict, runs)
     _rerun(verdict, runs, run)
@@ -82,6 +85,13 @@ def _check_in_use(verdict: Verdict, runs: dict[str, Run]) -> None:
         for place, whose in run.in_use.items():
             if whose != side:
                 verdict.wrong.append(f"{side}: {place}: {whose}")
+
+
+def _check_left_out(verdict: Verdict, runs: dict[str, Run]) -> None:
+    for pattern in left_out(verdict.suite):
+        for side, run in runs.items():
+            for test in fnmatch.filter(run.outcomes, pattern):
+                verdict.wrong.append(f"{side}: {test} was to be left out, and ran")
 
 
 def _sort(verdict: Verdict, runs: dict[str, Run], known: dict[str, str]) -> None:

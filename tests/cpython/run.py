@@ -86,7 +86,7 @@ def run_one(suite: Suite, side: str, pattern: str = "") -> Run:
             str(WORKER),
             str(log),
             suite.module,
-            *([pattern] if pattern else []),
+            *_selection(suite, pattern),
         ]
         started = time.monotonic()
         with open(Path(folder, "output"), "w+", encoding="utf-8", errors="replace") as output:
