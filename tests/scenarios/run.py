@@ -45,7 +45,7 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
 
     Args:
         mode: "stock" or one of `MODES`.
-        case: the name of a script in `cases/`.
+        case: the name of a script in `cases/`, or a path; without `.py`.
         args: its arguments.
         timeout: seconds after which it counts as hung.
 
@@ -61,7 +61,8 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
             stderr=err,
             text=True,
             encoding="utf-8",
-            env=support._child_environment({"SCENARIO": mode}),
+            # For scripts elsewhere: they begin with what cases begin with.
+            env=support._child_environment({"SCENARIO": mode, "PYTHONPATH": str(CASES)}),
             start_new_session=True,
         )
         watchdog = Watchdog(process, timeout)

@@ -1,0 +1,1 @@
+"""What rthread's reliability rests on, tried many times: see `__main__.py`."""
