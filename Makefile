@@ -5,6 +5,8 @@
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
+# make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
+# make torture PYTHONS=...            that, and all that needs no interpreter: hours
 # make lint, make rust-test, make clean
 
 PYTHON ?= python3
@@ -31,7 +33,8 @@ deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test clean
+.PHONY: build test test-one conformance conformance-one reliability reliability-one torture \
+	demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -64,6 +67,18 @@ conformance:
 
 conformance-one: build
 	@$(python) -m tests.cpython --results $(results)
+
+# PROOFS: which of them; RELIABILITY: more options, as --short.
+reliability:
+	@$(call each,reliability-one); echo; \
+	PYTHONPATH=tests $$(.ci/find-python $(firstword $(PYTHONS))) -m reliability --table build; \
+	exit $$status
+
+reliability-one: build
+	@PYTHONPATH=tests $(python) -m reliability --results $(results) $(RELIABILITY) $(PROOFS)
+
+torture: check-models
+	@$(call each,reliability-one); exit $$status
 
 demo: build
 	@$(python) .ci/demo.py
