@@ -1,18 +1,23 @@
-//! Under the model checker: a condition variable that the model schedules.
+//! Under a model checker: a condition variable that the model schedules.
 //!
 //! The model has no clock and no signals. A park that has a deadline may time out, and one that is
 //! interruptible may be interrupted, at a moment that the model chooses.
 
+use core::sync::atomic::AtomicU32 as Plain;
 use std::time::Instant;
 
-use loom::sync::{Condvar, Mutex};
-
 use super::Parked;
-use crate::sync::primitive::{AtomicU32, Ordering};
+use crate::sync::primitive::model::{Condvar, Mutex};
+use crate::sync::primitive::{AtomicU32, Ordering, lazy_static};
+
+/// How often one waiter is interrupted at most: for ever would be a model without an end.
+const INTERRUPTIONS: u32 = if cfg!(loom) { 1 } else { 3 };
 
 pub(crate) struct Parker {
     token: Mutex<bool>,
     changed: Condvar,
+    /// How often it may be interrupted yet. Known to its own thread only.
+    interruptions: Plain,
 }
 
 #[derive(Clone, Copy)]
@@ -20,24 +25,41 @@ pub(crate) struct Wake(());
 
 impl Parker {
     pub(crate) fn new() -> Parker {
-        Parker { token: Mutex::new(false), changed: Condvar::new() }
+        Parker {
+            token: Mutex::new(false),
+            changed: Condvar::new(),
+            interruptions: Plain::new(INTERRUPTIONS),
+        }
     }
 
     pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
         let mut token = self.token.lock().unwrap();
-        if core::mem::take(&mut *token) {
-            return Parked::Unparked;
+        loop {
+            if core::mem::take(&mut *token) {
+                return Parked::Unparked;
+            }
+            if interruptible && self.is_interrupted() {
+                return Parked::Interrupted;
+            }
+            if deadline.is_none() {
+                token = self.changed.wait(token).unwrap();
+            } else if chance::happens() {
+                return Parked::TimedOut;
+            } else {
+                drop(token);
+                chance::pass_time();
+                token = self.token.lock().unwrap();
+            }
         }
-        if deadline.is_some() {
-            return Parked::TimedOut;
+    }
+
+    fn is_interrupted(&self) -> bool {
+        let left = self.interruptions.load(Ordering::Relaxed);
+        let interrupted = left > 0 && chance::happens();
+        if interrupted {
+            self.interruptions.store(left - 1, Ordering::Relaxed);
         }
-        if interruptible {
-            return Parked::Interrupted;
-        }
-        while !core::mem::take(&mut *token) {
-            token = self.changed.wait(token).unwrap();
-        }
-        Parked::Unparked
+        interrupted
     }
 
     pub(crate) fn signal(&self) -> Wake {
@@ -51,7 +73,33 @@ impl Wake {
     pub(crate) fn send(self) {}
 }
 
-loom::lazy_static! {
+/// What no thread of a model decides.
+#[cfg(loom)]
+pub(crate) mod chance {
+    /// At every moment the model looks what comes of it: to sleep for a while before it happens is
+    /// to get there later, or to find the wake-up there.
+    pub(crate) fn happens() -> bool {
+        true
+    }
+
+    pub(crate) fn pass_time() {}
+}
+
+/// What no thread of a model decides.
+#[cfg(shuttle)]
+pub(crate) mod chance {
+    use shuttle::rand::{Rng, thread_rng};
+
+    pub(crate) fn happens() -> bool {
+        thread_rng().gen_bool(0.5)
+    }
+
+    pub(crate) fn pass_time() {
+        shuttle::thread::yield_now();
+    }
+}
+
+lazy_static! {
     /// One futex for all words: a thread that is woken looks at its own again.
     static ref FUTEX: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 }
