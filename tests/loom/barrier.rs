@@ -1,5 +1,6 @@
 //! Barriers: those of one round leave together, and all know how it ended.
 
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread::JoinHandle;
@@ -70,6 +71,27 @@ fn the_turn_comes_before_anybody_leaves() {
             thread.join().unwrap();
         });
     }
+}
+
+/// Each is the last of a round of its own, and one turn is over before the next begins.
+#[test]
+fn one_who_comes_in_the_turn_waits_at_the_entrance() {
+    model(|| {
+        let shared = Arc::new((Barrier::new(1), UnsafeCell::new(0)));
+        let run = |(barrier, turns): &(Barrier, UnsafeCell<u32>)| {
+            let met = meet(barrier, Endless, || {
+                // SAFETY: the model reports a second access at the same time.
+                turns.with_mut(|turns| unsafe { *turns += 1 });
+                true
+            });
+            assert_eq!(met, Ok(0));
+        };
+        let thread = spawn(&shared, run);
+        run(&shared);
+        thread.join().unwrap();
+        // SAFETY: all threads have been joined.
+        shared.1.with(|turns| assert_eq!(unsafe { *turns }, 2));
+    });
 }
 
 #[test]

@@ -71,6 +71,19 @@ fn a_clear_takes_nothing_back() {
     });
 }
 
+/// The first is woken, clears the event and waits again while the other still looks whom to wake.
+#[test]
+fn a_set_is_not_for_those_who_come_after_a_clear() {
+    model(|| {
+        let event = Arc::new(Event::new());
+        let thread = spawn(&event, Event::set);
+        assert!(wait(&*event, Endless));
+        assert!(event.clear());
+        assert_eq!(wait_as(&Waiter::new(), &*event, Limited), Ok(Waited::TimedOut));
+        assert!(thread.join().unwrap());
+    });
+}
+
 #[test]
 fn closing_sends_everybody_away() {
     model(|| {

@@ -4,6 +4,7 @@
 //! interruptible may be interrupted, at a moment that the model chooses.
 
 use core::sync::atomic::AtomicU32 as Plain;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Parked;
@@ -13,21 +14,30 @@ use crate::sync::primitive::{AtomicU32, Ordering, lazy_static};
 /// How often one waiter is interrupted at most: for ever would be a model without an end.
 const INTERRUPTIONS: u32 = if cfg!(loom) { 1 } else { 3 };
 
+#[derive(PartialEq, Eq)]
+enum Token {
+    Empty,
+    Notified,
+    /// Empty, and the thread sleeps.
+    Asleep,
+}
+
 pub(crate) struct Parker {
-    token: Mutex<bool>,
-    changed: Condvar,
+    token: Mutex<Token>,
+    /// Shared with a [`Wake`], which may be sent when the parker is no more.
+    bed: Arc<Condvar>,
     /// How often it may be interrupted yet. Known to its own thread only.
     interruptions: Plain,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Wake(());
+/// As with the futex: nobody wakes up who was told so only in the first step.
+pub(crate) struct Wake(Option<Arc<Condvar>>);
 
 impl Parker {
     pub(crate) fn new() -> Parker {
         Parker {
-            token: Mutex::new(false),
-            changed: Condvar::new(),
+            token: Mutex::new(Token::Empty),
+            bed: Arc::new(Condvar::new()),
             interruptions: Plain::new(INTERRUPTIONS),
         }
     }
@@ -35,14 +45,16 @@ impl Parker {
     pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
         let mut token = self.token.lock().unwrap();
         loop {
-            if core::mem::take(&mut *token) {
+            if *token == Token::Notified {
+                *token = Token::Empty;
                 return Parked::Unparked;
             }
             if interruptible && self.is_interrupted() {
                 return Parked::Interrupted;
             }
             if deadline.is_none() {
-                token = self.changed.wait(token).unwrap();
+                *token = Token::Asleep;
+                token = self.bed.wait(token).unwrap();
             } else if chance::happens() {
                 return Parked::TimedOut;
             } else {
@@ -63,14 +75,18 @@ impl Parker {
     }
 
     pub(crate) fn signal(&self) -> Wake {
-        *self.token.lock().unwrap() = true;
-        self.changed.notify_one();
-        Wake(())
+        let mut token = self.token.lock().unwrap();
+        let asleep = core::mem::replace(&mut *token, Token::Notified) == Token::Asleep;
+        Wake(asleep.then(|| Arc::clone(&self.bed)))
     }
 }
 
 impl Wake {
-    pub(crate) fn send(self) {}
+    pub(crate) fn send(self) {
+        if let Some(bed) = self.0 {
+            bed.notify_one();
+        }
+    }
 }
 
 /// What no thread of a model decides.
