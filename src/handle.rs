@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -15,39 +15,15 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Property, Type};
 use crate::stock;
-use crate::sync::{Event, Lock, Mutex};
+use crate::sync::{Life, Mutex, Stage};
 use crate::thread::OsThread;
-
-/// ```text
-///                    start             there is a thread          join, is_done, _set_done
-///   NotStarted ───────────────▶ Starting ────────────────▶ Running ─────────────▶ Done
-///                                   │                                               ▲
-///                                   └──────────── the start failed ─────────────────┘
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
-#[repr(u8)]
-enum Phase {
-    NotStarted = 0,
-    Starting = 1,
-    Running = 2,
-    Done = 3,
-}
 
 /// One thread, shared between the thread itself, its Python handle and whoever waits for it.
 ///
 /// It owns the operating system's thread: exactly one of a join, `_set_done` and the drop of the
 /// last reference joins or detaches it.
 pub struct Handle {
-    phase: AtomicU8,
-    ident: AtomicU64,
-    /// The operating system's thread, meaningful while `owns_os_thread`.
-    os_thread: AtomicU64,
-    owns_os_thread: AtomicBool,
-    /// Set when the thread has nothing left to do but to return to the operating system, or when
-    /// its start failed. From then on its ident may belong to another thread.
-    exiting: Event,
-    /// Held by whoever ends `owns_os_thread`.
-    finish: Lock,
+    life: Life,
     /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
     awaited_by: AtomicU64,
 }
@@ -58,15 +34,7 @@ static HANDLES: Mutex<BTreeMap<usize, Weak<Handle>>> = Mutex::new(BTreeMap::new(
 impl Handle {
     /// A handle whose thread is not started.
     pub fn new() -> Arc<Handle> {
-        let handle = Arc::new(Handle {
-            phase: AtomicU8::new(Phase::NotStarted as u8),
-            ident: AtomicU64::new(0),
-            os_thread: AtomicU64::new(0),
-            owns_os_thread: AtomicBool::new(false),
-            exiting: Event::new(),
-            finish: Lock::new(),
-            awaited_by: AtomicU64::new(0),
-        });
+        let handle = Arc::new(Handle { life: Life::new(), awaited_by: AtomicU64::new(0) });
         HANDLES.lock().insert(handle.address(), Arc::downgrade(&handle));
         handle
     }
@@ -75,50 +43,26 @@ impl Handle {
         ptr::from_ref(self).addr()
     }
 
-    fn phase(&self) -> Phase {
-        // Acquire pairs with the Release in `set_phase`: ident and thread belong to the phase.
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::NotStarted,
-            1 => Phase::Starting,
-            2 => Phase::Running,
-            _ => Phase::Done,
-        }
-    }
-
-    fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
-    }
-
     /// The identifier of the thread, 0 before it runs.
     pub fn ident(&self) -> u64 {
-        self.ident.load(Ordering::Relaxed)
+        self.life.ident()
     }
 
     /// Claims the right to start the thread; false if somebody did before.
     pub fn begin_start(&self) -> bool {
-        self.phase
-            .compare_exchange(
-                Phase::NotStarted as u8,
-                Phase::Starting as u8,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        self.life.begin_start()
     }
 
     /// By the starter, before the thread runs any Python code.
     pub fn set_running(&self, os_thread: OsThread, ident: u64) {
-        self.ident.store(ident, Ordering::Relaxed);
-        self.os_thread.store(os_thread.to_bits(), Ordering::Relaxed);
-        self.owns_os_thread.store(true, Ordering::Relaxed);
-        self.set_phase(Phase::Running);
+        self.life.set_running(os_thread.to_bits(), ident);
     }
 
-    /// The start failed: there is no thread, and a join returns at once.
-    pub fn set_failed(&self) {
+    /// There is no thread, or no more, and a join returns at once: the start failed, or this is the
+    /// child of a fork, and the thread is gone.
+    pub fn abandon(&self) {
         self.await_at_exit(None);
-        self.set_phase(Phase::Done);
-        self.exiting.set();
+        self.life.abandon();
     }
 
     /// Lets `_shutdown` of an interpreter wait for the thread, or no longer.
@@ -130,16 +74,7 @@ impl Handle {
     /// The last thing the thread does: its state is gone, a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);
-        self.exiting.set();
-    }
-
-    /// In the child of a fork, for the handle of a thread that is gone: done, nothing to join.
-    fn abandon(&self) {
-        self.await_at_exit(None);
-        self.owns_os_thread.store(false, Ordering::Relaxed);
-        // Not freed by force: a fork made it new, its epoch is over. Whoever held it is gone.
-        self.set_phase(Phase::Done);
-        self.exiting.set();
+        self.life.exiting().set();
     }
 
     /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
@@ -148,22 +83,15 @@ impl Handle {
     /// # Safety
     /// Attached; the caller holds a reference.
     unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
-        if self.phase() == Phase::Done {
-            return Ok(());
-        }
-        // SAFETY: as the caller promises.
-        unsafe {
-            if !self.finish.try_acquire() {
-                blocking::wait(&self.finish, Timeout::Never, Signals::Defer)?;
-            }
-            let owned = self.owns_os_thread.swap(false, Ordering::Relaxed);
-            let ended = !owned || how(OsThread::from_bits(self.os_thread.load(Ordering::Relaxed)));
-            self.set_phase(Phase::Done);
-            let _ = self.finish.release();
-            if !ended {
-                object::runtime_error(c"Failed joining thread");
-                return Err(Raised);
-            }
+        // SAFETY: as the caller promises; the number is of a thread that nobody else ends.
+        let ended = self.life.end(
+            |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
+            |bits| unsafe { how(OsThread::from_bits(bits)) },
+        )?;
+        if !ended {
+            // SAFETY: attached.
+            unsafe { object::runtime_error(c"Failed joining thread") };
+            return Err(Raised);
         }
         Ok(())
     }
@@ -188,7 +116,7 @@ impl Handle {
     unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
         // SAFETY: as the caller promises.
         unsafe {
-            if !self.exiting.is_set() {
+            if !self.life.exiting().is_set() {
                 // Only now: once it exits, another thread, perhaps this one, may have its ident.
                 if self.ident() == compat::thread_ident() {
                     object::runtime_error(c"Cannot join current thread");
@@ -198,7 +126,7 @@ impl Handle {
                     object::raise(exception, c"cannot join thread at interpreter shutdown");
                     return Err(Raised);
                 }
-                if blocking::wait(&self.exiting, timeout, Signals::Handle)? != Waited::Got {
+                if blocking::wait(self.life.exiting(), timeout, Signals::Handle)? != Waited::Got {
                     return Ok(false);
                 }
             }
@@ -208,7 +136,7 @@ impl Handle {
     }
 
     unsafe fn check_started(&self) -> Result<(), Raised> {
-        if self.phase() < Phase::Running {
+        if self.life.stage() < Stage::Running {
             // SAFETY: attached, as every caller promises.
             unsafe { object::runtime_error(c"thread not started") };
             return Err(Raised);
@@ -220,9 +148,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         HANDLES.lock().remove(&self.address());
-        if *self.owns_os_thread.get_mut() {
+        if let Some(bits) = self.life.disown() {
             // SAFETY: it was started joinable, and nobody else has joined or detached it.
-            unsafe { OsThread::from_bits(*self.os_thread.get_mut()).detach() };
+            unsafe { OsThread::from_bits(bits).detach() };
         }
     }
 }
@@ -279,7 +207,7 @@ pub unsafe fn after_fork_in_child() {
     unsafe { HANDLES.unlock_after_fork() };
     let me = compat::thread_ident();
     for handle in all_handles() {
-        if handle.phase() != Phase::NotStarted && handle.ident() != me {
+        if handle.life.stage() != Stage::NotStarted && handle.ident() != me {
             handle.abandon();
         }
     }
@@ -432,7 +360,7 @@ unsafe extern "C-unwind" fn is_done(slf: *mut PyObject, _: *mut PyObject) -> *mu
     // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
     unsafe {
         let handle = of(slf);
-        if !handle.exiting.is_set() {
+        if !handle.life.exiting().is_set() {
             return compat::bool_object(false);
         }
         match handle.finish(OsThread::join_detached) {
@@ -449,7 +377,7 @@ unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *m
         if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
             return ptr::null_mut();
         }
-        handle.exiting.set();
+        handle.life.exiting().set();
     }
     compat::none()
 }
@@ -473,8 +401,7 @@ pub unsafe extern "C-unwind" fn make_thread_handle(
         }
         let object = make((*State::of(module)).handle_type);
         if !object.is_null() {
-            of(object).ident.store(ident, Ordering::Relaxed);
-            of(object).set_phase(Phase::Running);
+            of(object).life.set_foreign(ident);
         }
         object
     }

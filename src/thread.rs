@@ -147,7 +147,7 @@ unsafe fn start_joinable(
         match start(module, function, args, ptr::null_mut(), Some(handle)) {
             Ok(_) => Ok(()),
             Err(Raised) => {
-                handle.set_failed();
+                handle.abandon();
                 Err(Raised)
             }
         }
