@@ -18,7 +18,6 @@
 
 use core::ptr::NonNull;
 use core::time::Duration;
-use std::alloc::{Layout, alloc, dealloc};
 use std::time::Instant;
 
 use pyo3_ffi as ffi;
@@ -26,7 +25,7 @@ use pyo3_ffi as ffi;
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
 pub use crate::sync::Waited;
-use crate::sync::{Awaitable, Caller, Deadline, Waiter, wait_with};
+use crate::sync::{Awaitable, Caller, Deadline, Lock, Waiter, wait_with};
 
 /// How long a caller is ready to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +97,32 @@ pub unsafe fn wait_queued<T: Awaitable>(
 ) -> Result<Waited, Raised> {
     // SAFETY: as the caller promises.
     unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
+}
+
+/// Takes a lock that the caller has to have, also where there is no memory for a waiter: it then
+/// looks from time to time. Signals wait until then. `Err` only where this version refuses to block
+/// at shutdown.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn take_back(lock: &Lock) -> Result<(), Raised> {
+    if lock.try_acquire() {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises; attached again with the same state.
+    unsafe {
+        refuse_at_shutdown()?;
+        if wait(lock, Timeout::Never, Signals::Defer).is_ok() {
+            return Ok(());
+        }
+        ffi::PyErr_Clear();
+        while !lock.try_acquire() {
+            let state = PyEval_SaveThread();
+            std::thread::sleep(Duration::from_millis(1));
+            PyEval_RestoreThread(state);
+        }
+    }
+    Ok(())
 }
 
 /// When a wait that begins now ends. A moment beyond what the clock can say never comes.
@@ -172,9 +197,10 @@ impl NewWaiter {
     /// # Safety
     /// Attached.
     pub unsafe fn allocate() -> Result<NewWaiter, Raised> {
-        // SAFETY: a waiter has a size; the fresh memory has the right layout.
+        const { assert!(align_of::<Waiter>() <= compat::RAW_ALIGNMENT) };
+        // SAFETY: fresh memory of this size, aligned for anything of C's.
         unsafe {
-            let Some(memory) = NonNull::new(alloc(Layout::new::<Waiter>())) else {
+            let Some(memory) = compat::raw_malloc(size_of::<Waiter>()) else {
                 ffi::PyErr_NoMemory();
                 return Err(Raised);
             };
@@ -196,7 +222,7 @@ impl NewWaiter {
         // SAFETY: as the caller promises; made by `allocate`.
         unsafe {
             self.0.drop_in_place();
-            dealloc(self.0.as_ptr().cast(), Layout::new::<Waiter>());
+            compat::raw_free(self.0.cast());
         }
     }
 }

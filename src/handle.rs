@@ -1,12 +1,11 @@
 //! `_thread._ThreadHandle`: a thread to wait for.
 
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyTypeObject};
 
@@ -14,6 +13,7 @@ use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Property, Type};
+use crate::shared::{Place, Shared};
 use crate::stock;
 use crate::sync::{Life, Mutex, Stage};
 use crate::thread::OsThread;
@@ -26,21 +26,80 @@ pub struct Handle {
     life: Life,
     /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
     awaited_by: AtomicU64,
+    links: Links,
 }
 
-/// All handles, for the fork and for `_shutdown`.
-static HANDLES: Mutex<BTreeMap<usize, Weak<Handle>>> = Mutex::new(BTreeMap::new());
+/// All handles, for the fork and for `_shutdown`. A list through the handles themselves: to be in
+/// it takes no memory. A handle leaves it when it is dropped, so those in it are valid under the
+/// mutex, but may have lost their last owner.
+static HANDLES: Mutex<List> = Mutex::new(List { first: None });
 
-impl Handle {
-    /// A handle whose thread is not started.
-    pub fn new() -> Arc<Handle> {
-        let handle = Arc::new(Handle { life: Life::new(), awaited_by: AtomicU64::new(0) });
-        HANDLES.lock().insert(handle.address(), Arc::downgrade(&handle));
-        handle
+struct List {
+    first: Option<Place<Handle>>,
+}
+
+// SAFETY: handles are made for sharing.
+unsafe impl Send for List {}
+
+/// Where a handle is in the list. Accessed under its mutex.
+struct Links {
+    is_listed: Cell<bool>,
+    next: Cell<Option<Place<Handle>>>,
+    previous: Cell<Option<Place<Handle>>>,
+}
+
+// SAFETY: accessed under the mutex of the list, but for the flag, which says before the handle is
+// shared whether it will be.
+unsafe impl Send for Links {}
+// SAFETY: as above.
+unsafe impl Sync for Links {}
+
+impl List {
+    fn add(&mut self, place: Place<Handle>) {
+        // SAFETY: the handle is being made; the first one is in the list.
+        unsafe {
+            place.get().links.is_listed.set(true);
+            place.get().links.next.set(self.first);
+            if let Some(first) = self.first {
+                first.get().links.previous.set(Some(place));
+            }
+        }
+        self.first = Some(place);
     }
 
-    fn address(&self) -> usize {
-        ptr::from_ref(self).addr()
+    fn remove(&mut self, links: &Links) {
+        // SAFETY: what is next to a handle in the list is in the list.
+        unsafe {
+            match links.previous.get() {
+                Some(previous) => previous.get().links.next.set(links.next.get()),
+                None => self.first = links.next.get(),
+            }
+            if let Some(next) = links.next.get() {
+                next.get().links.previous.set(links.previous.get());
+            }
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<Handle>> {
+        // SAFETY: in the list, as above.
+        core::iter::successors(self.first, |place| unsafe { place.get() }.links.next.get())
+    }
+}
+
+impl Handle {
+    /// A handle whose thread is not started; none if there is no memory.
+    pub fn new() -> Option<Shared<Handle>> {
+        let handle = Shared::new(Handle {
+            life: Life::new(),
+            awaited_by: AtomicU64::new(0),
+            links: Links {
+                is_listed: Cell::new(false),
+                next: Cell::new(None),
+                previous: Cell::new(None),
+            },
+        })?;
+        HANDLES.lock().add(handle.place());
+        Some(handle)
     }
 
     /// The identifier of the thread, 0 before it runs.
@@ -147,7 +206,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        HANDLES.lock().remove(&self.address());
+        if self.links.is_listed.get() {
+            HANDLES.lock().remove(&self.links);
+        }
         if let Some(bits) = self.life.disown() {
             // SAFETY: it was started joinable, and nobody else has joined or detached it.
             unsafe { OsThread::from_bits(bits).detach() };
@@ -174,16 +235,16 @@ pub unsafe fn join_all() -> Result<(), Raised> {
     Ok(())
 }
 
-fn next_awaited(interpreter: u64, me: u64) -> Option<Arc<Handle>> {
-    all_handles().into_iter().find(|handle| {
-        handle.awaited_by.load(Ordering::Acquire) == interpreter && handle.ident() != me
+fn next_awaited(interpreter: u64, me: u64) -> Option<Shared<Handle>> {
+    HANDLES.lock().places().find_map(|place| {
+        // SAFETY: in the list, whose mutex is held. Only one reference is made, and kept: dropping
+        // the last one takes the mutex.
+        unsafe {
+            let handle = place.get();
+            let awaited = handle.awaited_by.load(Ordering::Acquire) == interpreter;
+            if awaited && handle.ident() != me { place.share() } else { None }
+        }
     })
-}
-
-/// References to all handles. Any of them may be the last by now, and dropping that takes the
-/// table: so the table is free again when they are.
-fn all_handles() -> Vec<Arc<Handle>> {
-    HANDLES.lock().values().filter_map(Weak::upgrade).collect()
 }
 
 /// Keeps the table whole across a fork.
@@ -206,7 +267,9 @@ pub unsafe fn after_fork_in_child() {
     // SAFETY: as the caller promises.
     unsafe { HANDLES.unlock_after_fork() };
     let me = compat::thread_ident();
-    for handle in all_handles() {
+    for place in HANDLES.lock().places() {
+        // SAFETY: in the list, whose mutex is held.
+        let handle = unsafe { place.get() };
         if handle.life.stage() != Stage::NotStarted && handle.ident() != me {
             handle.abandon();
         }
@@ -217,8 +280,8 @@ pub unsafe fn after_fork_in_child() {
 pub struct HandleObject {
     base: PyObject,
     weakrefs: *mut PyObject,
-    /// From `Arc::into_raw`; the object owns one reference.
-    handle: *const Handle,
+    /// None only while the object is made.
+    handle: Option<Shared<Handle>>,
 }
 
 const METHODS: &[Function] = &[
@@ -266,11 +329,17 @@ const _: () = assert!(offset_of!(HandleObject, base) == 0);
 /// # Safety
 /// Attached; `class` is the handle type.
 pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the pointer is set before anybody sees the object.
+    // SAFETY: as the caller promises; all zero is an object without a handle, which it is given
+    // before anybody sees it.
     unsafe {
         let object = object::allocate::<HandleObject>(class);
-        if !object.is_null() {
-            (*object).handle = Arc::into_raw(Handle::new());
+        if object.is_null() {
+            return ptr::null_mut();
+        }
+        (*object).handle = Handle::new();
+        if (*object).handle.is_none() {
+            object::drop_ref(object.cast());
+            return ffi::PyErr_NoMemory();
         }
         object.cast()
     }
@@ -280,20 +349,16 @@ pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
 ///
 /// # Safety
 /// `object` is a HandleObject.
-pub unsafe fn share(object: *mut PyObject) -> Arc<Handle> {
-    // SAFETY: the object owns a reference, so the count is at least one.
-    unsafe {
-        let handle = (*object.cast::<HandleObject>()).handle;
-        Arc::increment_strong_count(handle);
-        Arc::from_raw(handle)
-    }
+pub unsafe fn share(object: *mut PyObject) -> Shared<Handle> {
+    // SAFETY: a finished object has a handle.
+    unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
 }
 
 /// # Safety
 /// `object` is a HandleObject, and outlives the result.
 unsafe fn of<'a>(object: *mut PyObject) -> &'a Handle {
-    // SAFETY: the object owns a reference.
-    unsafe { &*(*object.cast::<HandleObject>()).handle }
+    // SAFETY: a finished object has a handle, and keeps it.
+    unsafe { (*object.cast::<HandleObject>()).handle.as_deref().unwrap_unchecked() }
 }
 
 unsafe extern "C-unwind" fn new(
@@ -309,7 +374,7 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
     // SAFETY: called by CPython when nobody has the object any more; the reference is its own.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
-        drop(Arc::from_raw((*slf.cast::<HandleObject>()).handle));
+        drop((*slf.cast::<HandleObject>()).handle.take());
         object::free(slf);
     }
 }

@@ -39,6 +39,8 @@ mod rlock;
 #[cfg(feature = "python")]
 mod sentinel;
 #[cfg(feature = "python")]
+mod shared;
+#[cfg(feature = "python")]
 mod stock;
 #[cfg(feature = "python")]
 mod thread;

@@ -34,6 +34,10 @@ pub struct State {
     pub excepthook_type: *mut PyTypeObject,
     /// Where in a thread state's dict the thread's sentinel is.
     pub slot: *mut PyObject,
+    /// Names of attributes that every start of a thread looks at.
+    pub name_name: *mut PyObject,
+    pub started_name: *mut PyObject,
+    pub ident_name: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
     pub count: Arc<AtomicIsize>,
     /// The native classes, made when they are asked for.
@@ -137,6 +141,9 @@ impl State {
             self.tss_type = tss::make_type(module)?;
             (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
             self.slot = object::allocate(self.key_type);
+            self.name_name = interned(c"__name__")?;
+            self.started_name = interned(c"_started")?;
+            self.ident_name = interned(c"_ident")?;
             self.excepthook_type = stock::type_named(self.stock, c"_ExceptHookArgs");
             if self.slot.is_null() || self.excepthook_type.is_null() {
                 if ffi::PyErr_Occurred().is_null() {
@@ -165,10 +172,19 @@ impl State {
             of(&mut self.key_type),
             of(&mut self.excepthook_type),
             &mut self.slot,
+            &mut self.name_name,
+            &mut self.started_name,
+            &mut self.ident_name,
         ]
         .into_iter()
         .chain(self.natives.objects())
     }
+}
+
+unsafe fn interned(name: &CStr) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached, as every caller promises.
+    let name = unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) };
+    if name.is_null() { Err(Raised) } else { Ok(name) }
 }
 
 unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
@@ -202,6 +218,9 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             sentinel_type: ptr::null_mut(),
             excepthook_type: ptr::null_mut(),
             slot: ptr::null_mut(),
+            name_name: ptr::null_mut(),
+            started_name: ptr::null_mut(),
+            ident_name: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
             natives: Natives::NONE,
             name_limit: 0,

@@ -9,10 +9,11 @@
 //! by address, and a lock that dies takes itself out of it.
 
 use core::cell::Cell;
+use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
-use pyo3_ffi::PyObject;
+use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::compat::Raised;
 use crate::lock::LockObject;
@@ -21,7 +22,30 @@ use crate::sync::{Lock, Mutex};
 use crate::{object, per_thread};
 
 /// The addresses of all sentinels that are alive and whose threads are.
-static SENTINELS: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+static SENTINELS: Mutex<HashSet<usize, BuildHasherDefault<Address>>> =
+    Mutex::new(HashSet::with_hasher(BuildHasherDefault::new()));
+
+/// Spreads addresses, whose low bits are all alike. A hash set and not a tree: it can be asked
+/// whether there is memory for one more.
+#[derive(Default)]
+struct Address(u64);
+
+impl Hasher for Address {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ address as u64).wrapping_mul(ODD).rotate_left(32);
+    }
+}
 
 thread_local! {
     /// Whether rthread started this thread, and its sentinel's address or 0.
@@ -75,6 +99,11 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         }
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
+        lock.tag();
+        if !insert(address) {
+            object::drop_ref(object.cast());
+            return ffi::PyErr_NoMemory();
+        }
         let (ours, earlier) = THREAD.get();
         let earlier = if ours {
             THREAD.set((true, address));
@@ -88,13 +117,17 @@ pub unsafe extern "C-unwind" fn set_sentinel(
                 }
             }
         };
-        lock.tag();
-        let mut sentinels = SENTINELS.lock();
-        sentinels.remove(&earlier);
-        sentinels.insert(address);
-        drop(sentinels);
+        if earlier != 0 {
+            SENTINELS.lock().remove(&earlier);
+        }
         object.cast()
     }
+}
+
+/// False if there is no memory.
+fn insert(address: usize) -> bool {
+    let mut sentinels = SENTINELS.lock();
+    sentinels.try_reserve(1).is_ok() && sentinels.insert(address)
 }
 
 /// Keeps the table whole across a fork.

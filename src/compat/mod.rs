@@ -7,7 +7,7 @@
 //! the exact words of its errors.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use pyo3_ffi::{
     self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject,
@@ -89,6 +89,9 @@ unsafe extern "C-unwind" {
     fn PyThread_get_thread_ident() -> core::ffi::c_ulong;
     pub fn PyThread_get_thread_native_id() -> core::ffi::c_ulong;
     fn PyThread_get_stacksize() -> usize;
+    pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
+    pub fn PyMethod_Self(method: *mut PyObject) -> *mut PyObject;
+    static mut PyMethod_Type: PyTypeObject;
 }
 
 // `-R` style exceptions of `PyArg_ParseTupleAndKeywords`: its keyword list is `char **` up to 3.12
@@ -101,6 +104,32 @@ unsafe extern "C-unwind" {
         keywords: *const *const c_char,
         ...
     ) -> c_int;
+}
+
+/// Whether an object is a bound method of a Python class.
+///
+/// # Safety
+/// Attached; a valid object.
+pub unsafe fn is_method(object: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::Py_TYPE(object) == &raw mut PyMethod_Type }
+}
+
+/// What memory from [`raw_malloc`] is aligned to, at least.
+pub const RAW_ALIGNMENT: usize = 8;
+
+/// Memory from CPython's raw allocator, `None` if there is none. May be called without a thread
+/// state, but not under a guard: tracemalloc may attach to see who asks.
+pub fn raw_malloc(size: usize) -> Option<NonNull<c_void>> {
+    // SAFETY: any size will do.
+    NonNull::new(unsafe { ffi::PyMem_RawMalloc(size) })
+}
+
+/// # Safety
+/// From [`raw_malloc`], and not used any more.
+pub unsafe fn raw_free(memory: NonNull<c_void>) {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::PyMem_RawFree(memory.as_ptr()) };
 }
 
 /// `_PyTime_ROUND_TIMEOUT`: away from zero, so that a wait is never too short.

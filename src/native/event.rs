@@ -75,6 +75,15 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Event {
     unsafe { &(*slf.cast::<EventObject>()).event }
 }
 
+/// What is inside of an event, for as long as that lives.
+///
+/// # Safety
+/// `slf` is an EventObject.
+pub unsafe fn inside(slf: *mut PyObject) -> *const Event {
+    // SAFETY: as the caller promises.
+    unsafe { of(slf) }
+}
+
 impl Openable for EventObject {
     unsafe fn is_open(slf: *mut PyObject) -> bool {
         // SAFETY: as the caller promises.

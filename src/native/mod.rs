@@ -15,6 +15,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 use crate::compat::Raised;
 use crate::module::State;
 use crate::object::{self, raise};
+use crate::sync::Event;
 
 mod arguments;
 mod barrier;
@@ -104,6 +105,21 @@ impl Natives {
             unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
         });
         types.chain(&mut self.pure)
+    }
+}
+
+/// What is inside of an event, if it is a native one; null if not. Valid as long as that is.
+///
+/// # Safety
+/// Attached; a valid object, and this interpreter's module.
+pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *const Event {
+    // SAFETY: as the caller promises; the type says what it is.
+    unsafe {
+        if ffi::Py_TYPE(object) == (*module).natives.types[Kind::Event as usize] {
+            event::inside(object)
+        } else {
+            ptr::null()
+        }
     }
 }
 
