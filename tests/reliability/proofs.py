@@ -7,7 +7,10 @@ from importlib import import_module
 
 from .proof import Proof
 
-MODULES: list[str] = []
+MODULES: list[str] = [
+    "exits",
+    "forks",
+]
 
 
 def proofs(names: Iterable[str] = ()) -> list[Proof]:
