@@ -47,8 +47,10 @@ def start_daemons(chosen: list[str]) -> None:
         for _ in range(2 if name in WAKING else 1):
             threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
             started.acquire()
-        if name in SLEEPING:
-            # And one that `threading` has never heard of.
+        if name in SLEEPING and not name.startswith("join"):
+            # And one that `threading` has never heard of. A join would make it known, by an object
+            # that takes the lock of the registry when it dies at the end: should one of the others
+            # have been stopped with it, stock hangs as well.
             low_level.start_new_thread(run, (work,))
             started.acquire()
     if not set(chosen) & set(WAKING):
