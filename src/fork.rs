@@ -5,11 +5,20 @@
 //! imported `threading` before rthread has registered that one first. It also covers forks that
 //! Python does not know of.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(unix)]
 use std::sync::Once;
 
 #[cfg(unix)]
-use crate::{handle, sentinel, sync};
+use crate::{compat, handle, sentinel, sync};
+
+/// The thread that called fork, in the child; 0 in a process that is not one.
+static SURVIVOR: AtomicU64 = AtomicU64::new(0);
+
+/// The one thread of this process that is older than it, by its identifier.
+pub fn survivor() -> u64 {
+    SURVIVOR.load(Ordering::Relaxed)
+}
 
 /// Registers the handlers, once in a process.
 #[cfg(unix)]
@@ -29,6 +38,7 @@ pub fn register() {
     unsafe extern "C" fn child() {
         // First: every queue, those of the tables' locks among them, may hold dead threads.
         sync::fork::after_fork_in_child();
+        SURVIVOR.store(compat::thread_ident(), Ordering::Relaxed);
         // SAFETY: `prepare` ran in this thread.
         unsafe {
             sentinel::after_fork();

@@ -12,7 +12,7 @@
 
 use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject};
 
@@ -25,7 +25,9 @@ use super::{Kind, arguments};
 use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::object::{self, drop_ref};
-use crate::sync::{Awaitable, Channel, Condition, Deadline, Item, Items, ReentrantLock, Remains};
+use crate::sync::{
+    Awaitable, Channel, Condition, Deadline, Item, Items, ReentrantLock, Remains, fork,
+};
 
 /// The items are in the channel of the queue, in the order of the heap. Nobody waits there but for
 /// the end of all tasks.
@@ -37,6 +39,8 @@ pub struct PriorityObject {
     not_full: Condition,
     /// How often the heap has changed.
     version: AtomicUsize,
+    /// The fork epoch in which the turn was last looked at.
+    epoch: AtomicU32,
 }
 
 /// How often an operation is begun again because a comparison has changed the queue.
@@ -58,12 +62,34 @@ impl PriorityObject {
     /// Attached; the caller keeps the object alive.
     unsafe fn enter(&self, signals: Signals) -> Result<(), Raised> {
         let me = compat::thread_ident();
+        if self.epoch.load(Ordering::Acquire) != fork::epoch() {
+            self.end_turn_of_the_dead();
+        }
         if !self.turn.try_acquire(me) {
             // SAFETY: as the caller promises.
             unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
             self.turn.adopt(me);
         }
         Ok(())
+    }
+
+    /// In the child of a fork: the turn of a thread that is gone is over. It can be, at any moment,
+    /// because a turn changes nothing before all comparisons are made.
+    #[cold]
+    fn end_turn_of_the_dead(&self) {
+        // Under the guard, because several threads may have come here at once.
+        self.channel().edit(|_| {
+            if self.epoch.load(Ordering::Relaxed) != fork::epoch() {
+                if !self.turn.is_owned_by(crate::fork::survivor()) {
+                    // Nobody waits for it either. It fails if nobody had it, or had got no further
+                    // than to the lock.
+                    if self.turn.release_all().is_err() {
+                        let _ = self.turn.lock().release();
+                    }
+                }
+                self.epoch.store(fork::epoch(), Ordering::Release);
+            }
+        });
     }
 
     fn leave(&self) {

@@ -28,6 +28,11 @@ impl Guard {
         }
     }
 
+    /// Whether it was last used in another process, if at all.
+    pub(super) fn is_stale(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & !STATE != fork::epoch() << EPOCH_SHIFT
+    }
+
     /// Takes the guard. Nothing that can block, and no Python code, may run while it is held.
     #[inline]
     pub(super) fn hold(&self) -> Held<'_> {

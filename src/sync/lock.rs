@@ -90,7 +90,25 @@ impl Lock {
                 Err(now) => seen = now,
             }
         }
-        false
+        seen & RESERVED != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
+    }
+
+    /// The waiter that the lock was handed to did not come along to this process.
+    #[cold]
+    fn try_acquire_from_the_dead(&self) -> bool {
+        self.guard().release();
+        self.try_acquire()
+    }
+
+    /// Takes the guard of the queue. The first time in the child of a fork, nobody is in there, nor
+    /// on the way from there to the lock.
+    #[inline]
+    fn guard(&self) -> Queue<'_> {
+        let queue = self.queue.guard();
+        if queue.is_stale() {
+            self.queue.word.fetch_and(!RESERVED, Ordering::Relaxed);
+        }
+        queue
     }
 
     /// Frees the lock, or hands it to the first waiter. One atomic step decides whether it was
@@ -120,7 +138,7 @@ impl Lock {
 
     #[cold]
     fn release_parked(&self) -> Result<(), NotLocked> {
-        let queue = self.queue.guard();
+        let queue = self.guard();
         let Some(first) = queue.front() else {
             // Nobody waits after all, or this is the child of a fork and they are gone.
             let result = self.unlock(PARKED);
@@ -281,7 +299,7 @@ impl Lock {
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Lock {
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.guard();
         // PARKED has to be set in one step with seeing LOCKED: a release in between would take
         // the fast path and wake nobody.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
@@ -316,7 +334,7 @@ unsafe impl Awaitable for Lock {
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.guard();
         let claimed = if waiter.phase() == Phase::Granted {
             self.redeem();
             true
@@ -329,7 +347,7 @@ unsafe impl Awaitable for Lock {
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.guard();
         if waiter.phase() == Phase::Granted {
             queue.release();
             return true;

@@ -126,6 +126,11 @@ impl WaitQueue {
         }
     }
 
+    /// Whether it was last used in another process, if at all: nobody is in it then.
+    pub(super) fn is_stale(&self) -> bool {
+        self.guard.is_stale()
+    }
+
     /// Takes the guard. Nothing that can block, and no Python code, may run while it is held.
     #[inline]
     pub(super) fn guard(&self) -> Queue<'_> {
@@ -144,6 +149,11 @@ pub(super) struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
+    /// Whether this is the first use of the queue in this process.
+    pub(super) fn is_stale(&self) -> bool {
+        self.held.is_stale()
+    }
+
     pub(super) fn release(self) {
         self.held.release();
     }

@@ -7,7 +7,12 @@ from importlib import import_module
 
 from .proof import Proof
 
-MODULES: list[str] = ["leaks"]
+<<<<<<< HEAD
+MODULES: list[str] = [
+    "exits",
+    "forks",
+    "leaks",
+]
 
 
 def proofs(names: Iterable[str] = ()) -> list[Proof]:

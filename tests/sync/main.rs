@@ -281,6 +281,34 @@ fn a_mutex_gives_one_thread_at_a_time_its_value() {
     assert_eq!(*total.lock(), THREADS * ROUNDS);
 }
 
+/// The child finds a lock that was being handed to a thread that exists no more.
+#[cfg(unix)]
+#[test]
+fn a_child_process_gets_what_was_reserved() {
+    let forked = |check: fn(&Lock) -> bool| {
+        let (lock, waiter) = (Lock::new(), Waiter::new());
+        // SAFETY: the waiter outlives its time with the lock.
+        unsafe {
+            assert!(lock.enqueue(&waiter, false));
+            assert!(!lock.is_locked() && !lock.try_acquire());
+            // The child calls nothing but `sync`, which needs no other thread, and `_exit`.
+            let child = libc::fork();
+            if child == 0 {
+                rthread::sync::fork::after_fork_in_child();
+                libc::_exit(i32::from(!(check(&lock) && lock.release().is_ok())));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            assert_eq!(status, 0);
+            assert!(!lock.try_acquire() && lock.claim(&waiter));
+        }
+        lock.release().unwrap();
+    };
+    forked(Lock::try_acquire);
+    forked(|lock| wait(lock, deadline(5000)));
+    forked(|lock| lock.release() == Err(NotLocked) && lock.try_acquire());
+}
+
 /// The child finds a lock with waiters that exist no more, in a queue on memory that is its own
 /// copy, and has to be able to use it.
 #[cfg(unix)]

@@ -1,0 +1,67 @@
+"""The end of the interpreter, with daemon threads left in everything that a thread can do."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from scenarios.run import MODES, Outcome, run, run_stock
+
+from .proof import Figure, exactly, none_of, proof, run_program
+
+# At a time: most of an exit is waiting, and the machine may have two cores.
+AT_ONCE = 2
+HANG = 120.0
+
+
+class Tries:
+    """Programs run to their end, and what was wrong with them."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.hung = 0
+        self.bad_status = 0
+        self.spoke = 0
+        self.other_output = 0
+
+    def daemons(self, mode: str, doing: str) -> None:
+        """Let threads do `doing` and have the main thread go away."""
+        try:
+            outcome = run(mode, "exit_daemons", doing, "end", timeout=HANG)
+        except AssertionError as error:
+            # It has the stacks of all threads.
+            self.hung += 1
+            print(f"HUNG: {doing} ({mode}): {error}", flush=True)
+            return
+        self.ended += 1
+        self.bad_status += outcome.status != 0
+        self.spoke += outcome.err != ""
+        self.other_output += outcome.lines != ["main ends", "atexit"]
+        if outcome != Outcome(0, "main ends\natexit\n", ""):
+            print(f"BAD: {doing} ({mode}): {outcome}", flush=True)
+
+
+def doings(mode: str) -> list[str]:
+    """What the daemon threads of the case can do; all of it at once comes first."""
+    return ["all", *run(mode, "exit_daemons", "list").out.split()]
+
+
+@proof("exits", "daemon threads left blocked at the end", long=1000, short=30, unit="exits")
+def exits(count: int) -> Iterator[Figure]:
+    """Everything in each mode in turn: what a short form leaves out of it, "all" has."""
+    pairs = [(mode, doing) for doing in doings(MODES[0]) for mode in MODES]
+    # So that a few are of many things, and the same ones every time.
+    first, rest = pairs[: len(MODES)], pairs[len(MODES) :]
+    random.Random(4).shuffle(rest)
+    tries = Tries()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        chosen = itertools.islice(itertools.cycle(first + rest), count)
+        for done in [pool.submit(tries.daemons, *pair) for pair in chosen]:
+            done.result()
+    yield exactly("exits", tries.ended, count)
+    yield none_of("exit status not 0", tries.bad_status)
+    yield none_of("with anything on stderr", tries.spoke)
+    yield none_of("that left something out", tries.other_output)
+    yield none_of("hung", tries.hung)

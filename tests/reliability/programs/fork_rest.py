@@ -1,0 +1,260 @@
+"""Queues, threads, thread-local values: what else others use while a process forks."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+from typing import Any
+
+from chosen import low_level, threading
+from fork_kit import (
+    IS_STOCK,
+    LONG,
+    SHORT,
+    Check,
+    Waiting,
+    all_the_time,
+    called,
+    case,
+    in_parent,
+    known,
+    never,
+    one_in_parent,
+    pause,
+    queue,
+    use_queue,
+)
+
+NAMES = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
+LIMITED = NAMES[:3]
+
+
+class Slow:
+    """Compares in Python and takes its time: a fork is likely to come meanwhile."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __lt__(self, other: Slow) -> bool:
+        pause()
+        return self.number < other.number
+
+
+@case
+def queues_waited_for() -> Check:
+    empty = [getattr(queue, name)() for name in NAMES]
+    full = [getattr(queue, name)(1) for name in LIMITED]
+    for items in empty:
+        in_parent(items.get)
+    for items in full:
+        items.put(0)
+        in_parent(items.put, 1)
+        in_parent(items.join)
+
+    def check() -> None:
+        for items in full:
+            assert items.qsize() == 1 == items.unfinished_tasks
+            assert items.full()
+            assert items.get() == 0
+            items.put(3)
+            with contextlib.suppress(queue.Full):
+                items.put(4, timeout=SHORT)
+                raise AssertionError("there was room")
+            assert items.get() == 3
+            assert items.unfinished_tasks == 2
+            joining = Waiting(items.join)
+            items.task_done()
+            items.task_done()
+            joining.result()
+        if IS_STOCK:
+            # A wake-up may be for one of the dead.
+            return
+        for items in (*empty, *full):
+            assert items.empty()
+            if items in full:
+                putting = Waiting(lambda items=items: [items.put(n) for n in range(3)])
+                assert sorted(items.get() for _ in range(3)) == [0, 1, 2]
+                putting.result()
+            else:
+                use_queue(items)
+
+    return check
+
+
+def in_motion(items: Any, make: Any) -> None:
+    """Two threads that put and get, at times more than there is room for."""
+    number = iter(range(1 << 60))
+
+    def work() -> None:
+        with contextlib.suppress(queue.Full, queue.Empty):
+            items.put(make(next(number)), timeout=SHORT)
+        with contextlib.suppress(queue.Empty, ValueError):
+            items.get(timeout=SHORT)
+            if hasattr(items, "task_done"):
+                items.task_done()
+
+    all_the_time(work)
+
+
+@case
+def queues_in_motion() -> Check:
+    free = [getattr(queue, name)() for name in NAMES]
+    limited = [getattr(queue, name)(1) for name in LIMITED]
+    slow = queue.PriorityQueue(4)
+    for items in (*free, *limited):
+        in_motion(items, int)
+    in_motion(slow, Slow)
+
+    def check() -> None:
+        if IS_STOCK:
+            return
+        for items in (*free, *limited, slow):
+            while not items.empty():
+                items.get()
+            if items is slow:
+                items.put(Slow(2))
+                items.put(Slow(1))
+                assert [items.get().number, items.get().number] == [1, 2]
+            elif items in free:
+                use_queue(items)
+            else:
+                items.put(0)
+                assert items.full()
+                assert items.get() == 0
+
+    return check
+
+
+@case
+def threads_joined() -> Check:
+    """Whoever is gone can be joined at once, and so can those who are joined by others."""
+    in_parent(known[0].join)
+    ended = threading.Thread(target=int)
+    ended.start()
+    ended.join()
+    fresh = threading.Thread(target=int)
+
+    def check() -> None:
+        for thread in (*known, ended):
+            assert not thread.is_alive(), thread
+            thread.join()
+            thread.join(timeout=LONG)
+        assert called(known[0].join) is None
+        fresh.start()
+        fresh.join()
+        assert not fresh.is_alive()
+
+    return check
+
+
+@case
+def threads_registered() -> Check:
+    """Nobody is left but the caller; those that begin and end meanwhile leave no trace."""
+    reused = threading.local()
+
+    def work() -> None:
+        thread = threading.Thread(target=lambda: setattr(reused, "value", [reused]))
+        thread.start()
+        thread.join()
+        done = low_level.allocate_lock()
+        done.acquire()
+        low_level.start_new_thread(done.release, ())
+        done.acquire()
+
+    all_the_time(work)
+
+    def check() -> None:
+        me = threading.current_thread()
+        assert me is threading.main_thread()
+        assert threading.enumerate() == [me]
+        assert threading.active_count() == 1
+        assert list(threading._active) == [threading.get_ident()]
+        assert not threading._limbo
+        before = low_level._count()
+        assert called(low_level._count) == before + 1
+        assert called(threading.active_count) == 2
+        work()
+        assert threading.enumerate() == [me]
+
+    return check
+
+
+class Value:
+    """Something that can be seen to go."""
+
+
+@case
+def values_of_threads() -> Check:
+    """Those of the others cannot be seen, and one's own go with their objects."""
+    local = threading.local()
+    keys: list[Any] = []
+    if not IS_STOCK:
+        from rthread import TSS
+
+        keys.append(TSS())
+        keys[0].create()
+
+    def fill() -> None:
+        local.value = Value()
+        for key in keys:
+            key.set(Value())
+
+    def fill_and_stay() -> None:
+        fill()
+        never.wait()
+
+    def fill_and_end() -> None:
+        thread = threading.Thread(target=fill)
+        thread.start()
+        thread.join()
+
+    in_parent(fill_and_stay)
+    all_the_time(fill_and_end)
+
+    def check() -> None:
+        assert not hasattr(local, "value")
+        assert [key.get() for key in keys] == [None for key in keys]
+        fill()
+        gone = [weakref.ref(local.value), *(weakref.ref(key.get()) for key in keys)]
+        assert called(lambda: hasattr(local, "value") or any(key.get() for key in keys)) is False
+        fill_and_end()
+        del local.value
+        for key in keys:
+            key.set(None)
+        gc.collect()
+        assert [reference() for reference in gone] == [None for _ in gone]
+        for key in keys:
+            key.delete()
+            key.create()
+            assert key.get() is None
+
+    return check
+
+
+@case
+def joins_in_motion() -> Check:
+    """Threads that are just being started, are ending, and are joined by several others."""
+    current: list[Any] = []
+
+    def work() -> None:
+        thread = threading.Thread(target=pause)
+        thread.start()
+        current[:] = [thread]
+        thread.join(SHORT)
+
+    def join() -> None:
+        for thread in current[:]:
+            thread.join()
+
+    all_the_time(work)
+    one_in_parent(lambda: all_the_time(join))
+
+    def check() -> None:
+        for thread in current:
+            thread.join()
+            assert not thread.is_alive()
+        work()
+        join()
+
+    return check
