@@ -9,7 +9,7 @@
 use std::sync::Once;
 
 #[cfg(unix)]
-use crate::{handle, sentinel, sync};
+use crate::{handle, sentinel, sync, tables};
 
 /// Registers the handlers, once in a process.
 #[cfg(unix)]
@@ -18,10 +18,12 @@ pub fn register() {
         // No other thread may be in the middle of changing the tables.
         handle::before_fork();
         sentinel::before_fork();
+        tables::before_fork();
     }
     unsafe extern "C" fn parent() {
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            tables::after_fork();
             sentinel::after_fork();
             handle::after_fork_in_parent();
         }
@@ -31,6 +33,7 @@ pub fn register() {
         sync::fork::after_fork_in_child();
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            tables::after_fork();
             sentinel::after_fork();
             handle::after_fork_in_child();
         }

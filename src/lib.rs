@@ -41,6 +41,8 @@ mod sentinel;
 #[cfg(feature = "python")]
 mod stock;
 #[cfg(feature = "python")]
+mod tables;
+#[cfg(feature = "python")]
 mod thread;
 #[cfg(feature = "python")]
 mod tss;

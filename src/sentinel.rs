@@ -12,9 +12,9 @@ use core::cell::Cell;
 use core::ptr;
 use std::collections::BTreeSet;
 
-use pyo3_ffi::PyObject;
+use pyo3_ffi::{PyObject, PyThreadState};
 
-use crate::compat::Raised;
+use crate::compat::{self, Raised};
 use crate::lock::LockObject;
 use crate::module::State;
 use crate::sync::{Lock, Mutex};
@@ -23,19 +23,22 @@ use crate::{object, per_thread};
 /// The addresses of all sentinels that are alive and whose threads are.
 static SENTINELS: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
+const NOT_OURS: (*mut PyThreadState, usize) = (ptr::null_mut(), 0);
+
 thread_local! {
-    /// Whether rthread started this thread, and its sentinel's address or 0.
-    static THREAD: Cell<(bool, usize)> = const { Cell::new((false, 0)) };
+    /// The thread state that rthread made for this thread, if it started it, and the address of that
+    /// state's sentinel or 0. In other interpreters the thread has other states.
+    static THREAD: Cell<(*mut PyThreadState, usize)> = const { Cell::new(NOT_OURS) };
 }
 
-/// Before anything else in a thread of ours.
-pub fn thread_begins() {
-    THREAD.set((true, 0));
+/// Before anything else in a thread of ours, with its state.
+pub fn thread_begins(state: *mut PyThreadState) {
+    THREAD.set((state, 0));
 }
 
 /// After the last thing in a thread of ours: its state is gone.
 pub fn thread_ended() {
-    release(THREAD.replace((false, 0)).1);
+    release(THREAD.replace(NOT_OURS).1);
 }
 
 /// A lock that is about to be freed is no sentinel any more.
@@ -76,8 +79,8 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
         let (ours, earlier) = THREAD.get();
-        let earlier = if ours {
-            THREAD.set((true, address));
+        let earlier = if ours == compat::thread_state() {
+            THREAD.set((ours, address));
             earlier
         } else {
             match per_thread::replace_lock(state, address) {

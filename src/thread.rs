@@ -214,7 +214,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     let state = unsafe { make_state(shared) };
     shared.has_state.set();
     if !state.is_null() {
-        sentinel::thread_begins();
+        sentinel::thread_begins(state);
         // SAFETY: a fresh state of this thread.
         unsafe { run_attached(shared, state) };
         sentinel::thread_ended();
