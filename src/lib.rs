@@ -43,6 +43,8 @@ mod shared;
 #[cfg(feature = "python")]
 mod stock;
 #[cfg(feature = "python")]
+mod tables;
+#[cfg(feature = "python")]
 mod thread;
 #[cfg(feature = "python")]
 mod tss;

@@ -13,8 +13,8 @@ use crate::compat::{self, Raised};
 use crate::native::{self, Natives};
 use crate::object::{self, Call, Doc, Function, drop_ref};
 use crate::{
-    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, thread,
-    tss,
+    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, tables,
+    thread, tss,
 };
 
 /// What the functions of one interpreter's module share. References are owned.
@@ -140,10 +140,11 @@ impl State {
             self.handle_type = handle::make_type(module, self.stock)?;
             self.tss_type = tss::make_type(module)?;
             (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
-            self.slot = object::allocate(self.key_type);
             self.name_name = interned(c"__name__")?;
             self.started_name = interned(c"_started")?;
             self.ident_name = interned(c"_ident")?;
+            // Not an object of a type of ours: the collector could not see that it refers to that.
+            self.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
             self.excepthook_type = stock::type_named(self.stock, c"_ExceptHookArgs");
             if self.slot.is_null() || self.excepthook_type.is_null() {
                 if ffi::PyErr_Occurred().is_null() {
@@ -278,6 +279,11 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
             drop_ref(object);
             added?;
         }
+        let is_main = compat::interpreter() == compat::main_interpreter();
+        let is_main = compat::bool_object(is_main);
+        let added = add(module, c"__is_main__", is_main);
+        drop_ref(is_main);
+        added?;
         let version = ffi::PyUnicode_FromString(VERSION.as_ptr().cast());
         if version.is_null() {
             return Err(Raised);
@@ -306,7 +312,7 @@ unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Rais
         }
         let mut result = Ok(());
         for functions in [FUNCTIONS, OWN_FUNCTIONS] {
-            let mut definition = object::method_table(functions, state.stock);
+            let mut definition = tables::methods(functions, state.stock);
             while result.is_ok() && !(*definition).ml_name.is_null() {
                 let function = ffi::PyCFunction_NewEx(definition, module, home);
                 result = if function.is_null() {

@@ -13,9 +13,9 @@ use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr;
 use std::collections::HashSet;
 
-use pyo3_ffi::{self as ffi, PyObject};
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
-use crate::compat::Raised;
+use crate::compat::{self, Raised};
 use crate::lock::LockObject;
 use crate::module::State;
 use crate::sync::{Lock, Mutex};
@@ -47,19 +47,22 @@ impl Hasher for Address {
     }
 }
 
+const NOT_OURS: (*mut PyThreadState, usize) = (ptr::null_mut(), 0);
+
 thread_local! {
-    /// Whether rthread started this thread, and its sentinel's address or 0.
-    static THREAD: Cell<(bool, usize)> = const { Cell::new((false, 0)) };
+    /// The thread state that rthread made for this thread, if it started it, and the address of that
+    /// state's sentinel or 0. In other interpreters the thread has other states.
+    static THREAD: Cell<(*mut PyThreadState, usize)> = const { Cell::new(NOT_OURS) };
 }
 
-/// Before anything else in a thread of ours.
-pub fn thread_begins() {
-    THREAD.set((true, 0));
+/// Before anything else in a thread of ours, with its state.
+pub fn thread_begins(state: *mut PyThreadState) {
+    THREAD.set((state, 0));
 }
 
 /// After the last thing in a thread of ours: its state is gone.
 pub fn thread_ended() {
-    release(THREAD.replace((false, 0)).1);
+    release(THREAD.replace(NOT_OURS).1);
 }
 
 /// A lock that is about to be freed is no sentinel any more.
@@ -105,8 +108,8 @@ pub unsafe extern "C-unwind" fn set_sentinel(
             return ffi::PyErr_NoMemory();
         }
         let (ours, earlier) = THREAD.get();
-        let earlier = if ours {
-            THREAD.set((true, address));
+        let earlier = if ours == compat::thread_state() {
+            THREAD.set((ours, address));
             earlier
         } else {
             match per_thread::replace_lock(state, address) {

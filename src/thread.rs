@@ -287,6 +287,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     let begun = unsafe { make_state(shared) };
     shared.has_state.set();
     if let Begun::With(state) = begun {
+        sentinel::thread_begins(state);
         // SAFETY: a fresh state of this thread.
         unsafe { run_attached(shared, state) };
         sentinel::thread_ended();
@@ -330,7 +331,7 @@ unsafe fn make_state(boot: &Boot) -> Begun {
         if os::has_memory() {
             // Here, as it is the first use of a thread-local variable of ours: the platform makes
             // room for all of them, and ends the process if it cannot.
-            sentinel::thread_begins();
+            sentinel::thread_begins(ptr::null_mut());
             // SAFETY: the interpreter is not finalizing; a sub-interpreter waits for `has_state`.
             let state = unsafe { ffi::PyThreadState_New(boot.interpreter) };
             if !state.is_null() {

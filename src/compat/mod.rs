@@ -268,7 +268,20 @@ unsafe fn is_interpreter_finalizing() -> bool {
     }
 }
 
-#[cfg(not(all(Py_3_12, not(Py_3_13))))]
+/// Whether a sub-interpreter ends.
+///
+/// # Safety
+/// Attached.
+#[cfg(Py_3_13)]
+unsafe fn is_interpreter_finalizing() -> bool {
+    unsafe extern "C" {
+        fn _Py_IsInterpreterFinalizing(interpreter: *mut PyInterpreterState) -> c_int;
+    }
+    // SAFETY: attached, so the interpreter is there.
+    unsafe { _Py_IsInterpreterFinalizing(interpreter()) != 0 }
+}
+
+#[cfg(not(Py_3_12))]
 unsafe fn is_interpreter_finalizing() -> bool {
     false
 }
@@ -565,7 +578,8 @@ pub unsafe fn forget_exception(pending: Pending) {
     }
 }
 
-/// Whether this interpreter may start threads: one that was made without `allow_threads` may not.
+/// Whether this interpreter may start threads: one that was made without `allow_threads`, before
+/// 3.12 as "isolated", may not.
 ///
 /// # Safety
 /// Attached.
@@ -595,7 +609,15 @@ pub unsafe fn threads_allowed() -> bool {
         allowed
     }
     #[cfg(not(Py_3_12))]
-    true
+    {
+        unsafe extern "C" {
+            fn _PyInterpreterState_GetConfig(
+                interpreter: *mut PyInterpreterState,
+            ) -> *const ffi::PyConfig;
+        }
+        // SAFETY: attached; the config is part of the interpreter.
+        unsafe { (*_PyInterpreterState_GetConfig(interpreter()))._isolated_interpreter == 0 }
+    }
 }
 
 /// What `_interpreters.get_config` says of the calling interpreter.
