@@ -29,6 +29,8 @@ AT_ONCE = 5_000
 # Seconds after which a process counts as hung. One of 5,000 cases takes 10 s.
 HANG = 600.0
 
+# Whether AddressSanitizer watches (make asan).
+WATCHED = "libasan" in os.environ.get("LD_PRELOAD", "")
 CRASHES = {-getattr(signal, name) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")}
 
 
@@ -69,7 +71,10 @@ def try_program(program: str, count: int, seed: str, tally: Tally, *more: str) -
             tally.counts["hangs"] += 1
             print(f"    hang: {again}: {last(journal)}\n{error}")
             return
-        if outcome.status in CRASHES or outcome.status > 128:
+        if "ERROR: AddressSanitizer" in outcome.err:
+            tally.counts["reports"] += 1
+            print(f"    report: {again}: {last(journal)}\n{outcome.err}")
+        elif outcome.status in CRASHES or outcome.status > 128:
             tally.counts["crashes"] += 1
             print(f"    crash: {again}: {last(journal)}\n{outcome.err}")
         else:
@@ -93,6 +98,17 @@ def shares(count: int) -> Iterable[int]:
     return [min(AT_ONCE, count - done) for done in range(0, count, AT_ONCE)]
 
 
+def safe(tally: Tally, count: int) -> Iterator[Figure]:
+    """What holds of every call."""
+    yield exactly("cases", tally.counts["cases"], count)
+    yield exactly("callables reached", len(tally.reached), tally.callables)
+    yield none_of("crashes", tally.counts["crashes"])
+    yield none_of("hangs", tally.counts["hangs"])
+    yield none_of("SystemErrors", tally.counts["system errors"])
+    if WATCHED:
+        yield none_of("reports of AddressSanitizer", tally.counts["reports"])
+
+
 @proof(
     "bad-input",
     "hostile arguments for all that can be called: a value or an exception, as stock",
@@ -104,13 +120,22 @@ def bad_input(count: int) -> Iterator[Figure]:
     tally = Tally()
     for share, seed in zip(shares(count), seeds(count, LONG), strict=False):
         try_program("bad_input", share, seed, tally)
-    counts = tally.counts
-    yield exactly("cases", counts["cases"], count)
-    yield exactly("callables reached", len(tally.reached), tally.callables)
-    yield none_of("crashes", counts["crashes"])
-    yield none_of("hangs", counts["hangs"])
-    yield none_of("SystemErrors", counts["system errors"])
-    yield Figure("waits interrupted", counts["waits interrupted"])
-    yield Figure("compared with stock", counts["compared with stock"])
+    yield from safe(tally, count)
+    yield Figure("waits interrupted", tally.counts["waits interrupted"])
+    yield Figure("compared with stock", tally.counts["compared with stock"])
     yield Figure("differences with a reason", sum(tally.reasons.values()))
-    yield none_of("differences without a reason", counts["differences"])
+    yield none_of("differences without a reason", tally.counts["differences"])
+
+
+@proof(
+    "bad-threads",
+    "the same from four threads that share the objects",
+    long=LONG,
+    short=4_000,
+    unit="cases",
+)
+def bad_threads(count: int) -> Iterator[Figure]:
+    tally = Tally()
+    for share, seed in zip(shares(count), seeds(count, LONG), strict=False):
+        try_program("bad_threads", share, seed, tally)
+    yield from safe(tally, count)

@@ -47,7 +47,9 @@ class Plan:
         self.own = {kind: own_names(of) for kind, of in ours.types.items()}
         # What a type has from `object` is many times the rest, and much the same for all.
         self.chosen = [
-            target for target in all_targets if target.name in self.own.get(target.owner, [target.name])
+            target
+            for target in all_targets
+            if target.name in self.own.get(target.owner, [target.name])
         ] + [target for target in all_targets if target.name == "()"]
 
     def case(self, rng: random.Random, index: int) -> Case:
@@ -66,7 +68,9 @@ class Plan:
 
     # Arguments
 
-    def _arguments(self, rng: random.Random, function: Any) -> tuple[list[Recipe], dict[str, Recipe]]:
+    def _arguments(
+        self, rng: random.Random, function: Any
+    ) -> tuple[list[Recipe], dict[str, Recipe]]:
         if getattr(function, "__name__", "") in FRESH:
             # None that acquire it while the arguments are looked at.
             return [tame(rng) for _ in range(rng.choice((0, 1, 1, 1, 2)))], {}
@@ -100,7 +104,7 @@ class Plan:
 
         def run(world: World) -> Any:
             about = subject.make(world, None)
-            return call(world, world.functions[target.name], about, [], args, kwargs)
+            return call(world, world.functions[target.name], about, [], args, kwargs, target.name)
 
         return _case(target, "call", None, args, kwargs, run, fits(function, 0, args, kwargs))
 
@@ -111,7 +115,7 @@ class Plan:
         def run(world: World) -> Any:
             of = world.derived(target.owner) if derived else world.types[target.owner]
             about = world.object(target.owner, "new")
-            return call(world, of, about, [], args, kwargs)
+            return call(world, of, about, [], args, kwargs, target.name)
 
         of = self.ours.types[target.owner]
         how = "construct derived" if derived else "construct"
@@ -125,7 +129,7 @@ class Plan:
 
         def run(world: World) -> Any:
             about = subject.make(world, None)
-            return call(world, getattr(about, target.name), about, [], args, kwargs)
+            return call(world, getattr(about, target.name), about, [], args, kwargs, target.name)
 
         return _case(target, "bound", subject, args, kwargs, run, fits(method, 1, args, kwargs))
 
@@ -146,7 +150,7 @@ class Plan:
             source = world.other if other_world else world
             first = subject.make(source, about) if source else None
             of = world.types[target.owner]
-            return call(world, getattr(of, target.name), about, [first], args, kwargs)
+            return call(world, getattr(of, target.name), about, [first], args, kwargs, target.name)
 
         how = "unbound, other world" if other_world else "unbound"
         return _case(target, how, subject, args, kwargs, run, fits(method, 1, args, kwargs))
@@ -238,7 +242,7 @@ class Plan:
             made: Any = object if of_object else world.types[target.owner]
             of = world.types[target.owner] if of_object else world.type(other)
             about = made.__new__(of)
-            return call(world, getattr(about, target.name), about, [], args, kwargs)
+            return call(world, getattr(about, target.name), about, [], args, kwargs, target.name)
 
         return _case(target, f"new {other} {of_object}", None, args, kwargs, run, False)
 
@@ -249,6 +253,10 @@ class Plan:
             world.forget(target.owner)
 
         return _case(target, "drop", None, [], {}, run, True)
+
+
+class Skipped(Exception):
+    """A case that is not tried here."""
 
 
 IMMUTABLE = 1 << 8
@@ -306,9 +314,17 @@ def call(
     first: list[Any],
     args: list[Recipe],
     kwargs: dict[str, Recipe],
+    name: str = "",
 ) -> Any:
-    """Call with arguments made now."""
-    given = [*first, *(recipe.make(world, about) for recipe in args)]
+    """Call with arguments made now.
+
+    Raises:
+        Skipped: the world has it that this is not to be called.
+    """
+    given = [recipe.make(world, about) for recipe in args]
+    if world.limit:
+        given, kwargs = world.limit(name, given), {} if name in world.limited else kwargs
+    given = [*first, *given]
     named = {name: recipe.make(world, about) for name, recipe in kwargs.items()}
     return function(*given, **named)
 

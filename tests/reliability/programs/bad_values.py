@@ -32,9 +32,15 @@ CALLBACKS: list[tuple[str, tuple[Any, ...]]] = [
 ]
 
 
+# Callbacks that are left out where other threads use the object: no signal ends their waits.
+NOT_NOW: set[str] = set()
+
+
 def call_back(subject: Any, callback: tuple[str, tuple[Any, ...]]) -> None:
     """Do something to the object. Fails in silence."""
     path, args = callback
+    if path in NOT_NOW:
+        return
     try:
         for name in path.split("."):
             subject = getattr(subject, name)

@@ -150,12 +150,24 @@ REASONS = [
         "methods of the lock are attributes of a Python condition and methods of a native one",
         lambda case, mine, theirs: (
             case.target.owner == "Condition"
-            and any(f"('{name}'" in case.words for name in _OF_THE_LOCK)
+            and (
+                case.target.name in _OF_THE_LOCK
+                or any(f"('{name}'" in case.words for name in _OF_THE_LOCK)
+            )
         ),
     ),
     Reason(
         "to make a native object no attribute of its class is asked",
         lambda case, mine, theirs: case.how.startswith("class level"),
+    ),
+    Reason(
+        "an object that is initialised anew in the middle of a call has new parts, or the old ones",
+        lambda case, mine, theirs: "('__init__'" in case.words,
+    ),
+    Reason(
+        "reading the annotations of a type leaves a dict in it, unless it is immutable",
+        lambda case, mine, theirs: case.target.name == "__annotations__",
+        python=False,
     ),
     Reason(
         "on 3.10 a class derived from SimpleQueue takes any arguments",
@@ -179,6 +191,24 @@ REASONS = [
         python=False,
     ),
 ]
+
+
+# What only ours is asked, and why not the stock one too.
+SPARED = [
+    # It takes for a str what says that it equals one, and reads what is not there (CPython's bug).
+    lambda case: (
+        case.target.owner == "_local" and "attr" in case.target.name and "Acts" in case.words
+    ),
+    # Asked for a method for what is no type, it says so with a pointer for a name (CPython's bug).
+    lambda case: case.target.owner == "SimpleQueue" and case.how == "__get__",
+    # The methods of a class written in Python work on classes as well, and spoil them.
+    lambda case: case.how.startswith("unbound") and " of type " in case.words,
+]
+
+
+def spared(case: Any) -> bool:
+    """Is the stock object not to be asked?"""
+    return any(holds(case) for holds in SPARED)
 
 
 def reason(case: Any, mine: Outcome, theirs: Outcome, stock: type | None) -> str:

@@ -10,7 +10,7 @@ import builtins
 import gc
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -54,6 +54,10 @@ class World:
         self._objects: dict[tuple[str, str], Any] = {}
         self._derived: dict[str, type] = {}
         self.other: World | None = None
+        # Changes the arguments of a call, by the name of what is called.
+        self.limit: Callable[[str, list[Any]], list[Any]] | None = None
+        # Of these the names are left out too.
+        self.limited: Container[str] = ()
         # What an object is made with is not part of the case.
         self.pause: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -104,9 +108,18 @@ class World:
             self._objects[key] = self.make(kind, state)
         return self._objects[key]
 
+    def let_go(self) -> None:
+        """Release what this thread may hold of the objects."""
+        for (kind, _), held in list(self._objects.items()):
+            while kind in ("lock", "RLock", "Condition"):
+                try:
+                    held.release()
+                except Exception:
+                    break
+
     def forget(self, kind: str = "") -> None:
         """Have new objects made from now on, of one type or of all."""
-        gone = [self._objects.pop(key) for key in list(self._objects) if kind in ("", key[0])]
+        gone = [self._objects.pop(key, None) for key in list(self._objects) if kind in ("", key[0])]
         del gone
 
 
@@ -244,7 +257,9 @@ def worlds() -> tuple[World, World]:
     }
     stock = importlib.import_module("_thread")
     functions = dict(_functions(_rthread))
-    functions.update((f"rthread.{name}", found) for name, found in _functions(rthread, FunctionType))
+    functions.update(
+        (f"rthread.{name}", found) for name, found in _functions(rthread, FunctionType)
+    )
     theirs = {name: vars(stock)[name] for name in functions if name in vars(stock)}
     ours, other = World("ours", functions, types), World("stock", theirs, stock_types)
     ours.other, other.other = other, ours
