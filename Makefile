@@ -6,7 +6,8 @@
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
 # make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
-# make torture PYTHONS=...            that, and all that needs no interpreter: hours
+# make asan CASES=20000               bad input and the tests, under AddressSanitizer
+# make torture PYTHONS=...            all of these and the model checks: hours
 # make lint, make rust-test, make clean
 
 PYTHON ?= python3
@@ -33,8 +34,22 @@ deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one reliability reliability-one torture \
-	demo bench chart lint rust-test clean
+# An extension that AddressSanitizer watches, in an environment of its own. It has to be there before
+# the interpreter, whose objects it sees only if they come from malloc(); what the interpreter leaves
+# at exit is not a leak. Asking for more memory than there is, is not an error here.
+CASES ?= 20000
+libasan = $(shell $${CC:-cc} -print-file-name=libasan.so)
+asan_build = RUSTUP_TOOLCHAIN=nightly CARGO_BUILD_TARGET=$$(rustc -vV | sed -n 's/^host: //p') \
+	RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt -Cforce-frame-pointers=yes -Cdebuginfo=1" \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=8192
+# Not what measures memory, and not what runs processes: those are the subject elsewhere.
+asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
+	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
+
+.PHONY: build test test-one conformance conformance-one reliability reliability-one torture asan \
+	asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -118,6 +133,17 @@ rust-test:
 	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
 	$(portable) cargo test --no-default-features
 	$(loom) cargo test --no-default-features --test loom --release
+
+asan:
+	@cargo +nightly --version >/dev/null 2>&1 || \
+		{ echo "make asan needs Rust's nightly: rustup toolchain install nightly"; exit 1; }
+	@test -e "$(libasan)" || { echo "make asan needs GCC's libasan"; exit 1; }
+	$(asan_build) $(MAKE) --no-print-directory build TAG=asan-
+	@$(MAKE) --no-print-directory asan-run TAG=asan-
+
+asan-run:
+	$(asan_run) $(python) -m reliability bad-input bad-threads --count $(CASES)
+	$(asan_run) $(python) -m pytest -q -p no:cacheprovider $(asan_tests)
 
 clean:
 	rm -rf .venvs target build

@@ -46,6 +46,7 @@ const METHODS: &[Function] = &[
     Function::python(c"_wait", Call::FastKeywords(parts::wait)),
     Function::python(c"_exit", Call::NoArgs(parts::exit)),
     Function::python(c"_break", Call::NoArgs(parts::break_)),
+    open::copy::<BarrierObject>(),
 ];
 
 /// What a derived class may replace to make the Python class work in another way.

@@ -327,3 +327,26 @@ def test_copied(kit: Kit, name: str) -> None:
     else:
         twin.acquire()
         assert (twin._value, found._value) == (0, 1)
+
+
+def test_barrier_copied(kit: Kit) -> None:
+    found = kit.threading.Barrier(1)
+    twin = copy.copy(found)
+    assert type(twin) is type(found)
+    assert twin._cond is found._cond
+    twin.abort()
+    assert (twin.broken, found.broken) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_queue_copied(kit: Kit, name: str) -> None:
+    """A copy has counts of its own and shares the items."""
+    found = kit.make(name)
+    found.put(1)
+    twin = copy.copy(found)
+    assert type(twin) is type(found)
+    assert (twin.mutex, twin.queue) == (found.mutex, found.queue)
+    twin.put(2)
+    assert (twin.unfinished_tasks, found.unfinished_tasks) == (2, 1)
+    assert {found.get(), found.get()} == {1, 2}
+    assert twin.empty()

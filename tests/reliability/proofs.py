@@ -7,11 +7,11 @@ from importlib import import_module
 
 from .proof import Proof
 
-<<<<<<< HEAD
 MODULES: list[str] = [
     "exits",
     "forks",
     "leaks",
+    "bad_input",
 ]
 
 
