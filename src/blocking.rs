@@ -25,7 +25,7 @@ use pyo3_ffi as ffi;
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
 pub use crate::sync::Waited;
-use crate::sync::{Awaitable, Caller, Deadline, Lock, Waiter, wait_with};
+use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Waiter, wait_with};
 
 /// How long a caller is ready to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,20 @@ pub unsafe fn wait_queued<T: Awaitable>(
 ) -> Result<Waited, Raised> {
     // SAFETY: as the caller promises.
     unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
+}
+
+/// Waits for an event that is bound to come. Takes no memory, and signals have to wait.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn wait_for_event(event: &Event) {
+    // SAFETY: as the caller promises; attached again with the same state. The waiter is gone by
+    // then.
+    unsafe {
+        let state = PyEval_SaveThread();
+        crate::sync::wait(event, None);
+        PyEval_RestoreThread(state);
+    }
 }
 
 /// Takes a lock that the caller has to have, also where there is no memory for a waiter: it then

@@ -155,6 +155,20 @@ impl Handle {
         Ok(())
     }
 
+    /// Waits for a thread that is about to end, and joins it. No signal ends that.
+    ///
+    /// # Safety
+    /// Attached; the caller holds a reference; no exception is set.
+    pub unsafe fn reap(&self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            blocking::wait_for_event(self.life.exiting());
+            if self.finish(OsThread::join_detached).is_err() {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+
     /// Waits until the thread has ended. False if the time was up.
     ///
     /// # Safety

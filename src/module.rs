@@ -35,7 +35,7 @@ pub struct State {
     /// Where in a thread state's dict the thread's sentinel is.
     pub slot: *mut PyObject,
     /// Names of attributes that every start of a thread looks at.
-    pub name_name: *mut PyObject,
+    pub qualname_name: *mut PyObject,
     pub started_name: *mut PyObject,
     pub ident_name: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
@@ -140,7 +140,7 @@ impl State {
             self.handle_type = handle::make_type(module, self.stock)?;
             self.tss_type = tss::make_type(module)?;
             (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
-            self.name_name = interned(c"__name__")?;
+            self.qualname_name = interned(c"__qualname__")?;
             self.started_name = interned(c"_started")?;
             self.ident_name = interned(c"_ident")?;
             // Not an object of a type of ours: the collector could not see that it refers to that.
@@ -173,7 +173,7 @@ impl State {
             of(&mut self.key_type),
             of(&mut self.excepthook_type),
             &mut self.slot,
-            &mut self.name_name,
+            &mut self.qualname_name,
             &mut self.started_name,
             &mut self.ident_name,
         ]
@@ -219,7 +219,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             sentinel_type: ptr::null_mut(),
             excepthook_type: ptr::null_mut(),
             slot: ptr::null_mut(),
-            name_name: ptr::null_mut(),
+            qualname_name: ptr::null_mut(),
             started_name: ptr::null_mut(),
             ident_name: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
-use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
+use crate::blocking;
+use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
@@ -27,8 +28,8 @@ use waiting::Waiting;
 
 /// More than a thread takes before it runs Python code. The starter sets it aside and the new
 /// thread gives it back just before it makes its state, so that running out of memory is the
-/// starter's exception. Without it the starter would have to wait for every thread to say that it
-/// has a state.
+/// starter's exception. Without it the starter would have to wait for the thread to say that it has
+/// a state; one that waits anyway sets nothing aside.
 const RESERVE: usize = 128 << 10;
 
 /// How often a new thread asks for memory before it gives up, if somebody waits to hear of it.
@@ -66,7 +67,7 @@ unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
 
-/// Memory that is set aside.
+/// Memory that is set aside, or null.
 struct Reserve(*mut c_void);
 
 impl Reserve {
@@ -77,8 +78,10 @@ impl Reserve {
     /// # Safety
     /// Called once.
     unsafe fn give_back(&self) {
-        // SAFETY: as the caller promises.
-        unsafe { os::give_back(self.0, RESERVE) };
+        if !self.0.is_null() {
+            // SAFETY: as the caller promises.
+            unsafe { os::give_back(self.0, RESERVE) };
+        }
     }
 }
 
@@ -141,14 +144,19 @@ unsafe fn start(
         if !LOST.load(Ordering::Relaxed).is_null() {
             drop_lost();
         }
-        let Some(reserve) = Reserve::new() else {
-            ffi::PyErr_NoMemory();
-            return Err(Raised);
-        };
         let interpreter = compat::interpreter();
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
-        let memory = reserve.0;
+        let reserve = if waiting.can_fail() {
+            Reserve(ptr::null_mut())
+        } else if let Some(reserve) = Reserve::new() {
+            reserve
+        } else {
+            waited_for.into_iter().for_each(|object| drop_ref(object));
+            ffi::PyErr_NoMemory();
+            return Err(Raised);
+        };
+        let memory = Reserve(reserve.0);
         let boot = Shared::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
@@ -163,23 +171,28 @@ unsafe fn start(
             next: AtomicPtr::new(ptr::null_mut()),
         });
         let Some(boot) = boot else {
-            os::give_back(memory, RESERVE);
-            for object in waited_for {
-                drop_ref(object);
-            }
+            memory.give_back();
+            waited_for.into_iter().for_each(|object| drop_ref(object));
             ffi::PyErr_NoMemory();
             return Err(Raised);
         };
-        for object in [function, args, kwargs] {
+        // The starter has a reference of its own to what it waits for.
+        let started = boot.waiting.started;
+        for object in [function, args, kwargs, started] {
             ffi::Py_XINCREF(object);
         }
         let theirs = boot.clone().leave();
+        // To wait may be the end of this thread: nothing with a destructor may be in the way.
+        let ours = boot.leave();
+        let boot = ours.get();
         let Some((thread, ident)) =
             os::spawn(theirs.into_raw(), handle.is_some(), compat::stack_size())
         else {
             drop(theirs.take());
             boot.reserve.give_back();
-            drop_arguments(&boot);
+            drop_arguments(boot);
+            drop_ref(started);
+            drop(ours.take());
             runtime_error(c"can't start new thread");
             return Err(Raised);
         };
@@ -188,7 +201,18 @@ unsafe fn start(
             boot.published.set();
         }
         if interpreter != compat::main_interpreter() {
-            wait_for_state(&boot.has_state);
+            // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
+            // main interpreter ends with the process.
+            blocking::wait_for_event(&boot.has_state);
+        }
+        let runs = boot.waiting.wait(started);
+        drop(ours.take());
+        if !runs {
+            if let Some(handle) = handle {
+                handle.reap();
+            }
+            runtime_error(c"can't start new thread");
+            return Err(Raised);
         }
         Ok(ident)
     }
@@ -242,21 +266,6 @@ unsafe fn check_allowed() -> Result<(), Raised> {
         }
     }
     Ok(())
-}
-
-/// Before a sub-interpreter may end, its new thread has to be one that it knows of. The main
-/// interpreter ends with the process. Signals have to wait: the start cannot be undone.
-///
-/// # Safety
-/// Attached.
-#[cold]
-unsafe fn wait_for_state(has_state: &Event) {
-    // SAFETY: attached, and attached again with the same state.
-    unsafe {
-        let state = PyEval_SaveThread();
-        wait(has_state, None);
-        PyEval_RestoreThread(state);
-    }
 }
 
 /// Drops the references to what the thread calls.
@@ -326,6 +335,7 @@ unsafe fn make_state(boot: &Boot) -> Begun {
     let mut attempts = 0;
     loop {
         if compat::is_finalizing() {
+            boot.waiting.fail();
             return Begun::Finalizing;
         }
         if os::has_memory() {
@@ -340,7 +350,7 @@ unsafe fn make_state(boot: &Boot) -> Begun {
         }
         // Somebody else got what we set aside.
         attempts += 1;
-        if attempts >= ATTEMPTS && boot.waiting.end_without_state() {
+        if attempts >= ATTEMPTS && boot.waiting.fail() {
             return Begun::NoMemory;
         }
         // There is nobody to tell: try until there is more.
@@ -376,9 +386,7 @@ unsafe fn call(boot: &Boot) {
         let result = compat::PyObject_Call(boot.function, boot.args, boot.kwargs);
         if !result.is_null() {
             drop_ref(result);
-            return;
-        }
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0 {
+        } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0 {
             ffi::PyErr_Clear();
         } else {
             compat::unraisable_in_thread(boot.function);

@@ -5,7 +5,7 @@ module, and names that other modules have already taken from either. All three a
 names, so one operation serves them all: wherever a module holds, by identity, an object of the
 stock ``_thread``, put rthread's object of that name in its place.
 
-``threading`` needs little more (`_start`), since its classes and functions look such names up in the
+``threading`` needs nothing more, since its classes and functions look such names up in the
 module each time they run. Its classes therefore stay the very same objects: a subclass made
 before ``install()`` is still a subclass after it, and whatever a debugger or a tracer has patched
 into ``threading`` stays patched. An object left behind, such as a lock made earlier, goes on
@@ -15,7 +15,7 @@ working too; only a thread that is not started yet has to be given a new handle.
 import os
 import sys
 
-from rthread import _native, _rthread, _start
+from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    # A namespace (a dict, or a class's), a name in it, what was there, and what is there now.
-    Change = tuple[Any, str, Any, Any]
+    # A namespace, a name in it, what was there, and what is there now.
+    Change = tuple[dict[str, Any], str, Any, Any]
     # By the id of an object, the object itself and what is to stand in its place.
     Swaps = dict[int, tuple[Any, Any]]
     Pairs = list[tuple[Any, Any]]
@@ -44,7 +44,6 @@ _state: "dict[str, Any]" = vars(_rthread).setdefault(
         "changes": None,
         "explicit": frozenset(),
         "classes": [],
-        "native": False,
         "lost": 0,
     },
 )
@@ -89,11 +88,10 @@ def install(*, native: "bool | None" = None, queue: bool = False) -> None:
     classes = [*_classes(native), *queues]
     there, back = _swaps(stock, _rthread, classes), _swaps(_rthread, stock, _reversed(classes))
     explicit = frozenset(_places(_switched(_rthread, stock, back)))
-    changes = [*_switched(stock, _rthread, there), *added, *_methods()]
+    changes = [*_switched(stock, _rthread, there), *added]
     pending = [*changes, *_handles(stock, _rthread)]
-    wanted = _wants_native(native)
-    _apply(pending, changes=changes, explicit=explicit, classes=classes, native=wanted)
-    if "threading" not in sys.modules:
+    _apply(pending, changes=changes, explicit=explicit, classes=classes)
+    if _wants_native(native) and "threading" not in sys.modules:
         _follow_import()
 
 
@@ -150,27 +148,6 @@ def _wants_native(native: "bool | None") -> bool:
     return _native.wanted() if native is None else native
 
 
-class _ClassNames:
-    """The names in a class, to be changed as those in a module."""
-
-    def __init__(self, of: type) -> None:
-        self._of = of
-
-    def get(self, name: str, default: object) -> object:
-        return vars(self._of).get(name, default)
-
-    def __setitem__(self, name: str, value: object) -> None:
-        setattr(self._of, name, value)
-
-
-def _methods() -> "Iterator[Change]":
-    """What changes in the classes of ``threading`` themselves."""
-    if "threading" in sys.modules:
-        names = vars(sys.modules["threading"])
-        thread = _ClassNames(names["Thread"])
-        yield thread, "start", names["Thread"].start, _start.raising(names)
-
-
 class _Finder:
     """Finds ``threading`` once, and lets `_adopt_threading` see it when it is loaded.
 
@@ -207,8 +184,8 @@ def _adopt_threading() -> None:
     """Put native classes into ``threading``, which has just been loaded."""
     if not is_installed():
         return
-    classes = list(_native.in_threading()) if _state["native"] else []
-    changes = [*_named({id(old): (old, new) for old, new in classes}), *_methods()]
+    classes = list(_native.in_threading())
+    changes = list(_named({id(old): (old, new) for old, new in classes}))
     _apply(changes, changes=[*_state["changes"], *changes], classes=classes)
 
 
@@ -271,7 +248,7 @@ def _apply(pending: "list[Change]", **state: object) -> None:
         raise
 
 
-def _set(namespace: "Any", name: str, old: object, new: object) -> None:
+def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> None:
     # The program may have put something of its own there in the meantime; that stays.
     if namespace.get(name, _ABSENT) is not old:
         return

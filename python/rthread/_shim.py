@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from rthread import _native, _rthread, _start
+from rthread import _native, _rthread
 from rthread._install import stock_thread
 
 TYPE_CHECKING = False
@@ -82,7 +82,6 @@ def load(names: "dict[str, Any]") -> None:
     _share_globals(names, shared)
     if _native.wanted():
         names.update((native.__name__, native) for _, native in _native.in_threading())
-    names["Thread"].start = _start.raising(names)
     _follow_forks(names)
     _wait_for_both_at_exit(names)
 
