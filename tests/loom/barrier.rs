@@ -174,7 +174,7 @@ fn a_barrier_that_was_reset_is_as_new() {
 }
 
 #[test]
-fn an_abort_in_the_turn_reaches_the_next_round_too() {
+fn an_abort_in_the_turn_reaches_both() {
     model_within(2, || {
         let barrier = barrier();
         let thread = spawn(&barrier, |barrier| meet(barrier, Endless, || barrier.abort()));

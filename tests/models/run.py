@@ -1,0 +1,82 @@
+"""Builds and runs the models of one checker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+# Only a hang meets them.
+PATIENCE = 1800
+PATIENCE_WITH_MUTANT = 300
+
+
+class Explored(NamedTuple):
+    """What one model has explored."""
+
+    checker: str
+    model: str
+    threads: int
+    preemptions: int
+    executions: int
+
+
+class Outcome(NamedTuple):
+    """What became of a run of some models."""
+
+    passed: bool
+    log: str
+
+
+def build(checker: str, source: Path, target: Path) -> Path:
+    """The program that runs the models of `checker`. Raises CalledProcessError."""
+    command = ["cargo", "test", "--quiet", "--no-run", "--message-format=json"]
+    command += ["--profile", "models", "--no-default-features", "--test", checker]
+    flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg {checker}".strip()
+    environment = {**os.environ, "RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(target)}
+    built = subprocess.run(
+        command, cwd=source, env=environment, stdout=subprocess.PIPE, check=True, text=True
+    )
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    (program,) = [
+        message["executable"]
+        for message in messages
+        if message["reason"] == "compiler-artifact" and message.get("executable")
+    ]
+    return Path(program)
+
+
+def run_all(program: Path, results: Path) -> Outcome:
+    """Every model; each leaves a file in `results`."""
+    results.mkdir(parents=True, exist_ok=True)
+    return _run([str(program)], {"RTHREAD_MODELS": str(results)}, PATIENCE)
+
+
+def run_some(program: Path, models: tuple[str, ...], mutant: str = "") -> Outcome:
+    """These models, with one mutant awake or with none."""
+    command = [str(program), "--exact", *models]
+    return _run(command, {"RTHREAD_MUTANT": mutant}, PATIENCE_WITH_MUTANT)
+
+
+def _run(command: list[str], environment: dict[str, str], patience: float) -> Outcome:
+    try:
+        ended = subprocess.run(
+            command,
+            env={**os.environ, "RUST_BACKTRACE": "0", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=patience,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as expired:
+        log = expired.stdout or b""
+        return Outcome(False, f"{log!r}\nno end after {patience} s")
+    return Outcome(ended.returncode == 0, ended.stdout)
+
+
+def read(results: Path) -> list[Explored]:
+    """What the models have left in `results`."""
+    return [Explored(**json.loads(path.read_text())) for path in sorted(results.glob("*.json"))]
