@@ -2,6 +2,7 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
+# make stress SECONDS=60 PYTHONS=...  everything at once; SEED=... to try the same again
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
@@ -31,7 +32,8 @@ deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test clean
+.PHONY: build test test-one stress stress-one conformance conformance-one demo bench chart lint \
+	rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -57,6 +59,16 @@ test:
 test-one: build
 	@mkdir -p $(results)
 	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
+
+# Which seed it was is printed when something fails.
+SECONDS ?= 60
+SEED ?=
+
+stress:
+	@$(call each,stress-one); exit $$status
+
+stress-one: build
+	@PYTHONPATH=tests RTHREAD_SEED=$(SEED) $(python) -m reliability stress --count $(SECONDS)
 
 conformance:
 	@$(call each,conformance-one); echo; \

@@ -1,4 +1,4 @@
-"""Threads that use everything at once, with time-outs at random, signals and garbage collections."""
+"""Threads that use everything at once: time-outs at random, signals and garbage collections."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def stress(count: int) -> Iterator[Figure]:
     yield Figure("signals handled", _sum(found, "signals"))
     yield Figure("garbage collections forced", _sum(found, "collections"))
     yield Figure("looks into objects in use", _sum(found, "opened"))
+    yield Figure("threads that the machine did not have", _sum(found, "refused"))
     yield none_of("wake-ups lost", sum(len(each["lost"]) for each in found))
     yield none_of("counts that do not add up", sum(len(each["wrong"]) for each in found))
     yield none_of("wake-ups lost and wrong counts, stock", len(stock["lost"] + stock["wrong"]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import threading
-from dances import forever
+from dance import forever
 from hand import Hand, expect
 from queues import queue
 from things import Things

@@ -34,9 +34,16 @@ class Worker:
     def has_answered(self) -> bool:
         return not self._answers.empty()
 
-    def answer(self) -> Any:
-        """What the call gave, or raise what it raised."""
-        value, error = self._answers.get()
+    def answer(self, timeout: float | None = None) -> Any:
+        """What the call gave, or raise what it raised.
+
+        Raises:
+            TimeoutError: it takes longer than so many seconds.
+        """
+        try:
+            value, error = self._answers.get(timeout=timeout)
+        except plain_queue.Empty:
+            raise TimeoutError from None
         if error is not None:
             raise error
         return value
@@ -60,7 +67,7 @@ class Worker:
 class Sender:
     """The process of `sender.py`, for as long as a `with` block lasts."""
 
-    def __enter__(self) -> Sender:
+    def __enter__(self) -> Any:
         self._owner = os.getpid()
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("sender.py"))],

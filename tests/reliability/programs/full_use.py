@@ -6,6 +6,9 @@ from crew import Worker
 from still import wait_until_still
 from waits import Inconsistent, Wait
 
+# By then whatever is over has ended, also where it takes a thread of a pool to do so.
+SOON = 60.0
+
 
 def check(wait: Wait, fresh: object, worker: Worker) -> None:
     """Find out whether nobody has been served, and the next two waiters each are, once.
@@ -38,9 +41,21 @@ def _other_waits(wait: Wait, worker: Worker) -> None:
     if worker.has_answered():
         raise Inconsistent(f"another thread's wait ended early: {worker.answer()}")
     wait.serve()
-    if worker.answer() is not True:
-        raise Inconsistent("another thread's wait timed out although it was served")
+    expect_served(worker)
     wait.rearm()
+
+
+def expect_served(worker: Worker) -> None:
+    """
+    Raises:
+        Inconsistent: the wait that was asked for ends without having been served, or not at all.
+    """
+    try:
+        served = worker.answer(SOON)
+    except TimeoutError:
+        raise Inconsistent("another thread waits on although it was served") from None
+    if not served:
+        raise Inconsistent("another thread's wait timed out although it was served")
 
 
 def _own_wait(wait: Wait, worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ class Hand:
         # Operations done, objects opened, and those waits that were served but slept on.
         self.done = 0
         self.opened = 0
+        # Threads that the system did not have.
+        self.refused = 0
         self.lost: list[str] = []
         # What is done now and then in between.
         self.asides: Sequence[Callable[[Hand], object]] = ()
@@ -37,19 +40,23 @@ class Hand:
         """
         while True:
             self.turn_aside()
-            timeout = self.rng.choice(TIMEOUTS)
-            self.done += 1
-            if wait(timeout):
+            if self._wait(what, wait, self.rng.choice(TIMEOUTS)):
                 return
-            if timeout == LONG:
-                self.lost.append(what)
 
     def soon(self, what: str, wait: Callable[[float | None], object]) -> None:
         """As `until_served`, where to give up would spoil it for others."""
-        timeout = self.rng.choice((None, LONG))
+        self._wait(what, wait, self.rng.choice((None, LONG)))
+
+    def _wait(
+        self, what: str, wait: Callable[[float | None], object], timeout: float | None
+    ) -> object:
         self.done += 1
-        if not wait(timeout):
+        began = time.monotonic()
+        served = wait(timeout)
+        # Who looks once more at the end of the time may find it, and has slept on it.
+        if timeout == LONG and (not served or time.monotonic() - began >= LONG):
             self.lost.append(what)
+        return served
 
     def turn_aside(self) -> None:
         if self.asides and self.rng.random() < 0.2:

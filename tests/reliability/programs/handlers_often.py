@@ -19,15 +19,13 @@ from collections.abc import Callable
 from all_waits import WAITS
 from chosen import say
 from crew import Sender, Worker
-from full_use import check
+from full_use import SOON, check, expect_served
 from still import wait_until_still
 from waits import Inconsistent, Wait
 
 # From 3.12 on, and what is done here on purpose.
 warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
 
-# By then even a thread of a pool has done what it was let go for.
-SOON = 60.0
 # How often a thread is signalled in one wait.
 RAIN = 3
 
@@ -49,6 +47,7 @@ class Tries:
         self._sender = sender
         self._worker = worker
         self._fresh = wait.state()
+        self._serving = False
 
     def raises(self) -> None:
         """The handler raises."""
@@ -60,6 +59,7 @@ class Tries:
 
     def serves_and_raises(self) -> None:
         """What the handler gave before it raised is there for the next one."""
+
         def handler() -> None:
             self.wait.serve()
             raise FromHandler
@@ -76,20 +76,12 @@ class Tries:
 
     def takes(self) -> None:
         """The handler waits for the same thing, in vain, and returns: the wait goes on."""
-        serving = False
-
-        def serve() -> None:
-            nonlocal serving
-            wait_until_still()
-            serving = True
-            self.wait.serve()
 
         def handler() -> None:
             self.wait.in_handler()
-            # When the main thread is back in its wait.
-            self._worker.ask(serve)
+            self._worker.ask(self._serve)
 
-        self._expect_served(handler, lambda: serving)
+        self._expect_served(handler)
 
     def forks(self) -> None:
         """The handler forks: the child can use the object, starts a thread, and ends clean."""
@@ -101,14 +93,10 @@ class Tries:
             if pid == 0:
                 raise InChild
             status = os.waitpid(pid, 0)[1]
-            self._worker.ask(serve)
-
-        def serve() -> None:
-            wait_until_still()
-            self.wait.serve()
+            self._worker.ask(self._serve)
 
         try:
-            self._expect_served(handler, lambda: status is not None)
+            self._expect_served(handler)
         except InChild:
             self._be_child()
         if status != 0:
@@ -124,8 +112,7 @@ class Tries:
         if self._worker.has_answered():
             raise Inconsistent(f"a signal ended another thread's wait: {self._worker.answer()}")
         self.wait.serve()
-        if not self._worker.answer():
-            raise Inconsistent("another thread's wait timed out although it was served")
+        expect_served(self._worker)
         self.wait.rearm()
         self._check()
 
@@ -157,10 +144,17 @@ class Tries:
         else:
             raise Inconsistent(f"the handler's exception is lost, served: {served}")
 
-    def _expect_served(self, handler: Callable[[], object], when: Callable[[], bool]) -> None:
+    def _serve(self) -> None:
+        """On the worker: when the main thread is back in its wait."""
+        wait_until_still()
+        self._serving = True
+        self.wait.serve()
+
+    def _expect_served(self, handler: Callable[[], object]) -> None:
+        self._serving = False
         if not self._interrupted(handler):
             raise Inconsistent("the wait timed out although it was served")
-        if not when():
+        if not self._serving:
             raise Inconsistent("the handler ended the wait")
         self._worker.answer()
         self.wait.rearm()

@@ -1,7 +1,7 @@
 """Threads that do a bit of everything at once, in a rain of signals, for so many seconds.
 
 The arguments are the seconds and a seed, which decides what is done; in what order, only the system
-knows. The storm comes in short rounds: in each, all threads dance in groups (see `dances.py`), do
+knows. The storm comes in short rounds: in each, all threads dance in groups (see `dance.py`), do
 other things in between (`asides.py`), and at its end all counts have to add up. Then every wake-up
 has been given: one that was lost leaves somebody asleep, with nobody left to wake it by chance.
 
@@ -21,7 +21,8 @@ from collections.abc import Callable
 from asides import Asides
 from chosen import say, threading
 from crew import Worker
-from dances import DANCES, Dance
+from dance import Dance
+from dances import DANCES
 from hand import Hand, Wrong
 from things import Things
 from weather import Weather
@@ -69,7 +70,7 @@ class Storm:
             for place in range(size):
                 hand = hands.pop()
                 parts[hand.number] = self._part(dance, place, hand)
-        for worker, part in zip(self.workers, parts[1:]):
+        for worker, part in zip(self.workers, parts[1:], strict=True):
             worker.ask(part)
         parts[0]()
         for worker in self.workers:
@@ -108,6 +109,7 @@ class Storm:
                 "wrong": self.wrong,
                 "signals": self.weather.signals,
                 "collections": self.weather.collections,
+                "refused": sum(hand.refused for hand in self.hands),
                 "opened": sum(hand.opened for hand in self.hands),
             }
         )

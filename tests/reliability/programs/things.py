@@ -26,7 +26,7 @@ class Derived:
     """Mixed in: changes nothing, but is not the class itself."""
 
 
-class WithPart(threading.Event):  # type: ignore[misc, name-defined]
+class WithPart(threading.Event):  # type: ignore[misc]
     """Brings a part of its own."""
 
     def __init__(self) -> None:

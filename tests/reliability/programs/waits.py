@@ -1,8 +1,8 @@
 """Ways to wait for something, in one form: wait, be served, and look at what is left.
 
 Where the interrupted wait of one thread has left something wrong in the object, another wait for
-it, on that thread or another, ends too early, or not at all when it is served, or the counts are not
-what they were. `all_waits.py` has the others, and the table.
+it, on that thread or another, ends too early, or not at all when it is served, or the counts are
+not what they were. `all_waits.py` has the others, and the table.
 """
 
 from __future__ import annotations
