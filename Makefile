@@ -2,6 +2,7 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
+# make stress SECONDS=60 PYTHONS=...  everything at once; SEED=... to try the same again
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
@@ -48,8 +49,8 @@ asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
 asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
 	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
 
-.PHONY: build test test-one conformance conformance-one reliability reliability-one torture asan \
-	asan-run demo bench chart lint rust-test clean
+.PHONY: build test test-one stress stress-one conformance conformance-one reliability \
+	reliability-one torture asan asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -75,6 +76,16 @@ test:
 test-one: build
 	@mkdir -p $(results)
 	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
+
+# Which seed it was is printed when something fails.
+SECONDS ?= 60
+SEED ?=
+
+stress:
+	@$(call each,stress-one); exit $$status
+
+stress-one: build
+	@PYTHONPATH=tests RTHREAD_SEED=$(SEED) $(python) -m reliability stress --count $(SECONDS)
 
 conformance:
 	@$(call each,conformance-one); echo; \

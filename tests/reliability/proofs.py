@@ -8,8 +8,10 @@ from importlib import import_module
 from .proof import Proof
 
 MODULES: list[str] = [
+    "stress",
     "exits",
     "forks",
+    "signals",
     "leaks",
     "bad_input",
 ]
