@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;
 
 #[cfg(unix)]
-use crate::{compat, handle, sentinel, sync};
+use crate::{compat, handle, life, sentinel, sync};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -43,6 +43,7 @@ pub fn register() {
         unsafe {
             sentinel::after_fork();
             handle::after_fork_in_child();
+            life::after_fork_in_child();
         }
     }
     static REGISTERED: Once = Once::new();

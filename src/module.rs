@@ -10,6 +10,7 @@ use std::sync::{Arc, Once, OnceLock};
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
+use crate::life::Life;
 use crate::native::{self, Natives};
 use crate::object::{self, Call, Doc, Function, drop_ref};
 use crate::{
@@ -36,6 +37,8 @@ pub struct State {
     pub slot: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
     pub count: Arc<AtomicIsize>,
+    /// How long the interpreter lives. Outlives the module as well.
+    pub life: Arc<Life>,
     /// The native classes, made when they are asked for.
     pub natives: Natives,
     /// The longest name of a thread that the platform takes, in bytes.
@@ -189,6 +192,7 @@ unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
 unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
     // SAFETY: called by the import system, once, with zeroed state.
     unsafe {
+        let Ok(life) = Life::new() else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
         state.write(State {
             live: true,
@@ -203,6 +207,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             excepthook_type: ptr::null_mut(),
             slot: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
+            life,
             natives: Natives::NONE,
             name_limit: 0,
         });

@@ -1,6 +1,7 @@
 //! Starting threads: `start_new_thread` and `start_joinable_thread`.
 
 use core::ffi::{c_int, c_void};
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, Ordering};
 use core::time::Duration;
@@ -10,6 +11,7 @@ use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::handle::{self, Handle};
+use crate::life::{Entered, Life};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
 use crate::sentinel;
@@ -31,6 +33,7 @@ struct Boot {
     interpreter: *mut PyInterpreterState,
     /// How many threads of this interpreter run.
     count: Arc<AtomicIsize>,
+    life: Arc<Life>,
     /// The three references belong to the new thread.
     function: *mut PyObject,
     args: *mut PyObject,
@@ -91,6 +94,7 @@ unsafe fn start(
         let boot = Arc::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
+            life: Arc::clone(&(*module).life),
             function,
             args,
             kwargs,
@@ -117,7 +121,10 @@ unsafe fn start(
             boot.published.set();
         }
         if interpreter != compat::main_interpreter() {
+            // Not dropped where the wait unwinds: see `blocking`.
+            let boot = ManuallyDrop::new(boot);
             wait_for_state(&boot.has_state);
+            drop(ManuallyDrop::into_inner(boot));
         }
         Ok(ident)
     }
@@ -229,7 +236,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
 }
 
 /// This thread's state, made here because it remembers the thread that it was made in. Null if the
-/// interpreter is shutting down: the arguments are leaked then, as nobody may drop them.
+/// interpreter ends: the arguments are leaked then, as nobody may drop them.
 ///
 /// # Safety
 /// Called once.
@@ -237,16 +244,14 @@ unsafe fn make_state(boot: &Boot) -> *mut PyThreadState {
     // SAFETY: as the caller promises; set by the starter.
     unsafe { boot.reserve.give_back() };
     loop {
-        if compat::is_finalizing() {
-            return ptr::null_mut();
+        // SAFETY: a new thread, and the life of that interpreter.
+        match unsafe { boot.life.enter(boot.interpreter) } {
+            Entered::State(state) => return state,
+            Entered::Over => return ptr::null_mut(),
+            // Somebody else got what we set aside. There is nobody to tell: try until there is
+            // more.
+            Entered::NoMemory => std::thread::sleep(Duration::from_millis(1)),
         }
-        // SAFETY: the interpreter is not finalizing; a sub-interpreter waits for `has_state`.
-        let state = unsafe { ffi::PyThreadState_New(boot.interpreter) };
-        if !state.is_null() {
-            return state;
-        }
-        // Somebody else got what we set aside. There is nobody to tell: try until there is more.
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -400,9 +405,11 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
             drop_ref(nothing);
             return ptr::null_mut();
         }
-        let handle = handle::share(object);
+        // Not dropped where the start unwinds: see `blocking`.
+        let handle = ManuallyDrop::new(handle::share(object));
         let started = check_allowed()
             .and_then(|()| start_joinable(state, function, nothing, &handle, daemon != 0));
+        drop(ManuallyDrop::into_inner(handle));
         drop_ref(nothing);
         if started.is_err() {
             drop_ref(object);
