@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;
 
 #[cfg(unix)]
-use crate::{compat, handle, sentinel, sync, tables};
+use crate::{compat, handle, interpreter, sentinel, sync, tables};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +46,7 @@ pub fn register() {
             tables::after_fork();
             sentinel::after_fork();
             handle::after_fork_in_child();
+            interpreter::after_fork_in_child();
         }
     }
     static REGISTERED: Once = Once::new();

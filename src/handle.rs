@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::mem::offset_of;
+use core::mem::{ManuallyDrop, offset_of};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -241,7 +241,11 @@ pub unsafe fn join_all() -> Result<(), Raised> {
         let mine = compat::interpreter().addr() as u64;
         let me = compat::thread_ident();
         while let Some(handle) = next_awaited(mine, me) {
-            if handle.join_begun(Timeout::Never).is_err() {
+            // Not dropped where the wait unwinds: see `blocking`.
+            let handle = ManuallyDrop::new(handle);
+            let joined = handle.join_begun(Timeout::Never);
+            drop(ManuallyDrop::into_inner(handle));
+            if joined.is_err() {
                 return compat::raised_in_shutdown();
             }
         }

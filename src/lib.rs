@@ -21,6 +21,8 @@ mod handle;
 #[cfg(feature = "python")]
 mod info;
 #[cfg(feature = "python")]
+mod interpreter;
+#[cfg(feature = "python")]
 mod local;
 #[cfg(feature = "python")]
 mod lock;

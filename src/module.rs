@@ -10,6 +10,7 @@ use std::sync::{Arc, Once, OnceLock};
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
+use crate::interpreter::Lifetime;
 use crate::native::{self, Natives};
 use crate::object::{self, Call, Doc, Function, drop_ref};
 use crate::{
@@ -40,6 +41,8 @@ pub struct State {
     pub ident_name: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
     pub count: Arc<AtomicIsize>,
+    /// How long the interpreter lives. Outlives the module as well.
+    pub lifetime: Arc<Lifetime>,
     /// The native classes, made when they are asked for.
     pub natives: Natives,
     /// The longest name of a thread that the platform takes, in bytes.
@@ -206,6 +209,7 @@ unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
 unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
     // SAFETY: called by the import system, once, with zeroed state.
     unsafe {
+        let Ok(lifetime) = Lifetime::new() else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
         state.write(State {
             live: true,
@@ -223,6 +227,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             started_name: ptr::null_mut(),
             ident_name: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
+            lifetime,
             natives: Natives::NONE,
             name_limit: 0,
         });

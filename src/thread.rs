@@ -1,6 +1,7 @@
 //! Starting threads: `start_new_thread` and `start_joinable_thread`.
 
 use core::ffi::{c_int, c_void};
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
 use core::time::Duration;
@@ -11,6 +12,7 @@ use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
+use crate::interpreter::{Entered, Lifetime};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
 use crate::sentinel;
@@ -40,6 +42,7 @@ struct Boot {
     interpreter: *mut PyInterpreterState,
     /// How many threads of this interpreter run.
     count: Arc<AtomicIsize>,
+    lifetime: Arc<Lifetime>,
     /// The three references belong to the new thread.
     function: *mut PyObject,
     args: *mut PyObject,
@@ -160,6 +163,7 @@ unsafe fn start(
         let boot = Shared::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
+            lifetime: Arc::clone(&(*module).lifetime),
             function,
             args,
             kwargs,
@@ -319,7 +323,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
 /// How a thread begins.
 enum Begun {
     With(*mut PyThreadState),
-    /// The interpreter is shutting down: the arguments are leaked, as nobody may drop them.
+    /// The interpreter ends: the arguments are leaked, as nobody may drop them.
     Finalizing,
     /// The starter has been told.
     NoMemory,
@@ -334,18 +338,18 @@ unsafe fn make_state(boot: &Boot) -> Begun {
     unsafe { boot.reserve.give_back() };
     let mut attempts = 0;
     loop {
-        if compat::is_finalizing() {
-            boot.waiting.fail();
-            return Begun::Finalizing;
-        }
         if os::has_memory() {
             // Here, as it is the first use of a thread-local variable of ours: the platform makes
             // room for all of them, and ends the process if it cannot.
             sentinel::thread_begins(ptr::null_mut());
-            // SAFETY: the interpreter is not finalizing; a sub-interpreter waits for `has_state`.
-            let state = unsafe { ffi::PyThreadState_New(boot.interpreter) };
-            if !state.is_null() {
-                return Begun::With(state);
+            // SAFETY: a new thread, and the lifetime of that interpreter.
+            match unsafe { boot.lifetime.enter(boot.interpreter) } {
+                Entered::State(state) => return Begun::With(state),
+                Entered::Over => {
+                    boot.waiting.fail();
+                    return Begun::Finalizing;
+                }
+                Entered::NoMemory => {}
             }
         }
         // Somebody else got what we set aside.
@@ -509,9 +513,11 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
             drop_ref(nothing);
             return ptr::null_mut();
         }
-        let handle = handle::share(object);
+        // Not dropped where the start unwinds: see `blocking`.
+        let handle = ManuallyDrop::new(handle::share(object));
         let started = check_allowed()
             .and_then(|()| start_joinable(state, function, nothing, &handle, daemon != 0));
+        drop(ManuallyDrop::into_inner(handle));
         drop_ref(nothing);
         if started.is_err() {
             drop_ref(object);

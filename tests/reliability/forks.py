@@ -1,0 +1,100 @@
+"""Forks while other threads hold, wait for and use everything there is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+
+from scenarios.run import MODES
+
+from .proof import Figure, exactly, none_of, proof, run_program
+
+NO_FORK = "" if hasattr(os, "fork") else "there is no fork here"
+
+# Who forks, see `programs/forking.py`.
+WHO = ("main", "other", "child")
+# Forks of one process, at least: it takes a while to set everything up.
+AT_LEAST = 10
+# Far longer than a thousand forks take; a child that hangs is found long before.
+HANG = 1800.0
+
+
+def runs(count: int) -> Iterator[tuple[str, str, int]]:
+    """So many forks over all modes and all who fork; few ones over each at least once."""
+    pairs = list(product(MODES, WHO))
+    # The diagonal first.
+    pairs.sort(key=lambda pair: (MODES.index(pair[0]) - WHO.index(pair[1])) % len(WHO))
+    each = max(AT_LEAST, -(-count // len(pairs)))
+    for mode, who in pairs:
+        if count <= 0:
+            return
+        yield mode, who, min(each, count)
+        count -= each
+
+
+def fork(mode: str, who: str, count: int) -> Counter[str]:
+    """What came of so many forks."""
+    outcome = run_program(mode, "forking", count, who, timeout=HANG)
+    assert outcome.status == 0 and not outcome.err, f"{mode} {who}: {outcome}"
+    counts: Counter[str] = Counter(json.loads(outcome.lines[-1]))
+    for line in outcome.lines[:-1]:
+        print(f"        {mode} {who}: {line}", flush=True)
+    return counts
+
+
+@proof(
+    "forks",
+    "forks among threads that hold, wait for and use all kinds of objects",
+    long=1000,
+    short=30,
+    unit="forks",
+    missing=NO_FORK,
+)
+def forks(count: int) -> Iterator[Figure]:
+    counts: Counter[str] = Counter()
+    for mode, who, part in runs(count):
+        counts += fork(mode, who, part)
+    yield exactly("forks", counts["forks"], count)
+    yield none_of("children with a wrong status", counts["status"])
+    yield none_of("children with anything on stderr", counts["spoke"])
+    yield none_of("hung", counts["hung"])
+
+
+@proof(
+    "fork hooks",
+    "os.register_at_fork: the order, and hooks that use locks",
+    long=300,
+    short=15,
+    unit="forks",
+    missing=NO_FORK,
+)
+def fork_hooks(count: int) -> Iterator[Figure]:
+    fine = 0
+    for mode in MODES:
+        fine += fork_fine(mode, "fork_hooks", count // len(MODES))
+    yield exactly("modes in which all was in order", fine, len(MODES))
+
+
+@proof(
+    "processes",
+    "multiprocessing by forks, among busy threads",
+    long=20,
+    short=1,
+    unit="rounds",
+    missing=NO_FORK,
+)
+def processes(count: int) -> Iterator[Figure]:
+    modes = ("command", "children", "install", "shim")
+    fine = sum(fork_fine(mode, "processes", count) for mode in modes)
+    yield exactly("modes in which all rounds went well", fine, len(modes))
+
+
+def fork_fine(mode: str, program: str, count: int) -> bool:
+    outcome = run_program(mode, program, count, timeout=HANG)
+    fine = (outcome.status, outcome.lines, outcome.err) == (0, ["fine"], "")
+    if not fine:
+        print(f"        {mode} {program}: {outcome}", flush=True)
+    return fine

@@ -25,6 +25,8 @@ CASES = Path(__file__).resolve().parent / "cases"
 # the standard library, or by importing our `threading` next to the stock one.
 INSTALLED = ("command", "install")
 MODES = (*INSTALLED, "shim")
+# The same as "command", with child processes.
+SWITCHES = {"command": ["-m", "rthread"], "children": ["-m", "rthread", "--children"]}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
     """Run `case` to its end.
 
     Args:
-        mode: "stock" or one of `MODES`.
+        mode: "stock", "children", or one of `MODES`.
         case: the name of a script in `cases/`, or a path; without `.py`.
         args: its arguments.
         timeout: seconds after which it counts as hung.
@@ -52,7 +54,7 @@ def run(mode: str, case: str, *args: str, timeout: float = support.PROCESS_HANG)
     Raises:
         AssertionError: when it hangs. The message has the stacks of all its threads.
     """
-    switch = ["-m", "rthread"] if mode == "command" else []
+    switch = SWITCHES.get(mode, [])
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as err:
         process = subprocess.Popen(
             [sys.executable, *switch, str(CASES / f"{case}.py"), *args],

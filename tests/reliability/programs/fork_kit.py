@@ -34,16 +34,14 @@ def case(make: Callable[[], Check]) -> Callable[[], Check]:
 
 def in_parent(function: Callable[..., object], *args: object) -> None:
     """Have a daemon thread call it, and another that `threading` does not know."""
-    thread = threading.Thread(target=function, args=args, daemon=True)
-    known.append(thread)
-    thread.start()
+    one_in_parent(function, *args)
     low_level.start_new_thread(function, args)
 
 
 def one_in_parent(function: Callable[..., object], *args: object) -> None:
     thread = threading.Thread(target=function, args=args, daemon=True)
-    known.append(thread)
     thread.start()
+    known.append(thread)
 
 
 def all_the_time(work: Callable[[], object]) -> None:
@@ -104,13 +102,16 @@ def use(lock: Any) -> None:
     lock.release()
     assert waiting.result() is True
     if hasattr(lock, "_is_owned"):
-        # It has gone with its holder: but for its number, which another may have by now.
+        # It has gone with its holder.
         lock._at_fork_reinit()
     else:
         lock.release()
     with lock:
         assert not called(lock.acquire, False)
-    assert not lock.acquire(False) or lock.release() is None
+    assert called(lock.acquire, False)
+    lock._at_fork_reinit()
+    assert lock.acquire(False)
+    lock.release()
 
 
 def use_queue(items: Any) -> None:

@@ -1,0 +1,138 @@
+//! How long an interpreter lives, for the threads that are about to join it.
+//!
+//! A thread makes its own state, which it can only do while the interpreter is there. The starter
+//! does not wait for that, so the interpreter may end meanwhile, with many such threads on their
+//! way. Neither side can do without the other's word:
+//!
+//! - a thread says that it is at it, and only then asks whether the interpreter ends; if so it
+//!   leaves, with or without a state. It asks again when it has one: a state that is made while
+//!   the interpreter ends is known to nobody there, and without a GIL nothing would stop its
+//!   thread from running Python code among the ruins;
+//! - the interpreter, when it clears what it owns, says that it is over and waits for those who
+//!   are at it. They need nothing from it but that it is still there.
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
+
+use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
+use crate::object::drop_ref;
+
+/// How many threads, of whatever interpreter, are making their states.
+static ENTERING: AtomicUsize = AtomicUsize::new(0);
+
+/// How long to leave them alone before looking again.
+const MOMENT: Duration = Duration::from_micros(100);
+
+/// Whether one interpreter is over.
+pub struct Lifetime {
+    over: AtomicBool,
+}
+
+/// What a thread that wanted a state has got.
+pub enum Entered {
+    /// One that is attached to nothing yet.
+    State(*mut PyThreadState),
+    /// None, for want of memory.
+    NoMemory,
+    /// None, or none to be used: the interpreter ends.
+    Over,
+}
+
+impl Lifetime {
+    /// The lifetime of the calling interpreter, from now on.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
+        let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false) });
+        let theirs = Arc::into_raw(Arc::clone(&lifetime));
+        // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
+        // when the interpreter is cleared: its modules are gone then and its threads stopped.
+        unsafe {
+            // It is called like a C function, and may be unwound.
+            let end = core::mem::transmute::<
+                unsafe extern "C-unwind" fn(*mut PyObject),
+                unsafe extern "C" fn(*mut PyObject),
+            >(end);
+            let capsule = ffi::PyCapsule_New(theirs.cast_mut().cast(), ptr::null(), Some(end));
+            if capsule.is_null() {
+                drop(Arc::from_raw(theirs));
+                return Err(Raised);
+            }
+            // Whatever goes wrong from here on, the capsule ends what nobody else knows.
+            let dict = ffi::PyInterpreterState_GetDict(compat::interpreter());
+            let key = ffi::PyLong_FromVoidPtr(theirs.cast_mut().cast::<c_void>());
+            let stored = if dict.is_null() || key.is_null() {
+                -1
+            } else {
+                ffi::PyDict_SetItem(dict, key, capsule)
+            };
+            drop_ref(key);
+            drop_ref(capsule);
+            if stored < 0 {
+                if ffi::PyErr_Occurred().is_null() {
+                    ffi::PyErr_NoMemory();
+                }
+                return Err(Raised);
+            }
+        }
+        Ok(lifetime)
+    }
+
+    /// Makes a state of the calling thread.
+    ///
+    /// # Safety
+    /// This is the lifetime of `interpreter`; the thread has no state of it.
+    pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState) -> Entered {
+        // In this order, in all threads alike: either `end` waits for this one, or is heard of.
+        ENTERING.fetch_add(1, Ordering::SeqCst);
+        let entered = if self.is_over() {
+            Entered::Over
+        } else {
+            // SAFETY: the interpreter is there as long as this thread is counted.
+            let state = unsafe { ffi::PyThreadState_New(interpreter) };
+            if state.is_null() {
+                Entered::NoMemory
+            } else if self.is_over() {
+                // Not to be touched any more, and so left behind.
+                Entered::Over
+            } else {
+                Entered::State(state)
+            }
+        };
+        ENTERING.fetch_sub(1, Ordering::SeqCst);
+        entered
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst) || compat::is_finalizing()
+    }
+}
+
+/// The interpreter is being cleared.
+unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
+    // SAFETY: called by CPython, attached, with the capsule, which owns its reference.
+    unsafe {
+        let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
+        (*lifetime).over.store(true, Ordering::SeqCst);
+        if ENTERING.load(Ordering::SeqCst) > 0 {
+            // Detached: without a GIL, one of them may want to stop all others for a moment.
+            let state = PyEval_SaveThread();
+            while ENTERING.load(Ordering::SeqCst) > 0 {
+                std::thread::sleep(MOMENT);
+            }
+            PyEval_RestoreThread(state);
+        }
+        drop(Arc::from_raw(lifetime));
+    }
+}
+
+/// In the child of a fork nobody else is at it.
+pub fn after_fork_in_child() {
+    ENTERING.store(0, Ordering::SeqCst);
+}
