@@ -19,7 +19,7 @@ SLACK = (2048 if FREE_THREADED else 384) << 10
 # And for each time: less than any leak.
 EACH = 0.5
 # Blocks of the interpreter's own allocator, which are told exactly: what its free lists hold.
-BLOCKS = 1000
+BLOCKS = 2000
 
 HOUR = 3600.0
 MISSING = "" if sys.platform == "linux" else "the resident memory is told by /proc"
@@ -49,7 +49,7 @@ def nothing(results: Results, what: str, words: str) -> Iterator[Figure]:
     "leaks",
     "a million of each object made and dropped, and waits of every kind",
     long=1_000_000,
-    short=4_000,
+    short=2_500,
     unit="objects of each kind",
     missing=MISSING,
 )

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from .proof import Proof
 
-MODULES: list[str] = ["leaks"]
+MODULES: list[str] = ["limits", "leaks"]
 
 
 def proofs(names: Iterable[str] = ()) -> list[Proof]:
