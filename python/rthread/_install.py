@@ -5,8 +5,8 @@ module, and names that other modules have already taken from either. All three a
 names, so one operation serves them all: wherever a module holds, by identity, an object of the
 stock ``_thread``, put rthread's object of that name in its place.
 
-``threading`` needs little more (`_start`), since its classes and functions look such names up in the
-module each time they run. Its classes therefore stay the very same objects: a subclass made
+``threading`` needs little more (see `_start`), since its classes and functions look such names up
+in the module each time they run. Its classes therefore stay the very same objects: a subclass made
 before ``install()`` is still a subclass after it, and whatever a debugger or a tracer has patched
 into ``threading`` stays patched. An object left behind, such as a lock made earlier, goes on
 working too; only a thread that is not started yet has to be given a new handle.
