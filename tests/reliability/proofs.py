@@ -12,6 +12,7 @@ MODULES: list[str] = [
     "exits",
     "forks",
     "signals",
+    "limits",
     "leaks",
     "bad_input",
 ]

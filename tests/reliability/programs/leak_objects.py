@@ -178,7 +178,6 @@ def cycles() -> dict[str, Make]:
     kinds.update((f"{name} in a cycle", in_itself(getattr(queue, name))) for name in QUEUES)
     if hasattr(low_level, "TSS"):
 
-
         def key_to_itself() -> object:
             made = low_level.TSS()
             made.create()

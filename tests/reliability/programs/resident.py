@@ -24,7 +24,8 @@ def address_space() -> int:
 
 
 def _statm(field: int) -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
+    # No encoding: a program that has become another user may not be able to import one.
+    with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[field]) * PAGE
 
 
