@@ -7,7 +7,7 @@ from importlib import import_module
 
 from .proof import Proof
 
-MODULES: list[str] = []
+MODULES: list[str] = ["subinterpreters"]
 
 
 def proofs(names: Iterable[str] = ()) -> list[Proof]:
