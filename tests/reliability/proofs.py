@@ -14,6 +14,7 @@ MODULES: list[str] = [
     "signals",
     "limits",
     "leaks",
+    "subinterpreters",
     "bad_input",
 ]
 
