@@ -180,6 +180,8 @@ class Plan:
             if deletes:
                 return delattr(about, key) if of is operator else where.__delattr__(about, key)
             new = value.make(world, about)
+            if world.limit:
+                world.limit("__setattr__", [new])
             if of is operator:
                 return setattr(about, key, new)
             return where.__setattr__(about, key, new)
@@ -197,7 +199,7 @@ class Plan:
             about = world.object(target.owner, "new")
             found = inspect.getattr_static(world.types[target.owner], target.name)
             given = [subject.make(world, about)]
-            return call(world, getattr(found, step), about, given, args, {})
+            return call(world, getattr(found, step), about, given, args, {}, step)
 
         return _case(target, step, subject, args, {}, run, True)
 

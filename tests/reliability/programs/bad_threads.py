@@ -63,7 +63,13 @@ LOCKING = {
     *("set", "clear", "wait", "abort", "reset", "notify_all", "acquire", "release", "__enter__"),
     *("task_done", "put_nowait", "get_nowait", "shutdown"),
 }
+# The modules of the types that have objects to wait for.
+OURS = ("_thread", "_queue", "queue", "threading", "rthread", "derived")
 TIMEOUTS = [SHORT, SHORT, SHORT, SHORT / 2, 0, NAN, *(thing for thing in BAD_THINGS if thing == "")]
+
+
+# What may make an object a part of another, which waits for it without a time-out.
+SETS = {"__setattr__", "__set__", "__init__"}
 
 
 def limit(name: str, args: list[Any]) -> list[Any]:
@@ -73,6 +79,8 @@ def limit(name: str, args: list[Any]) -> list[Any]:
         Skipped: there are none.
     """
     if name in ALONE:
+        raise Skipped
+    if name in SETS and any(type(arg).__module__ in OURS for arg in args):
         raise Skipped
     if name not in WAITS:
         return args
