@@ -181,9 +181,7 @@ def _awaited(module: "ModuleType", others: tuple[type, ...]) -> "list[Any]":
         # Its name changed in 3.14.
         getattr(thread, "_os_thread_handle", None) or getattr(thread, "_handle", None)
         for thread in threading.enumerate()
-        if not (
-            thread.daemon or thread.ident == _rthread.get_ident() or isinstance(thread, others)
-        )
+        if not (thread.daemon or thread.ident == _rthread.get_ident() or isinstance(thread, others))
     ]
     kind = vars(module)["_ThreadHandle"]
     return [handle for handle in handles if type(handle) is kind and not handle.is_done()]

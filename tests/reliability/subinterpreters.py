@@ -61,7 +61,7 @@ def subinterpreters(count: int) -> Iterator[Figure]:
 @proof(
     "crossings",
     "threads that go from interpreter to interpreter: their values, sentinels and items do not",
-    long=1000,
+    long=300,
     short=5,
     unit="times each",
     missing=MISSING,
