@@ -260,12 +260,14 @@ impl Type<'_> {
         let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
             return ptr::null_mut();
         };
-        if stock.is_null() {
+        // SAFETY: a valid type, if there is one. The interpreter's builtin ones have their dict
+        // elsewhere from 3.12 on.
+        let dict = if stock.is_null() { ptr::null_mut() } else { unsafe { (*stock).tp_dict } };
+        if dict.is_null() {
             return ptr::null_mut();
         }
-        // SAFETY: a valid type whose dict is set; attached, as `make` requires.
-        let shown =
-            unsafe { ffi::PyDict_GetItemString((*stock).tp_dict, c"__weaklistoffset__".as_ptr()) };
+        // SAFETY: a dict; attached, as `make` requires.
+        let shown = unsafe { ffi::PyDict_GetItemString(dict, c"__weaklistoffset__".as_ptr()) };
         if shown.is_null() {
             return ptr::null_mut();
         }

@@ -260,7 +260,7 @@ def test_the_kits_differ(kit: Kit) -> None:
     ],
 )
 def test_not_made_in_part(classes: str) -> None:
-    """A native object relies on what goes with it: without, or with something else, there is none."""
+    """A native object relies on what goes with it: without that there is none."""
     source = f"""
         import queue, threading
         from rthread import _rthread

@@ -79,10 +79,13 @@ def try_program(program: str, count: int, seed: str, tally: Tally, *more: str) -
             print(f"    crash: {again}: {last(journal)}\n{outcome.err}")
         else:
             tally.add(answer_of(outcome, again, journal))
+            if outcome.err:
+                print(outcome.err)
 
 
 def answer_of(outcome: Outcome, again: str, journal: Path) -> dict[str, Any]:
-    assert (outcome.status, outcome.err) == (0, ""), f"{again}: {last(journal)}\n{outcome}"
+    # Children that have died have said so there.
+    assert outcome.status == 0, f"{again}: {last(journal)}\n{outcome}"
     said: dict[str, Any] = json.loads(outcome.lines[-1])
     return said
 
@@ -94,8 +97,8 @@ def last(journal: Path) -> str:
     return support.without_addresses(journal.read_text(encoding="utf-8", errors="replace").strip())
 
 
-def shares(count: int) -> Iterable[int]:
-    return [min(AT_ONCE, count - done) for done in range(0, count, AT_ONCE)]
+def shares(count: int, at_once: int = AT_ONCE) -> Iterable[int]:
+    return [min(at_once, count - done) for done in range(0, count, at_once)]
 
 
 def safe(tally: Tally, count: int) -> Iterator[Figure]:
@@ -139,3 +142,21 @@ def bad_threads(count: int) -> Iterator[Figure]:
     for share, seed in zip(shares(count), seeds(count, LONG), strict=False):
         try_program("bad_threads", share, seed, tally)
     yield from safe(tally, count)
+
+
+@proof(
+    "bad-making",
+    "native classes made of the wrong classes, and bad input for these",
+    long=3_000,
+    short=20,
+    unit="processes",
+    missing="" if hasattr(os, "fork") else "no fork()",
+)
+def bad_making(count: int) -> Iterator[Figure]:
+    tally = Tally()
+    for share, seed in zip(shares(count, 500), seeds(count, 3_000), strict=False):
+        try_program("bad_making", share, seed, tally)
+    yield exactly("processes", tally.counts["cases"], count)
+    yield none_of("crashes", tally.counts["crashes"])
+    yield none_of("hangs", tally.counts["hangs"])
+    yield none_of("SystemErrors", tally.counts["system errors"])

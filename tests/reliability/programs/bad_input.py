@@ -9,7 +9,6 @@ process. What a case is depends on the seed and its number; what it meets, on th
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import sys
@@ -26,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
 from bad_cases import Case, Plan  # noqa: E402
+from bad_paper import Journal, Sink  # noqa: E402
 from bad_words import Outcome, gives, raises, reason, spared  # noqa: E402
 from bad_worlds import World, targets, worlds  # noqa: E402
 
@@ -63,27 +63,6 @@ class Clock:
             self.left -= 1
             if self.left < 0:
                 raise Waits
-
-
-class Journal:
-    """The case that is running, in a file."""
-
-    def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-
-    def write(self, text: str) -> None:
-        data = text.encode(errors="backslashreplace")[:4000].ljust(4000) + b"\n"
-        os.pwrite(self._file, data, 0)
-
-
-class Sink:
-    """Where output of cases goes."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass
 
 
 class Trial:
@@ -201,7 +180,7 @@ class Trial:
 def main() -> None:
     seed, count, journal = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     out = sys.stdout
-    sys.stdout = sys.stderr = Sink()  # type: ignore[assignment]
+    sys.stdout = sys.stderr = Sink()
     trial = Trial(seed, journal, worlds())
     trial.only = "".join(sys.argv[4:])
     try:

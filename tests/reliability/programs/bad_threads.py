@@ -9,12 +9,10 @@ journal has a line for each thread.
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
 import bad_values  # noqa: E402
-from bad_cases import Case, Plan, Skipped  # noqa: E402
+from bad_calls import Skipped  # noqa: E402
+from bad_cases import Case, Plan  # noqa: E402
+from bad_paper import Journal, Sink  # noqa: E402
 from bad_worlds import World, targets, worlds  # noqa: E402
 
-from differential.sidebyside import BAD_THINGS, NAN, SHORT  # noqa: E402
+from differential.sidebyside import SHORT  # noqa: E402
 
 THREADS = 4
-LINE = 2000
 # After as many cases, about, a thread has all begin with new objects.
 FORGET = 50
 
@@ -65,7 +64,8 @@ LOCKING = {
 }
 # The modules of the types that have objects to wait for.
 OURS = ("_thread", "_queue", "queue", "threading", "rthread", "derived")
-TIMEOUTS = [SHORT, SHORT, SHORT, SHORT / 2, 0, NAN, *(thing for thing in BAD_THINGS if thing == "")]
+# Not NaN, with which a condition written in Python asks for ever.
+TIMEOUTS: list[Any] = [SHORT, SHORT, SHORT, SHORT / 2, 0, ""]
 
 
 # What may make an object a part of another, which waits for it without a time-out.
@@ -96,10 +96,10 @@ class Trial:
         self.seed = seed
         self.world = world
         self.plan = Plan(world, [one for one in targets(world) if one.name not in ALONE])
-        self.journal = os.open(journal, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        self.journal = Journal(journal)
         self.found: list[str] = []
         self.reached: set[str] = set()
-        self.counts: Counter[str] = Counter()
+        self.done: list[int] = []
 
     def run(self, count: int) -> None:
         sys.unraisablehook = self._unraisable
@@ -118,46 +118,41 @@ class Trial:
     def serve(self, number: int, cases: range) -> None:
         for index in cases:
             rng = random.Random(f"{self.seed}/{index}")
-            case = self.plan.case(rng, index)
-            # Waits with no time-out.
-            while case.how == "with":
-                case = self.plan.case(rng, index)
-            text = f"{self.seed}/{index}: {case.words}"
-            self._journal(number, text)
-            self.one(text, case)
+            while not self.one(number, index, self.plan.case(rng, index)):
+                pass
             if rng.random() < 1 / FORGET:
                 self.world.forget()
-        self._journal(number, "done")
-        self.counts["cases"] += len(cases)
+            self.done.append(index)
+        self.journal.write("done", number)
 
-    def _journal(self, number: int, text: str) -> None:
-        data = text.encode(errors="backslashreplace")[: LINE - 1].ljust(LINE - 1) + b"\n"
-        os.pwrite(self.journal, data, number * LINE)
-
-    def one(self, text: str, case: Case) -> None:
+    def one(self, number: int, index: int, case: Case) -> bool:
+        """Try a case, unless it may wait for ever."""
+        if case.how == "with":
+            return False
+        text = f"{self.seed}/{index}: {case.words}"
+        self.journal.write(text, number)
         try:
             case.run(self.world)
         except Skipped:
-            return
+            return False
         except SystemError as error:
-            self.counts["system errors"] += 1
             self.found.append(f"{text}: {error}")
         except BaseException:
             pass
         finally:
             self.world.let_go()
         self.reached.add(str(case.target))
+        return True
 
     def _unraisable(self, args: Any) -> None:
         if isinstance(args.exc_value, SystemError):
-            self.counts["system errors"] += 1
             self.found.append(f"unraisable: {args.exc_value}")
 
 
 def main() -> None:
     seed, count, journal = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     out, err = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = open(os.devnull, "w")
+    sys.stdout = sys.stderr = Sink()
     bad_values.NOT_NOW |= ALONE.keys() | LOCKING
     ours, _ = worlds()
     ours.limit, ours.limited = limit, WAITS
@@ -167,7 +162,7 @@ def main() -> None:
     finally:
         sys.stdout, sys.stderr = out, err
     answer = {
-        "counts": trial.counts,
+        "counts": {"cases": len(trial.done), "system errors": len(trial.found)},
         "reached": sorted(trial.reached),
         "callables": len(trial.plan.targets),
         "reasons": {},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sysconfig
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bad_worlds import World, states
-from differential.sidebyside import BAD_THINGS, NUMBERS, SHORT
 
+from differential.sidebyside import BAD_THINGS, NUMBERS, SHORT
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -21,6 +22,7 @@ class Recipe(NamedTuple):
     make: Callable[[World, Any], Any]
 
 
+EMPTIED = "gc"
 # What hostile objects do to the object that they are given to. Most of it fails, most of the time.
 CALLBACKS: list[tuple[str, tuple[Any, ...]]] = [
     *(("__init__", ()), ("__init__", (1,)), ("_at_fork_reinit", ()), ("__enter__", (False,))),
@@ -29,6 +31,8 @@ CALLBACKS: list[tuple[str, tuple[Any, ...]]] = [
     *(("notify_all", ()), ("abort", ()), ("reset", ()), ("_set_done", ()), ("join", (0,))),
     *(("put_nowait", (1,)), ("get_nowait", ()), ("task_done", ()), ("shutdown", (True,))),
     *(("_cond", ()), ("mutex", ()), ("queue.clear", ()), ("__dict__.clear", ()), ("x", ())),
+    # What there is of a dict without asking the object for it.
+    (EMPTIED, ()),
 ]
 
 
@@ -42,6 +46,10 @@ def call_back(subject: Any, callback: tuple[str, tuple[Any, ...]]) -> None:
     if path in NOT_NOW:
         return
     try:
+        if path == EMPTIED:
+            for inner in gc.get_referents(subject):
+                if type(inner) is dict:
+                    inner.clear()
         for name in path.split("."):
             subject = getattr(subject, name)
         subject(*args)
@@ -124,7 +132,7 @@ class ActsTuple(_Acts, tuple):  # type: ignore[type-arg]
     """A tuple that is not what it holds."""
 
 
-class ActsDict(_Acts, dict):  # type: ignore[type-arg]
+class ActsDict(_Acts, dict):  # type: ignore[type-arg, misc]
     """A dict that is not what it holds."""
 
 
@@ -241,7 +249,7 @@ def anything(rng: random.Random, kinds: list[str]) -> Recipe:
         return hostile(rng)
     if chance < 0.84:
         kind = rng.choice(kinds)
-        return Recipe(f"type {kind}", lambda world, _: world.type(kind))
+        return Recipe(f"type {kind}", lambda world, _: world.any_type(kind))
     if chance < 0.90:
         return Recipe("itself", lambda world, subject: subject)
     return thing(rng, kinds)

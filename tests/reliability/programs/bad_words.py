@@ -170,6 +170,35 @@ REASONS = [
         python=False,
     ),
     Reason(
+        "a class in Python adds time-outs to the clock, and numbers may be too large for that",
+        lambda case, mine, theirs: theirs.type_name == "OverflowError",
+    ),
+    Reason(
+        "the methods that make up wait() have the barrier's lock by themselves",
+        lambda case, mine, theirs: (
+            case.target.owner == "Barrier" and theirs.words == "cannot wait on un-acquired lock"
+        ),
+    ),
+    Reason(
+        "a call asks its arguments in another order, or sooner, and they have changed the object",
+        lambda case, mine, theirs: any(
+            f"('{path}'" in case.words for path in ("__dict__.clear", "gc", "_at_fork_reinit")
+        ),
+    ),
+    Reason(
+        "__exit__ takes what `with` gives it, and no names",
+        lambda case, mine, theirs: case.target.name == "__exit__" and "keyword" in mine.words,
+    ),
+    Reason(
+        "a hostile name in its dict is compared with what a stock object is asked for",
+        lambda case, mine, theirs: theirs.words == "asked" and theirs.type_name == "LookupError",
+    ),
+    Reason(
+        "what is wrong in two ways is refused for one of them",
+        lambda case, mine, theirs: not case.fits and mine.kind == theirs.kind == "raises",
+        python=False,
+    ),
+    Reason(
         "on 3.10 a class derived from SimpleQueue takes any arguments",
         lambda case, mine, theirs: (
             theirs.kind == "gives" and mine.words.startswith("SimpleQueue() takes no")
@@ -194,7 +223,7 @@ REASONS = [
 
 
 # What only ours is asked, and why not the stock one too.
-SPARED = [
+SPARED: list[Callable[[Any], bool]] = [
     # It takes for a str what says that it equals one, and reads what is not there (CPython's bug).
     lambda case: (
         case.target.owner == "_local" and "attr" in case.target.name and "Acts" in case.words

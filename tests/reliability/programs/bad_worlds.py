@@ -1,4 +1,4 @@
-"""The two worlds that bad input is tried in, rthread's and the interpreter's own, and what is there.
+"""The two worlds that bad input is tried in, rthread's and the interpreter's, and what is there.
 
 Nothing that can be called is listed by hand: types are found where the extension module keeps
 them, and their attributes by asking them.
@@ -15,11 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
-from differential.sidebyside import SHORT
-
 import rthread
-import rthread.queue
-import rthread.threading
+from differential.sidebyside import SHORT
 from rthread import _rthread
 
 # What no case may call, and why.
@@ -76,7 +73,7 @@ class World:
             return thing
 
     def _plain(self, kind: str, state: str) -> Any:
-        of = self.types[kind]
+        of: Any = self.types[kind]
         if state == "bare":
             return of.__new__(of)
         if state == "derived":
@@ -87,14 +84,14 @@ class World:
             return MAKERS[kind](self, of)
         return of()
 
-    def type(self, kind: str) -> Any:
+    def any_type(self, kind: str) -> Any:
         """A type; of the other world if only that has it."""
         return self.types.get(kind) or (self.other and self.other.types.get(kind))
 
     def derived(self, kind: str) -> type:
         """A class of Python's derived from a type, which is that itself if there can be none."""
         if kind not in self._derived:
-            of = self.types[kind]
+            of: Any = self.types[kind]
             try:
                 self._derived[kind] = type(of.__name__, (of,), {"__module__": "derived"})
             except TypeError:
@@ -161,9 +158,10 @@ MAKERS: dict[str, Callable[[World, Any], Any]] = {
 }
 
 
-def _fill(queue: Any, *items: object) -> None:
+def _fill(queue: Any, *items: object) -> Any:
     for item in items:
         queue.put(item)
+    return queue
 
 
 def _limit(queue: Any) -> None:
@@ -175,7 +173,7 @@ def _queue_states() -> dict[str, Callable[[World, Any], object]]:
     states: dict[str, Callable[[World, Any], object]] = {
         "filled": lambda world, queue: _fill(queue, 3, 1, 2),
         "limited": lambda world, queue: _limit(queue),
-        "opened": lambda world, queue: (_fill(queue, 1), queue.mutex),
+        "opened": lambda world, queue: _fill(queue, 1).mutex,
     }
     if SHUTS_DOWN:
         states["shut down"] = lambda world, queue: queue.shutdown()
@@ -228,7 +226,7 @@ def states(kind: str) -> list[str]:
 # What there is
 
 
-def _own_types() -> dict[str, type]:
+def own_types() -> dict[str, type]:
     """The types of the extension, shown or not, by the name that they give themselves."""
     return {
         found.__name__: found
@@ -255,19 +253,28 @@ def _stock_type(own: type) -> type | None:
 
 def worlds() -> tuple[World, World]:
     """Ours and the stock one. The latter has what of the former there is."""
-    types = _own_types()
+    for module in ("rthread.threading", "rthread.queue"):
+        importlib.import_module(module)
+    types = own_types()
     stock_types = {
-        name: stock for name, own in types.items() if (stock := _stock_type(own)) is not None
+        name: found for name, own in types.items() if (found := _stock_type(own)) is not None
     }
-    stock = importlib.import_module("_thread")
+    stock = vars(importlib.import_module("_thread"))
     functions = dict(_functions(_rthread))
     functions.update(
         (f"rthread.{name}", found) for name, found in _functions(rthread, FunctionType)
     )
-    theirs = {name: vars(stock)[name] for name in functions if name in vars(stock)}
+    theirs = {name: stock[name] for name in functions if name in stock}
     ours, other = World("ours", functions, types), World("stock", theirs, stock_types)
     ours.other, other.other = other, ours
     return ours, other
+
+
+def own_functions() -> dict[str, Callable[..., Any]]:
+    """The functions of the extension, and those of the package with its name in front."""
+    found = dict(_functions(_rthread))
+    found.update((f"rthread.{name}", one) for name, one in _functions(rthread, FunctionType))
+    return found
 
 
 def _functions(
