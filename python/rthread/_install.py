@@ -165,10 +165,13 @@ class _ClassNames:
 
 def _methods() -> "Iterator[Change]":
     """What changes in the classes of ``threading`` themselves."""
-    if "threading" in sys.modules:
-        names = vars(sys.modules["threading"])
-        thread = _ClassNames(names["Thread"])
-        yield thread, "start", names["Thread"].start, _start.raising(names)
+    if "threading" not in sys.modules:
+        return
+    names = vars(sys.modules["threading"])
+    start = names["Thread"].start
+    # What a debugger or a tracer has put there stays.
+    if getattr(start, "__globals__", None) is names:
+        yield _ClassNames(names["Thread"]), "start", start, _start.raising(names)
 
 
 class _Finder:
