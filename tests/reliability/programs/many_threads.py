@@ -39,6 +39,8 @@ class Crowd:
                 notified = self.condition.wait(timeout)
                 self.notified += notified
                 self.woken.append(number)
+        # So that the last round does not take the ends of the threads with it.
+        self.next_round.wait()
 
     def begin(self) -> None:
         self.waiting, self.woken, self.notified = [], [], 0
@@ -107,12 +109,12 @@ def main() -> None:
     answer["notified in time"] = crowd.notified
 
     def join() -> None:
+        crowd.next_round.wait()
         for thread in threads:
             thread.join()
 
     timed("end", join)
     threads.clear()
-    del crowd
     wait_until(lambda: tasks() == 1)
     answer["entries in registries"] = registered() - entries
     say(json.dumps(answer))
