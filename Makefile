@@ -5,6 +5,8 @@
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
+# make check-models                   locks and waiting under model checkers, and against mutants
+# make tsan                           the same on real threads under ThreadSanitizer (nightly Rust)
 # make lint, make rust-test, make clean
 
 PYTHON ?= python3
@@ -29,9 +31,11 @@ each = status=0; for python in $(PYTHONS); do \
 clippy = cargo clippy --all-targets
 deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+shuttle = RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test clean
+.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test \
+	check-models tsan clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -92,17 +96,26 @@ lint: build
 	CARGO_TARGET_DIR=target/lint $(clippy) --no-default-features $(deny)
 	$(portable) $(clippy) --no-default-features $(deny)
 	$(loom) $(clippy) --no-default-features $(deny)
+	$(shuttle) $(clippy) --no-default-features $(deny)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
+	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
-# The part without Python: on both parkers, and under the model checker.
+# The part without Python, on both parkers.
 rust-test:
 	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
 	$(portable) cargo test --no-default-features
-	$(loom) cargo test --no-default-features --test loom --release
+
+# The same under loom and shuttle, and how many executions that were; then with `sync` broken in many
+# ways, which the models have to notice. MODELS="--only loom", "--mutant barrier", …: a part of it.
+check-models:
+	@$$(.ci/find-python $(PYTHON)) -m tests.models $(MODELS)
+
+# The same on real threads, both parkers, under ThreadSanitizer.
+tsan:
+	@$$(.ci/find-python $(PYTHON)) -m tests.models.tsan
 
 clean:
 	rm -rf .venvs target build
