@@ -8,6 +8,7 @@
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
 # make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
 # make asan CASES=20000               bad input and the tests, under AddressSanitizer
+# make check-models                   locks and waiting under model checkers, and against mutants
 # make torture PYTHONS=...            all of these and the model checks: hours
 # make lint, make rust-test, make clean
 
@@ -33,6 +34,7 @@ each = status=0; for python in $(PYTHONS); do \
 clippy = cargo clippy --all-targets
 deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+shuttle = RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
 # An extension that AddressSanitizer watches, in an environment of its own. It has to be there before
@@ -50,7 +52,7 @@ asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_nati
 	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
 
 .PHONY: build test test-one stress stress-one conformance conformance-one reliability \
-	reliability-one torture asan asan-run demo bench chart lint rust-test clean
+	reliability-one torture check-models asan asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -133,17 +135,22 @@ lint: build
 	CARGO_TARGET_DIR=target/lint $(clippy) --no-default-features $(deny)
 	$(portable) $(clippy) --no-default-features $(deny)
 	$(loom) $(clippy) --no-default-features $(deny)
+	$(shuttle) $(clippy) --no-default-features $(deny)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
+	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
-# The part without Python: on both parkers, and under the model checker.
+# The part without Python, on both parkers.
 rust-test:
 	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
 	$(portable) cargo test --no-default-features
-	$(loom) cargo test --no-default-features --test loom --release
+
+# The same under loom and shuttle, and how many executions that were; then with `sync` broken in many
+# ways, which the models have to notice. MODELS="--only loom", "--mutant barrier", …: a part of it.
+check-models:
+	@$$(.ci/find-python $(PYTHON)) -m tests.models $(MODELS)
 
 asan:
 	@cargo +nightly --version >/dev/null 2>&1 || \

@@ -139,8 +139,8 @@ unsafe fn sleep<C: Caller, T: Awaitable + ?Sized>(
     deadline: Deadline,
     interruptible: bool,
 ) -> Rest {
-    #[cfg(not(modelled))]
     if C::SPINS {
+        #[cfg(not(modelled))]
         waiter.spin();
     }
     match waiter.park(deadline, interruptible) {

@@ -18,6 +18,7 @@ mod reentrant;
 mod semaphore;
 
 use std::cell::Cell;
+use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::sync::Arc;
@@ -34,7 +35,10 @@ fn model<F: Fn() + Sync + Send + 'static>(check: F) {
     model_within(3, check);
 }
 
+/// `RTHREAD_PREEMPTIONS` overrides the bound.
 fn model_within<F: Fn() + Sync + Send + 'static>(preemptions: usize, check: F) {
+    let wanted = env::var("RTHREAD_PREEMPTIONS").ok().map(|count| count.parse().unwrap());
+    let preemptions = wanted.unwrap_or(preemptions);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     let executions = std::sync::Arc::new(AtomicUsize::new(0));

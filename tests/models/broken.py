@@ -11,7 +11,15 @@ from pathlib import Path
 from .mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Cargo.toml", "Cargo.lock", "build.rs", "src", "tests/loom", "tests/models", "tests/shuttle")
+PARTS = (
+    "Cargo.toml",
+    "Cargo.lock",
+    "build.rs",
+    "src",
+    "tests/loom",
+    "tests/models",
+    "tests/shuttle",
+)
 
 CHOICE = """
 /// Whether this mutant has been chosen.

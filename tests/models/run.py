@@ -54,10 +54,15 @@ def run_all(program: Path, results: Path) -> Outcome:
     return _run([str(program)], {"RTHREAD_MODELS": str(results)}, PATIENCE)
 
 
-def run_some(program: Path, models: tuple[str, ...], mutant: str = "") -> Outcome:
-    """These models, with one mutant awake or with none."""
-    command = [str(program), "--exact", *models]
-    return _run(command, {"RTHREAD_MUTANT": mutant}, PATIENCE_WITH_MUTANT)
+def run_one(program: Path, model: str, mutant: str = "", quick: bool = False) -> Outcome:
+    """One model, with a mutant awake or with none. Raises LookupError if there is none."""
+    environment = {"RTHREAD_MUTANT": mutant}
+    if quick:
+        environment |= {"RTHREAD_PREEMPTIONS": "1", "RTHREAD_SCHEDULES": "100"}
+    outcome = _run([str(program), "--exact", model], environment, PATIENCE_WITH_MUTANT)
+    if "running 1 test" not in outcome.log:
+        raise LookupError(f"there is no model {model}")
+    return outcome
 
 
 def _run(command: list[str], environment: dict[str, str], patience: float) -> Outcome:
@@ -72,8 +77,9 @@ def _run(command: list[str], environment: dict[str, str], patience: float) -> Ou
             errors="replace",
         )
     except subprocess.TimeoutExpired as expired:
-        log = expired.stdout or b""
-        return Outcome(False, f"{log!r}\nno end after {patience} s")
+        # Bytes, whatever was asked for.
+        log = (expired.stdout or b"").decode(errors="replace")
+        return Outcome(False, f"{log}\nno end after {patience} s")
     return Outcome(ended.returncode == 0, ended.stdout)
 
 

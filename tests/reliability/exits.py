@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from scenarios.run import MODES, Outcome, run, run_stock
+from scenarios.run import MODES, Outcome, run
 
-from .proof import Figure, exactly, none_of, proof, run_program
+from .proof import Figure, exactly, none_of, proof
 
 # At a time: most of an exit is waiting, and the machine may have two cores.
 AT_ONCE = 2
