@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import signal
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
-from .proof import Figure, answer, none_of, proof
+from .proof import Figure, answer, at_most, none_of, proof
 
 MODES = ("install", "shim")
 # Milliseconds from the sending of Ctrl-C to where its exception is caught.
 PROMISED = 50.0
+# Tries by which to judge a 99th percentile.
+ENOUGH = 1000
 # What a try takes, in seconds, on a machine that does much else: to tell that one hangs.
 AT_MOST = 0.5
 MISSING = "" if hasattr(signal, "pthread_kill") else "the OS cannot signal a thread"
@@ -38,7 +42,7 @@ def _tell(mode: str, wrong: list[str]) -> None:
 )
 def signals(count: int) -> Iterator[Figure]:
     def tries(mode: str, count: int) -> Any:
-        # No wait is tried more often than there are names of waits times this.
+        # There are some forty kinds of waits.
         found = answer(mode, "ctrl_c_often", count, timeout=120 + 50 * count * AT_MOST)
         _tell(mode, found["wrong"])
         return found
@@ -46,23 +50,32 @@ def signals(count: int) -> Iterator[Figure]:
     # What stock fails is a wrong test.
     stock = tries("stock", max(1, count // 20))
     found = [tries(mode, math.ceil(count / len(MODES))) for mode in MODES]
-    late = [ms for each in found for waits in each["late"].values() for ms in waits]
+    kinds: dict[str, list[float]] = defaultdict(list)
+    for each in found:
+        for name, waits in each["late"].items():
+            kinds[name] += waits
+    late = list(chain(*kinds.values()))
     sleep = [ms for each in found for ms in each["sleep"]]
     yield Figure("waits interrupted", len(late))
-    yield Figure("kinds of waits", len({name for each in found for name in each["late"]}))
+    yield Figure("kinds of waits", len(kinds))
     yield Figure("late by, median", statistics.median(late), "ms")
-    yield _in_time(percentile(late, 99), percentile(sleep, 99))
+    # Chance does not make most of a kind late.
+    slowest = max(statistics.median_low(waits) for waits in kinds.values() if waits)
+    yield at_most("late by, median of the slowest kind", slowest, PROMISED, "ms")
+    # Of a few hundred tries, a hundredth is too few to tell by, on a machine that does much else.
+    percent = 99 if len(late) >= ENOUGH else 90
+    yield _in_time(percent, percentile(late, percent), percentile(sleep, percent))
     yield Figure("late by, at most", max(late), "ms")
     yield Figure("time.sleep() late by, 99th percentile", percentile(sleep, 99), "ms")
     yield none_of("objects inconsistent afterwards", sum(len(each["wrong"]) for each in found))
     yield none_of("objects inconsistent afterwards, stock", len(stock["wrong"]))
 
 
-def _in_time(late: float, sleep: float) -> Figure:
+def _in_time(percent: int, late: float, sleep: float) -> Figure:
     """Where even a sleep is not interrupted in time, it is the machine that is late."""
     ok = late <= PROMISED or sleep > PROMISED
     wanted = f"at most {PROMISED:g}, unless time.sleep() is late by more"
-    return Figure("late by, 99th percentile", late, "ms", ok, wanted)
+    return Figure(f"late by, {percent}th percentile", late, "ms", ok, wanted)
 
 
 @proof(
