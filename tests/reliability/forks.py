@@ -38,7 +38,7 @@ def runs(count: int) -> Iterator[tuple[str, str, int]]:
 def fork(mode: str, who: str, count: int) -> Counter[str]:
     """What came of so many forks."""
     outcome = run_program(mode, "forking", count, who, timeout=HANG)
-    assert outcome.status == 0 and not outcome.err, f"{mode} {who}: {outcome}"
+    assert (outcome.status, outcome.err) == (0, ""), f"{mode} {who}: {outcome}"
     counts: Counter[str] = Counter(json.loads(outcome.lines[-1]))
     for line in outcome.lines[:-1]:
         print(f"        {mode} {who}: {line}", flush=True)
