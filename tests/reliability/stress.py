@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,10 @@ MODES = ("install", "shim")
 SEED = "RTHREAD_SEED"
 # A wake-up is lost after a minute of sleep; whatever ends at all has ended after so many seconds.
 HUNG = 240.0
+SHORT = 4
+# Up to 3.12 a SimpleQueue.get that a signal interrupts just when its time is up waits for ever:
+# what is left of the time is then less than zero, which stands for no limit.
+STOCK_WAITS_FOR_EVER = sys.version_info < (3, 13)
 
 
 def storm(mode: str, seconds: float, seed: int) -> Any:
@@ -41,14 +46,12 @@ def storm(mode: str, seconds: float, seed: int) -> Any:
     "stress",
     "threads that use everything at once, in a rain of signals and collections",
     long=60,
-    short=4,
+    short=SHORT,
     unit="seconds",
     missing="" if hasattr(signal, "setitimer") else "the OS has no interval timers",
 )
 def stress(count: int) -> Iterator[Figure]:
     seed = int(os.environ.get(SEED) or time.time_ns() % 1_000_000)
-    # What stock fails is a wrong test.
-    stock = storm("stock", max(0.5, count / 20), seed)
     found = [storm(mode, count / len(MODES), seed) for mode in MODES]
     yield Figure("operations done", _sum(found, "operations"))
     yield Figure("rounds, at whose end all counts are looked at", _sum(found, "rounds"))
@@ -58,7 +61,10 @@ def stress(count: int) -> Iterator[Figure]:
     yield Figure("threads that the machine did not have", _sum(found, "refused"))
     yield none_of("wake-ups lost", sum(len(each["lost"]) for each in found))
     yield none_of("counts that do not add up", sum(len(each["wrong"]) for each in found))
-    yield none_of("wake-ups lost and wrong counts, stock", len(stock["lost"] + stock["wrong"]))
+    # What stock fails is a wrong test. At length only: stock's own bugs are not CI's business.
+    if count > SHORT and not STOCK_WAITS_FOR_EVER:
+        stock = storm("stock", count / 20, seed)
+        yield none_of("wake-ups lost and wrong counts, stock", len(stock["lost"] + stock["wrong"]))
 
 
 def _sum(found: list[Any], what: str) -> int:
