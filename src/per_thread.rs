@@ -63,8 +63,8 @@ struct Sentinel {
     /// Whose it is; compared only.
     thread: *mut PyThreadState,
     module: *const State,
-    /// The address of the lock that `_set_sentinel` made in a thread that is not ours, or 0.
-    lock: usize,
+    /// What `_set_sentinel` made in a thread that is not ours.
+    lock: sentinel::Name,
 }
 
 /// Makes the types of keys and sentinels. New references.
@@ -181,17 +181,20 @@ unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
     }
 }
 
-/// Files the lock of `_set_sentinel` for a thread that is not ours; the one before, or 0.
+/// Files the lock of `_set_sentinel` for a thread that is not ours; gives the one before.
 ///
 /// # Safety
 /// As [`current`].
-pub unsafe fn replace_lock(module: *const State, lock: usize) -> Result<usize, Raised> {
+pub unsafe fn replace_lock(
+    module: *const State,
+    lock: sentinel::Name,
+) -> Result<sentinel::Name, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
         let sentinel = current(module)?.sentinel.cast::<Sentinel>();
         if sentinel.is_null() {
             // The thread ends while we speak.
-            return Ok(0);
+            return Ok(sentinel::NONE);
         }
         Ok(core::mem::replace(&mut (*sentinel).lock, lock))
     }

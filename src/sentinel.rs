@@ -6,12 +6,13 @@
 //! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`).
 //!
 //! At that moment nobody is attached, so no reference can be held: the table below knows the locks
-//! by address, and a lock that dies takes itself out of it.
+//! by address, and a lock that dies takes itself out of it. The next sentinel may be where that one
+//! was, before the thread of the dead one ends; so a thread knows the number of its own as well.
 
 use core::cell::Cell;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
@@ -21,11 +22,46 @@ use crate::module::State;
 use crate::sync::{Lock, Mutex};
 use crate::{object, per_thread};
 
-/// The addresses of all sentinels that are alive and whose threads are.
-static SENTINELS: Mutex<HashSet<usize, BuildHasherDefault<Address>>> =
-    Mutex::new(HashSet::with_hasher(BuildHasherDefault::new()));
+/// A sentinel, which may have died. All zero for none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    address: usize,
+    /// Never used twice.
+    number: u64,
+}
 
-/// Spreads addresses, whose low bits are all alike. A hash set and not a tree: it can be asked
+pub const NONE: Name = Name { address: 0, number: 0 };
+
+struct Sentinels {
+    /// The numbers of those that are alive and whose threads are, by address.
+    numbers: HashMap<usize, u64, BuildHasherDefault<Address>>,
+    /// The latest.
+    number: u64,
+}
+
+static SENTINELS: Mutex<Sentinels> =
+    Mutex::new(Sentinels { numbers: HashMap::with_hasher(BuildHasherDefault::new()), number: 0 });
+
+impl Sentinels {
+    /// Nothing if there is no memory.
+    fn insert(&mut self, address: usize) -> Option<Name> {
+        self.numbers.try_reserve(1).ok()?;
+        self.number += 1;
+        self.numbers.insert(address, self.number);
+        Some(Name { address, number: self.number })
+    }
+
+    /// Whether it was there: it is alive, then, for as long as the table is locked.
+    fn remove(&mut self, name: Name) -> bool {
+        let found = self.numbers.get(&name.address) == Some(&name.number);
+        if found {
+            self.numbers.remove(&name.address);
+        }
+        found
+    }
+}
+
+/// Spreads addresses, whose low bits are all alike. A hash map and not a tree: it can be asked
 /// whether there is memory for one more.
 #[derive(Default)]
 struct Address(u64);
@@ -47,17 +83,17 @@ impl Hasher for Address {
     }
 }
 
-const NOT_OURS: (*mut PyThreadState, usize) = (ptr::null_mut(), 0);
+const NOT_OURS: (*mut PyThreadState, Name) = (ptr::null_mut(), NONE);
 
 thread_local! {
-    /// The thread state that rthread made for this thread, if it started it, and the address of that
-    /// state's sentinel or 0. In other interpreters the thread has other states.
-    static THREAD: Cell<(*mut PyThreadState, usize)> = const { Cell::new(NOT_OURS) };
+    /// The thread state that rthread made for this thread, if it started it, and that state's
+    /// sentinel. In other interpreters the thread has other states.
+    static THREAD: Cell<(*mut PyThreadState, Name)> = const { Cell::new(NOT_OURS) };
 }
 
 /// Before anything else in a thread of ours, with its state.
 pub fn thread_begins(state: *mut PyThreadState) {
-    THREAD.set((state, 0));
+    THREAD.set((state, NONE));
 }
 
 /// After the last thing in a thread of ours: its state is gone.
@@ -68,18 +104,18 @@ pub fn thread_ended() {
 /// A lock that is about to be freed is no sentinel any more.
 #[cold]
 pub fn forget(lock: &Lock) {
-    SENTINELS.lock().remove(&ptr::from_ref(lock).addr());
+    SENTINELS.lock().numbers.remove(&ptr::from_ref(lock).addr());
 }
 
-/// Releases the sentinel at this address, if it is alive. It may have been released by hand.
-pub fn release(address: usize) {
-    if address == 0 {
+/// Releases this sentinel, if it is alive. It may have been released by hand.
+pub fn release(name: Name) {
+    if name == NONE {
         return;
     }
     let mut sentinels = SENTINELS.lock();
-    if sentinels.remove(&address) {
-        // SAFETY: it is in the table, so it has not been freed, and `forget` waits for the table.
-        let lock = unsafe { &*ptr::with_exposed_provenance::<Lock>(address) };
+    if sentinels.remove(name) {
+        // SAFETY: it was in the table, so it has not been freed, and `forget` waits for the table.
+        let lock = unsafe { &*ptr::with_exposed_provenance::<Lock>(name.address) };
         let _ = lock.release();
     }
 }
@@ -103,16 +139,18 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
         lock.tag();
-        if !insert(address) {
+        // The table is not locked any more where the lock is dropped, which locks it.
+        let inserted = SENTINELS.lock().insert(address);
+        let Some(name) = inserted else {
             object::drop_ref(object.cast());
             return ffi::PyErr_NoMemory();
-        }
+        };
         let (ours, earlier) = THREAD.get();
         let earlier = if ours == compat::thread_state() {
-            THREAD.set((ours, address));
+            THREAD.set((ours, name));
             earlier
         } else {
-            match per_thread::replace_lock(state, address) {
+            match per_thread::replace_lock(state, name) {
                 Ok(earlier) => earlier,
                 Err(Raised) => {
                     object::drop_ref(object.cast());
@@ -120,17 +158,11 @@ pub unsafe extern "C-unwind" fn set_sentinel(
                 }
             }
         };
-        if earlier != 0 {
-            SENTINELS.lock().remove(&earlier);
+        if earlier != NONE {
+            SENTINELS.lock().remove(earlier);
         }
         object.cast()
     }
-}
-
-/// False if there is no memory.
-fn insert(address: usize) -> bool {
-    let mut sentinels = SENTINELS.lock();
-    sentinels.try_reserve(1).is_ok() && sentinels.insert(address)
 }
 
 /// Keeps the table whole across a fork.
