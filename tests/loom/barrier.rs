@@ -184,6 +184,21 @@ fn an_abort_in_the_turn_reaches_both() {
     });
 }
 
+/// A reset ends the turn of the one, and its late end is not the end of the other's.
+#[test]
+fn a_turn_of_a_round_that_is_over_ends_no_other() {
+    model(|| {
+        let barrier = Arc::new(Barrier::new(1));
+        let thread = spawn(&barrier, |barrier| {
+            assert!(barrier.reset());
+            assert_eq!(pass(barrier, Endless), Ok(0));
+        });
+        let own = pass(&barrier, Endless);
+        assert!(matches!(own, Ok(0) | Err(Verdict::Broken)));
+        thread.join().unwrap();
+    });
+}
+
 #[test]
 fn closing_sends_everybody_away() {
     model(|| {

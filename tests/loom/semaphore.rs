@@ -108,6 +108,20 @@ fn release_against_a_handler_that_raises() {
 }
 
 #[test]
+fn closing_sends_everybody_away() {
+    model(|| {
+        let semaphore = semaphore(0);
+        let threads = [Endless, Interrupted].map(|how| {
+            spawn(&semaphore, move |semaphore| wait_as(&Waiter::new(), semaphore, how).unwrap())
+        });
+        assert_eq!(semaphore.close(), Some(0));
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Waited::Dismissed);
+        }
+    });
+}
+
+#[test]
 fn a_semaphore_that_is_closed_keeps_nobody() {
     model(|| {
         let semaphore = semaphore(0);

@@ -41,10 +41,6 @@ def make_copy(folder: Path) -> None:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    # They are not copied: cargo would look for their files.
-    manifest = folder / "Cargo.toml"
-    text, _, _ = manifest.read_text().partition('[[test]]\nname = "sync"')
-    manifest.write_text(text + "".join(_target(checker) for checker in ("loom", "shuttle")))
     # Broken code looks odd, and that is not what we want to hear of.
     crate = folder / "src" / "lib.rs"
     crate.write_text("#![allow(warnings)]\n" + crate.read_text())
@@ -53,10 +49,6 @@ def make_copy(folder: Path) -> None:
         _break(sync / file, [mutant for mutant in MUTANTS if mutant.file == file])
     primitive = sync / "primitive.rs"
     primitive.write_text(primitive.read_text() + CHOICE)
-
-
-def _target(checker: str) -> str:
-    return f'[[test]]\nname = "{checker}"\npath = "tests/{checker}/main.rs"\n'
 
 
 def _break(path: Path, mutants: list[Mutant]) -> None:

@@ -1,4 +1,4 @@
-"""Builds and runs the models of one checker."""
+"""Builds the models of a checker, and runs them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,18 @@ class Outcome(NamedTuple):
     log: str
 
 
-def build(checker: str, source: Path, target: Path) -> Path:
-    """The program that runs the models of `checker`. Raises CalledProcessError."""
-    command = ["cargo", "test", "--quiet", "--no-run", "--message-format=json"]
-    command += ["--profile", "models", "--no-default-features", "--test", checker]
-    flags = f"{os.environ.get('RUSTFLAGS', '')} --cfg {checker}".strip()
+def build(
+    test: str,
+    source: Path,
+    target: Path,
+    flags: str,
+    cargo: tuple[str, ...] = ("cargo",),
+    options: tuple[str, ...] = (),
+) -> Path:
+    """The program that holds these tests. Raises CalledProcessError."""
+    command = [*cargo, "test", "--quiet", "--no-run", "--message-format=json", *options]
+    command += ["--profile", "models", "--no-default-features", "--test", test]
+    flags = f"{os.environ.get('RUSTFLAGS', '')} {flags}".strip()
     environment = {**os.environ, "RUSTFLAGS": flags, "CARGO_TARGET_DIR": str(target)}
     built = subprocess.run(
         command, cwd=source, env=environment, stdout=subprocess.PIPE, check=True, text=True
@@ -52,6 +59,14 @@ def run_all(program: Path, results: Path) -> Outcome:
     """Every model; each leaves a file in `results`."""
     results.mkdir(parents=True, exist_ok=True)
     return _run([str(program)], {"RTHREAD_MODELS": str(results)}, PATIENCE)
+
+
+def names(program: Path) -> list[str]:
+    """The models that there are."""
+    listed = subprocess.run([str(program), "--list"], stdout=subprocess.PIPE, check=True, text=True)
+    ending = ": test"
+    lines = [line for line in listed.stdout.splitlines() if line.endswith(ending)]
+    return [line.removesuffix(ending) for line in lines]
 
 
 def run_one(program: Path, model: str, mutant: str = "", quick: bool = False) -> Outcome:

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rthread::sync::{
     Accepted, Arrival, Awaitable, Barrier, Caller, Channel, Condition, Deadline, Get, Item, Lock,
-    Put, Semaphore, Taken, Verdict, Waited, Waiter, wait_with,
+    Put, Ring, Semaphore, Taken, Verdict, Waited, Waiter, wait_with,
 };
 
 /// What may happen to a thread while it waits, besides getting what it waits for.
@@ -140,10 +140,13 @@ pub fn item(number: usize) -> Item {
 }
 
 pub fn put(channel: &Channel, number: usize, how: Patience) -> bool {
-    match channel.try_put(item(number)) {
+    let done = match channel.try_put(item(number)) {
         Accepted::Full => wait(&Put::new(channel, item(number)), how),
         accepted => accepted == Accepted::Done,
-    }
+    };
+    let limit = channel.limit();
+    assert!(limit == 0 || channel.edit(Ring::len) <= limit.unsigned_abs());
+    done
 }
 
 pub fn get(channel: &Channel, how: Patience) -> Option<usize> {

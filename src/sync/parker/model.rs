@@ -3,7 +3,9 @@
 //! The model has no clock and no signals. A park that has a deadline may time out, and one that is
 //! interruptible may be interrupted, at a moment that the model chooses.
 
+use core::ptr;
 use core::sync::atomic::AtomicU32 as Plain;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,19 +117,26 @@ pub(crate) mod chance {
     }
 }
 
+/// Who sleeps on which word.
+type Sleepers = VecDeque<(usize, Arc<Condvar>)>;
+
 lazy_static! {
-    /// One futex for all words: a thread that is woken looks at its own again.
-    static ref FUTEX: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    static ref FUTEX: Mutex<Sleepers> = Mutex::new(Sleepers::new());
 }
 
 pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
-    let guard = FUTEX.0.lock().unwrap();
+    let mut sleepers = FUTEX.lock().unwrap();
     if word.load(Ordering::Relaxed) == expected {
-        drop(FUTEX.1.wait(guard));
+        let bed = Arc::new(Condvar::new());
+        sleepers.push_back((ptr::from_ref(word).addr(), Arc::clone(&bed)));
+        drop(bed.wait(sleepers));
     }
 }
 
-pub(crate) fn guard_wake(_word: *const AtomicU32) {
-    let _guard = FUTEX.0.lock().unwrap();
-    FUTEX.1.notify_all();
+pub(crate) fn guard_wake(word: *const AtomicU32) {
+    let mut sleepers = FUTEX.lock().unwrap();
+    if let Some(first) = sleepers.iter().position(|(other, _)| *other == word.addr()) {
+        let (_, bed) = sleepers.remove(first).expect("it is there");
+        bed.notify_one();
+    }
 }

@@ -34,7 +34,10 @@ CHANNEL = [
         "channel.rs",
         "!self.has_room() || !self.putters.is_empty()",
         "false",
-        ("channel::a_put_that_times_out_keeps_its_item",),
+        (
+            "channel::a_limited_channel_passes_everything_in_order",
+            "channel::a_put_that_times_out_keeps_its_item",
+        ),
     ),
     Mutant(
         "channel: an item is lost on time-out",

@@ -20,20 +20,13 @@ LOCK = [
         near="seen | LOCKED,\n                Ordering::Acquire",
     ),
     Mutant(
-        "lock: handed over without order",
-        "lock.rs",
-        "Ordering::Acquire",
-        RELAXED,
-        ("lock::hand_off_to_a_waiter_that_is_due",),
-        near="fetch_xor(BUSY, Ordering::Acquire)",
-    ),
-    Mutant(
         "lock: two have it at a time",
         "lock.rs",
         "seen | LOCKED",
         "seen",
         (
             "lock::mutual_exclusion_and_no_lost_wake_up",
+            "lock::a_mutex_gives_its_value_to_one_at_a_time",
             "reentrant::the_owner_takes_it_again_and_nobody_else",
         ),
     ),
@@ -61,7 +54,7 @@ LOCK = [
         "lock.rs",
         "seen & BUSY == 0",
         "seen & LOCKED == 0",
-        ("lock::hand_off_to_a_waiter_that_is_due", "lock::hand_off_against_time_out"),
+        ("lock::hand_off_to_a_waiter_that_is_due",),
         near="while seen & BUSY == 0 {\n            // Acquire",
     ),
     Mutant(
@@ -72,7 +65,6 @@ LOCK = [
         (
             "lock::a_waiter_that_times_out_passes_its_wake_up_on",
             "lock::a_waiter_whose_handler_raises_passes_its_wake_up_on",
-            "lock::a_waiter_that_is_interrupted_delays_nobody",
         ),
     ),
     Mutant(
@@ -164,6 +156,7 @@ SEMAPHORE = [
         "seen + count * ONE",
         "seen + ONE",
         ("semaphore::one_release_lets_two_in",),
+        programs=("locks::one_release_for_five",),
     ),
     Mutant(
         "semaphore: more is given back than the bound",
@@ -194,16 +187,6 @@ SEMAPHORE = [
         ("semaphore::one_that_is_due_is_served_before_newcomers",),
     ),
     Mutant(
-        "semaphore: one wake-up for two releases wakes one",
-        "semaphore.rs",
-        "wake = self.serve_one(&queue);",
-        "",
-        ("semaphore::one_release_lets_two_in",),
-        near="// One wake-up may stand for several releases.\n"
-        "            wake = self.serve_one(&queue);",
-        programs=("locks::one_release_for_five",),
-    ),
-    Mutant(
         "semaphore: who gives up keeps its wake-up",
         "semaphore.rs",
         "self.serve_one(&queue)",
@@ -215,10 +198,18 @@ SEMAPHORE = [
         near="belongs to the next one.\n        let wake = self.serve_one(&queue)",
     ),
     Mutant(
+        "semaphore: who comes when it is closed waits",
+        "semaphore.rs",
+        "seen & CLOSED != 0",
+        "false",
+        ("semaphore::a_semaphore_that_is_closed_keeps_nobody",),
+        near="let settled = if seen & CLOSED != 0",
+    ),
+    Mutant(
         "semaphore: closing sends nobody away",
         "semaphore.rs",
         "queue.release_and_wake(Some(wake));",
         "queue.release_and_wake(None); drop(wake);",
-        ("semaphore::a_semaphore_that_is_closed_keeps_nobody",),
+        ("semaphore::closing_sends_everybody_away",),
     ),
 ]

@@ -8,7 +8,11 @@ EVENT = [
         "event.rs",
         "before & PARKED != 0",
         "false",
-        ("event::everybody_who_waits_goes_on", "life::two_join_at_once"),
+        (
+            "event::everybody_who_waits_goes_on",
+            "event::a_clear_takes_nothing_back",
+            "life::two_join_at_once",
+        ),
         programs=("meetings::an_event_that_is_set_again_and_again",),
     ),
     Mutant(
@@ -83,6 +87,7 @@ BARRIER = [
         "queue.release();",
         (
             "barrier::an_abort_sends_everybody_away",
+            "barrier::closing_sends_everybody_away",
             "barrier::an_abort_is_for_both_or_for_none",
             "barrier::two_meet",
         ),
@@ -94,6 +99,20 @@ BARRIER = [
         "self.set_state(state);",
         "",
         ("barrier::an_abort_sends_everybody_away",),
+    ),
+    Mutant(
+        "barrier: who comes first passes alone",
+        "barrier.rs",
+        "number + 1 < self.parties()",
+        "false",
+        ("barrier::two_meet_again",),
+    ),
+    Mutant(
+        "barrier: a turn that ends badly lets everybody go",
+        "barrier.rs",
+        "self.end_turn(turn, BarrierState::Broken, Verdict::Broken)",
+        "self.end_turn(turn, BarrierState::Whole, Verdict::Passed)",
+        ("barrier::the_turn_comes_before_anybody_leaves",),
     ),
     Mutant(
         "barrier: a reset breaks it",
@@ -114,7 +133,15 @@ BARRIER = [
         "barrier.rs",
         "self.round() == turn.round",
         "turn.round == turn.round",
+        ("barrier::a_turn_of_a_round_that_is_over_ends_no_other",),
+    ),
+    Mutant(
+        "barrier: a turn that was aborted counts as passed",
+        "barrier.rs",
+        "in_time",
+        "true",
         ("barrier::an_abort_in_the_turn_reaches_both",),
+        near="        in_time\n    }",
     ),
     Mutant(
         "barrier: a time-out breaks it for one only",
@@ -165,7 +192,11 @@ LIFE = [
         "life.rs",
         "self.owns_os_thread.swap(false, Ordering::Relaxed)",
         "self.owns_os_thread.load(Ordering::Relaxed)",
-        ("life::two_join_at_once", "life::a_join_and_one_who_only_looks"),
+        (
+            "life::two_join_at_once",
+            "life::a_join_and_one_who_only_looks",
+            "life::one_who_gives_up_leaves_it_to_the_other",
+        ),
         programs=("meetings::five_join_one",),
     ),
     Mutant(

@@ -48,6 +48,7 @@ WAIT = [
         "queued = true;",
         (
             "lock::hand_off_against_interruption",
+            "lock::a_waiter_that_is_interrupted_delays_nobody",
             "semaphore::release_against_interruption",
             "channel::a_put_that_is_interrupted_keeps_its_item_or_has_put_it",
         ),
