@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import random
 import sysconfig
@@ -23,6 +24,9 @@ class Recipe(NamedTuple):
 
 
 EMPTIED = "gc"
+# Not of these: the interpreter relies on the dict of a type, and the stock _local uses one that is
+# gone after this (CPython's bug).
+NOT_EMPTIED = (type, _thread._local)
 # What hostile objects do to the object that they are given to. Most of it fails, most of the time.
 CALLBACKS: list[tuple[str, tuple[Any, ...]]] = [
     *(("__init__", ()), ("__init__", (1,)), ("_at_fork_reinit", ()), ("__enter__", (False,))),
@@ -46,7 +50,7 @@ def call_back(subject: Any, callback: tuple[str, tuple[Any, ...]]) -> None:
     if path in NOT_NOW:
         return
     try:
-        if path == EMPTIED:
+        if path == EMPTIED and not issubclass(type(subject), NOT_EMPTIED):
             for inner in gc.get_referents(subject):
                 if type(inner) is dict:
                     inner.clear()
