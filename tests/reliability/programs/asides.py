@@ -9,7 +9,7 @@ from typing import Any
 from chosen import threading
 from dance import forever
 from hand import Hand, expect
-from queues import queue
+from queues import get, queue
 from things import Things
 
 
@@ -123,7 +123,7 @@ class Asides:
     def get_from_pile(self, hand: Hand) -> None:
         hand.done += 1
         try:
-            self.pile.get(timeout=hand.rng.choice((0, 0.0002)))
+            get(self.pile, hand.rng.choice((0, 0.0002)))
         except queue.Empty:
             return
         self.got[hand.number] = self.got.get(hand.number, 0) + 1

@@ -13,7 +13,7 @@ from chosen import low_level, threading
 from dance import Dance, forever
 from dances_in_step import Meetings, Notified, Permits, Tokens
 from hand import Hand, expect
-from queues import queue
+from queues import get, queue
 from things import QUEUES, Things
 
 
@@ -54,7 +54,7 @@ class Items(Dance):
 
     def _get(self, place: int, timeout: float | None) -> bool:
         try:
-            item = self.queue.get(True, timeout)
+            item = get(self.queue, timeout)
         except queue.Empty:
             return False
         self.got[place].append(item)
@@ -92,13 +92,13 @@ class Ring(Dance):
         if kind == "Semaphore":
             return lambda timeout: it.acquire(True, timeout), it.release
 
-        def get(timeout: float | None) -> bool:
+        def wait(timeout: float | None) -> bool:
             try:
-                return bool(it.get(True, timeout))
+                return bool(get(it, timeout))
             except queue.Empty:
                 return False
 
-        return get, lambda: it.put(True)
+        return wait, lambda: it.put(True)
 
     def part(self, place: int, hand: Hand) -> None:
         wait, _ = self.links[place]
