@@ -95,7 +95,7 @@ impl Lifetime {
             Entered::Over
         } else {
             // SAFETY: the interpreter is there as long as this thread is counted.
-            let state = unsafe { ffi::PyThreadState_New(interpreter) };
+            let state = unsafe { compat::new_thread_state(interpreter) };
             if state.is_null() {
                 Entered::NoMemory
             } else if self.is_over() {

@@ -9,13 +9,13 @@
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::ptr::{self, NonNull};
 
-use pyo3_ffi::{
-    self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject,
-};
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
 
+mod interpreters;
 mod sharing;
 mod words;
 
+pub use interpreters::*;
 pub use sharing::*;
 pub use words::*;
 
@@ -67,10 +67,6 @@ unsafe extern "C-unwind" {
     #[cfg(not(Py_3_13))]
     fn _PyErr_WriteUnraisableMsg(message: *const c_char, object: *mut PyObject);
     #[cfg(Py_3_13)]
-    fn Py_IsFinalizing() -> c_int;
-    #[cfg(not(Py_3_13))]
-    fn _Py_IsFinalizing() -> c_int;
-    #[cfg(Py_3_13)]
     fn PyDict_GetItemRef(
         dict: *mut PyObject,
         key: *mut PyObject,
@@ -92,10 +88,6 @@ unsafe extern "C-unwind" {
     #[cfg(Py_3_13)]
     fn PyWeakref_GetRef(reference: *mut PyObject, result: *mut *mut PyObject) -> c_int;
 
-    #[cfg(Py_3_13)]
-    fn PyThreadState_GetUnchecked() -> *mut PyThreadState;
-    #[cfg(not(Py_3_13))]
-    fn _PyThreadState_UncheckedGet() -> *mut PyThreadState;
     #[cfg(all(not(target_os = "linux"), Py_3_13))]
     fn PyThread_get_thread_ident_ex() -> u64;
     #[cfg(all(not(target_os = "linux"), not(Py_3_13)))]
@@ -207,21 +199,6 @@ pub fn thread_ident() -> u64 {
     }
 }
 
-/// The calling thread's state, or null. Not dereferenced by anybody here, only compared.
-#[inline]
-pub fn thread_state() -> *mut PyThreadState {
-    #[cfg(Py_3_13)]
-    // SAFETY: needs nothing.
-    unsafe {
-        PyThreadState_GetUnchecked()
-    }
-    #[cfg(not(Py_3_13))]
-    // SAFETY: needs nothing.
-    unsafe {
-        _PyThreadState_UncheckedGet()
-    }
-}
-
 /// The stack size set by `stack_size`, 0 for the platform's.
 ///
 /// # Safety
@@ -229,101 +206,6 @@ pub fn thread_state() -> *mut PyThreadState {
 pub unsafe fn stack_size() -> usize {
     // SAFETY: attached, as the caller promises.
     unsafe { PyThread_get_stacksize() }
-}
-
-/// Whether the interpreter has begun to shut down for good.
-pub fn is_finalizing() -> bool {
-    #[cfg(Py_3_13)]
-    // SAFETY: reads a global flag.
-    unsafe {
-        Py_IsFinalizing() != 0
-    }
-    #[cfg(not(Py_3_13))]
-    // SAFETY: reads a global flag.
-    unsafe {
-        _Py_IsFinalizing() != 0
-    }
-}
-
-/// From which version on `start_new_thread` refuses to start threads at shutdown, with what.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn start_refused_at_shutdown() -> Option<*mut PyObject> {
-    // SAFETY: attached, as the caller promises.
-    let refused = cfg!(Py_3_12) && (is_finalizing() || unsafe { is_interpreter_finalizing() });
-    refused.then(finalization_error)
-}
-
-/// 3.12 has a flag of its own for this, which is set before the atexit callbacks run, and nothing
-/// that tells it: it is read where every 3.12 keeps it, if what is around it is as expected.
-///
-/// # Safety
-/// Attached.
-#[cfg(all(Py_3_12, not(Py_3_13)))]
-unsafe fn is_interpreter_finalizing() -> bool {
-    #[repr(C)]
-    struct Beginning {
-        next: *mut PyInterpreterState,
-        id: i64,
-        id_refcount: i64,
-        requires_idref: c_int,
-        id_mutex: *mut c_void,
-        initialized: c_int,
-        finalizing: c_int,
-    }
-    // SAFETY: attached; the struct is larger than its beginning.
-    unsafe {
-        let interpreter = interpreter();
-        let id = ffi::PyInterpreterState_GetID(interpreter);
-        let beginning = &*interpreter.cast::<Beginning>();
-        beginning.id == id && beginning.initialized == 1 && beginning.finalizing == 1
-    }
-}
-
-/// Whether a sub-interpreter ends.
-///
-/// # Safety
-/// Attached.
-#[cfg(Py_3_13)]
-unsafe fn is_interpreter_finalizing() -> bool {
-    unsafe extern "C" {
-        fn _Py_IsInterpreterFinalizing(interpreter: *mut PyInterpreterState) -> c_int;
-    }
-    // SAFETY: attached, so the interpreter is there.
-    unsafe { _Py_IsInterpreterFinalizing(interpreter()) != 0 }
-}
-
-#[cfg(not(Py_3_12))]
-unsafe fn is_interpreter_finalizing() -> bool {
-    false
-}
-
-/// From 3.14 on joining a running thread at shutdown raises instead of hanging (gh-123940).
-pub fn join_refused_at_shutdown() -> Option<*mut PyObject> {
-    if cfg!(Py_3_14) && is_finalizing() { Some(finalization_error()) } else { None }
-}
-
-/// From 3.15 on acquiring a lock that is held raises at shutdown instead of hanging: only
-/// the finalizing thread can attach then, so nobody can release it.
-pub fn acquire_refused_at_shutdown() -> Option<*mut PyObject> {
-    if cfg!(Py_3_15) && is_finalizing() { Some(finalization_error()) } else { None }
-}
-
-fn finalization_error() -> *mut PyObject {
-    #[cfg(Py_3_13)]
-    {
-        unsafe extern "C" {
-            static mut PyExc_PythonFinalizationError: *mut PyObject;
-        }
-        // SAFETY: set once when the interpreter starts.
-        unsafe { PyExc_PythonFinalizationError }
-    }
-    #[cfg(not(Py_3_13))]
-    // SAFETY: set once when the interpreter starts.
-    unsafe {
-        ffi::PyExc_RuntimeError
-    }
 }
 
 /// Reports the exception that ended a thread through `sys.unraisablehook`, in this version's words.
@@ -538,24 +420,6 @@ pub fn module_slots(exec: *mut c_void) -> Vec<ffi::PyModuleDef_Slot> {
     slots
 }
 
-/// The interpreter of the calling thread.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn interpreter() -> *mut PyInterpreterState {
-    // SAFETY: attached, as the caller promises.
-    unsafe { ffi::PyInterpreterState_Get() }
-}
-
-/// The main interpreter.
-pub fn main_interpreter() -> *mut PyInterpreterState {
-    unsafe extern "C" {
-        fn PyInterpreterState_Main() -> *mut PyInterpreterState;
-    }
-    // SAFETY: reads a global pointer.
-    unsafe { PyInterpreterState_Main() }
-}
-
 /// Simulates the arrival of a signal; false if there is no such signal.
 pub fn interrupt(signal: c_int) -> bool {
     unsafe extern "C" {
@@ -621,77 +485,5 @@ pub unsafe fn forget_exception(pending: Pending) {
     for object in pending {
         // SAFETY: as the caller promises.
         unsafe { crate::object::drop_ref(object) };
-    }
-}
-
-/// Whether this interpreter may start threads: one that was made without `allow_threads`, before
-/// 3.12 as "isolated", may not.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn threads_allowed() -> bool {
-    // SAFETY: attached, as the caller promises.
-    if unsafe { interpreter() } == main_interpreter() {
-        return true;
-    }
-    #[cfg(all(Py_3_12, not(Py_3_13)))]
-    {
-        const RTFLAGS_THREADS: core::ffi::c_ulong = 1 << 10;
-        unsafe extern "C" {
-            fn _PyInterpreterState_HasFeature(
-                interpreter: *mut PyInterpreterState,
-                feature: core::ffi::c_ulong,
-            ) -> c_int;
-        }
-        // SAFETY: attached.
-        unsafe { _PyInterpreterState_HasFeature(interpreter(), RTFLAGS_THREADS) != 0 }
-    }
-    #[cfg(Py_3_13)]
-    // SAFETY: attached.
-    unsafe {
-        // No longer exported. Whatever goes wrong here is no reason to refuse.
-        let allowed = configured_to_allow_threads().unwrap_or(true);
-        ffi::PyErr_Clear();
-        allowed
-    }
-    #[cfg(not(Py_3_12))]
-    {
-        unsafe extern "C" {
-            fn _PyInterpreterState_GetConfig(
-                interpreter: *mut PyInterpreterState,
-            ) -> *const ffi::PyConfig;
-        }
-        // SAFETY: attached; the config is part of the interpreter.
-        unsafe { (*_PyInterpreterState_GetConfig(interpreter()))._isolated_interpreter == 0 }
-    }
-}
-
-/// What `_interpreters.get_config` says of the calling interpreter.
-///
-/// # Safety
-/// Attached. An exception may be set afterwards.
-#[cfg(Py_3_13)]
-unsafe fn configured_to_allow_threads() -> Option<bool> {
-    use crate::object::drop_ref;
-    // SAFETY: attached; new references are given back.
-    unsafe {
-        let module = ffi::PyImport_ImportModule(c"_interpreters".as_ptr());
-        if module.is_null() {
-            return None;
-        }
-        let id = ffi::PyInterpreterState_GetID(interpreter());
-        let config = ffi::PyObject_CallMethod(module, c"get_config".as_ptr(), c"L".as_ptr(), id);
-        drop_ref(module);
-        if config.is_null() {
-            return None;
-        }
-        let allowed = ffi::PyObject_GetAttrString(config, c"allow_threads".as_ptr());
-        drop_ref(config);
-        if allowed.is_null() {
-            return None;
-        }
-        let answer = ffi::PyObject_IsTrue(allowed);
-        drop_ref(allowed);
-        (answer >= 0).then_some(answer != 0)
     }
 }
