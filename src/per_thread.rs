@@ -51,8 +51,10 @@ struct Sentinel {
     base: PyObject,
     weakrefs: *mut PyObject,
     key: *mut PyObject,
-    /// The address of the lock that `_set_sentinel` made in a thread that is not ours, or 0.
+    /// The address of the lock that `_set_sentinel` made in this thread, or 0.
     lock: usize,
+    /// Whether the thread is ours: it releases the lock itself, later, if it lives to do that.
+    ours: bool,
 }
 
 /// Makes the types of keys and sentinels. New references.
@@ -161,11 +163,11 @@ unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
     }
 }
 
-/// Files the lock of `_set_sentinel` for a thread that is not ours; the one before, or 0.
+/// Files the lock of `_set_sentinel` for the calling thread; the one before, or 0.
 ///
 /// # Safety
 /// As [`current`].
-pub unsafe fn replace_lock(module: *const State, lock: usize) -> Result<usize, Raised> {
+pub unsafe fn replace_lock(module: *const State, lock: usize, ours: bool) -> Result<usize, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
         let sentinel = current(module)?.sentinel.cast::<Sentinel>();
@@ -173,6 +175,7 @@ pub unsafe fn replace_lock(module: *const State, lock: usize) -> Result<usize, R
             // The thread ends while we speak.
             return Ok(0);
         }
+        (*sentinel).ours = ours;
         Ok(core::mem::replace(&mut (*sentinel).lock, lock))
     }
 }
@@ -198,7 +201,10 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
         if CURRENT.get().key == (*sentinel).key {
             CURRENT.set(NOBODY);
         }
-        sentinel::release((*sentinel).lock);
+        // A daemon thread of ours that has been stopped will not come to do that.
+        if !(*sentinel).ours || compat::is_finalizing() {
+            sentinel::release((*sentinel).lock);
+        }
         clear(&mut (*sentinel).key);
         object::free(slf);
     }

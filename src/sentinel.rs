@@ -3,7 +3,8 @@
 //! Up to 3.12 the interpreter calls a hook for that when it deletes a thread state, and `threading`
 //! joins its threads with it; from 3.13 on there is neither. Here a thread that rthread started
 //! releases its sentinel itself, after its state has been deleted. For any other thread the end of
-//! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`).
+//! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`), and
+//! so it does for a daemon thread whose state the interpreter clears at its own end.
 //!
 //! At that moment nobody is attached, so no reference can be held: the table below knows the locks
 //! by address, and a lock that dies takes itself out of it.
@@ -14,7 +15,6 @@ use std::collections::BTreeSet;
 
 use pyo3_ffi::PyObject;
 
-use crate::compat::Raised;
 use crate::lock::LockObject;
 use crate::module::State;
 use crate::sync::{Lock, Mutex};
@@ -75,19 +75,12 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         }
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
-        let (ours, earlier) = THREAD.get();
-        let earlier = if ours {
-            THREAD.set((true, address));
-            earlier
-        } else {
-            match per_thread::replace_lock(state, address) {
-                Ok(earlier) => earlier,
-                Err(Raised) => {
-                    object::drop_ref(object.cast());
-                    return ptr::null_mut();
-                }
-            }
+        let ours = THREAD.get().0;
+        let Ok(earlier) = per_thread::replace_lock(state, address, ours) else {
+            object::drop_ref(object.cast());
+            return ptr::null_mut();
         };
+        let earlier = if ours { THREAD.replace((true, address)).1 } else { earlier };
         lock.tag();
         let mut sentinels = SENTINELS.lock();
         sentinels.remove(&earlier);

@@ -85,6 +85,7 @@ def queues_waited_for() -> Check:
 
 def in_motion(items: Any, make: Any) -> None:
     """Two threads that put and get, at times more than there is room for."""
+
     def work() -> None:
         with contextlib.suppress(queue.Full, queue.Empty):
             items.put(make(time.monotonic_ns() % 1000), timeout=SHORT)
