@@ -38,7 +38,8 @@ def release_all() -> None:
     # As any code may do there.
     items.put(order[-1])
     event.set()
-    assert event.wait() and items.get() == order[-1]
+    assert event.wait()
+    assert items.get() == order[-1]
     values.last = order[-1]
 
 

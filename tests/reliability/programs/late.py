@@ -1,7 +1,7 @@
 """What objects do that die late, and hooks that run late, with threads and locks.
 
-Arguments: what is done, and where: one of `DEEDS`, one of `PLACES`; "list" for all pairs. It says what comes
-of it, to be compared with what stock says.
+Arguments: what is done and where, of `DEEDS` and `PLACES`; or "list" for all pairs. It says what
+comes of it, to be compared with what stock says.
 """
 
 from __future__ import annotations
