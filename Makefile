@@ -2,9 +2,14 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
+# make stress SECONDS=60 PYTHONS=...  everything at once; SEED=... to try the same again
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
+# make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
+# make asan CASES=20000               bad input and the tests, under AddressSanitizer
+# make check-models                   locks and waiting under model checkers, and against mutants
+# make torture PYTHONS=...            all of these and the model checks: hours
 # make lint, make rust-test, make clean
 
 PYTHON ?= python3
@@ -29,9 +34,25 @@ each = status=0; for python in $(PYTHONS); do \
 clippy = cargo clippy --all-targets
 deny = -- -D warnings
 loom = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+shuttle = RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle
 portable = RUSTFLAGS="--cfg rthread_portable_parker" CARGO_TARGET_DIR=target/portable
 
-.PHONY: build test test-one conformance conformance-one demo bench chart lint rust-test clean
+# An extension that AddressSanitizer watches, in an environment of its own. It has to be there before
+# the interpreter, whose objects it sees only if they come from malloc(); what the interpreter leaves
+# at exit is not a leak. Asking for more memory than there is, is not an error here.
+CASES ?= 20000
+libasan = $(shell $${CC:-cc} -print-file-name=libasan.so)
+asan_build = RUSTUP_TOOLCHAIN=nightly CARGO_BUILD_TARGET=$$(rustc -vV | sed -n 's/^host: //p') \
+	RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt -Cforce-frame-pointers=yes -Cdebuginfo=1" \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=8192
+# Not what measures memory, and not what runs processes: those are the subject elsewhere.
+asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
+	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
+
+.PHONY: build test test-one stress stress-one conformance conformance-one reliability \
+	reliability-one torture check-models asan asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -58,12 +79,34 @@ test-one: build
 	@mkdir -p $(results)
 	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
 
+# Which seed it was is printed when something fails.
+SECONDS ?= 60
+SEED ?=
+
+stress:
+	@$(call each,stress-one); exit $$status
+
+stress-one: build
+	@PYTHONPATH=tests RTHREAD_SEED=$(SEED) $(python) -m reliability stress --count $(SECONDS)
+
 conformance:
 	@$(call each,conformance-one); echo; \
 	$$(.ci/find-python $(firstword $(PYTHONS))) -m tests.cpython --table build; exit $$status
 
 conformance-one: build
 	@$(python) -m tests.cpython --results $(results)
+
+# PROOFS: which of them; RELIABILITY: more options, as --short.
+reliability:
+	@$(call each,reliability-one); echo; \
+	PYTHONPATH=tests $$(.ci/find-python $(firstword $(PYTHONS))) -m reliability --table build; \
+	exit $$status
+
+reliability-one: build
+	@PYTHONPATH=tests $(python) -m reliability --results $(results) $(RELIABILITY) $(PROOFS)
+
+torture: check-models
+	@$(call each,reliability-one); exit $$status
 
 demo: build
 	@$(python) .ci/demo.py
@@ -92,17 +135,33 @@ lint: build
 	CARGO_TARGET_DIR=target/lint $(clippy) --no-default-features $(deny)
 	$(portable) $(clippy) --no-default-features $(deny)
 	$(loom) $(clippy) --no-default-features $(deny)
+	$(shuttle) $(clippy) --no-default-features $(deny)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython .ci/demo.py .ci/table.py
+	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
-# The part without Python: on both parkers, and under the model checker.
+# The part without Python, on both parkers.
 rust-test:
 	CARGO_TARGET_DIR=target/rust cargo test --no-default-features
 	$(portable) cargo test --no-default-features
-	$(loom) cargo test --no-default-features --test loom --release
+
+# The same under loom and shuttle, and how many executions that were; then with `sync` broken in many
+# ways, which the models have to notice. MODELS="--only loom", "--mutant barrier", …: a part of it.
+check-models:
+	@$$(.ci/find-python $(PYTHON)) -m tests.models $(MODELS)
+
+asan:
+	@cargo +nightly --version >/dev/null 2>&1 || \
+		{ echo "make asan needs Rust's nightly: rustup toolchain install nightly"; exit 1; }
+	@test -e "$(libasan)" || { echo "make asan needs GCC's libasan"; exit 1; }
+	$(asan_build) $(MAKE) --no-print-directory build TAG=asan-
+	@$(MAKE) --no-print-directory asan-run TAG=asan-
+
+asan-run:
+	$(asan_run) $(python) -m reliability bad-input bad-threads --count $(CASES)
+	$(asan_run) $(python) -m pytest -q -p no:cacheprovider $(asan_tests)
 
 clean:
 	rm -rf .venvs target build

@@ -10,20 +10,22 @@
 //! 4. After a signal: leave the queue, attach, run the handlers (one of them may use the very
 //!    object), and go back to the front of the queue with what is left of the time.
 //!
+//! The order itself is in `sync::wait_with`, where a model checker can look at it.
+//!
 //! No value with a destructor lives in these frames: up to 3.13 attaching may end the thread by
 //! unwinding its stack. The waiter is on the heap for the same reason: should the thread end while
 //! it waits to attach, the queue keeps pointing at memory that is leaked and not reused.
 
 use core::ptr::NonNull;
 use core::time::Duration;
-use std::alloc::{Layout, alloc, dealloc};
 use std::time::Instant;
 
 use pyo3_ffi as ffi;
 
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
-use crate::sync::{Awaitable, Deadline, Parked, Waiter};
+pub use crate::sync::Waited;
+use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Waiter, wait_with};
 
 /// How long a caller is ready to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,25 +45,6 @@ pub enum Signals {
     Handle,
     /// No: they run when the wait is over (gh-118433).
     Defer,
-}
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// With what was waited for.
-    Got,
-    /// The time was up.
-    TimedOut,
-    /// The thread was sent away; the object knows why.
-    Dismissed,
-}
-
-/// What happened while the thread was detached.
-enum Rest {
-    /// It may claim what it waits for.
-    Ready,
-    TimedOut,
-    Interrupted,
 }
 
 /// Waits for `what`, which the caller has just failed to get. `Err` if a signal handler raised,
@@ -116,6 +99,46 @@ pub unsafe fn wait_queued<T: Awaitable>(
     unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
 }
 
+/// Waits for an event that is bound to come. Takes no memory, and signals have to wait.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn wait_for_event(event: &Event) {
+    // SAFETY: as the caller promises; attached again with the same state. The waiter is gone by
+    // then.
+    unsafe {
+        let state = PyEval_SaveThread();
+        crate::sync::wait(event, None);
+        PyEval_RestoreThread(state);
+    }
+}
+
+/// Takes a lock that the caller has to have, also where there is no memory for a waiter: it then
+/// looks from time to time. Signals wait until then. `Err` only where this version refuses to block
+/// at shutdown.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn take_back(lock: &Lock) -> Result<(), Raised> {
+    if lock.try_acquire() {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises; attached again with the same state.
+    unsafe {
+        refuse_at_shutdown()?;
+        if wait(lock, Timeout::Never, Signals::Defer).is_ok() {
+            return Ok(());
+        }
+        ffi::PyErr_Clear();
+        while !lock.try_acquire() {
+            let state = PyEval_SaveThread();
+            std::thread::sleep(Duration::from_millis(1));
+            PyEval_RestoreThread(state);
+        }
+    }
+    Ok(())
+}
+
 /// When a wait that begins now ends. A moment beyond what the clock can say never comes.
 pub fn deadline(timeout: Timeout) -> Deadline {
     match timeout {
@@ -146,76 +169,35 @@ unsafe fn wait_as<T: Awaitable>(
     what: &T,
     deadline: Deadline,
     signals: Signals,
-    mut queued: bool,
+    queued: bool,
 ) -> Result<Waited, Raised> {
     // Other threads have no signal to look for, so nothing need wake them.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
-    let mut resumed = false;
-    loop {
-        // SAFETY: attached, and attached again with the same state. In between no Python object
-        // is touched but `what`, which the caller keeps alive.
-        let rest = unsafe {
-            let state = PyEval_SaveThread();
-            let rest = rest(waiter, what, deadline, interruptible, queued, resumed);
-            PyEval_RestoreThread(state);
-            rest
-        };
-        match rest {
-            Rest::TimedOut => return Ok(Waited::TimedOut),
-            Rest::Ready => {
-                // SAFETY: it is in the queue still, or was settled.
-                if unsafe { what.claim(waiter) } {
-                    let dismissed = waiter.is_dismissed();
-                    return Ok(if dismissed { Waited::Dismissed } else { Waited::Got });
-                }
-                queued = true;
-            }
-            Rest::Interrupted => {
-                queued = T::STAYS;
-                resumed = true;
-                // SAFETY: attached; in the queue if it stays in there.
-                unsafe {
-                    if compat::run_signal_handlers().is_err() {
-                        if queued {
-                            what.forgo(waiter);
-                        }
-                        return Err(Raised);
-                    }
-                }
-            }
-        }
-    }
+    // SAFETY: as the caller promises.
+    unsafe { wait_with(&Python, waiter, what, deadline, interruptible, queued) }
 }
 
-/// The detached part of a wait.
-///
-/// # Safety
-/// As [`wait_as`].
-unsafe fn rest<T: Awaitable>(
-    waiter: &Waiter,
-    what: &T,
-    deadline: Deadline,
-    interruptible: bool,
-    queued: bool,
-    resumed: bool,
-) -> Rest {
-    // SAFETY: the waiter stays in place, is queued once, and has left the queue when the time was
-    // up, or after an interruption unless it stays.
-    unsafe {
-        if !queued && what.enqueue(waiter, resumed) {
-            return Rest::Ready;
+/// A thread that is attached.
+struct Python;
+
+impl Caller for Python {
+    type Raised = Raised;
+    const SPINS: bool = compat::IS_FREE_THREADED;
+
+    unsafe fn detached<R>(&self, step: impl FnOnce() -> R) -> R {
+        // SAFETY: attached, and attached again with the same state. In between no Python object
+        // is touched but the one waited for, which the caller keeps alive.
+        unsafe {
+            let state = PyEval_SaveThread();
+            let result = step();
+            PyEval_RestoreThread(state);
+            result
         }
-        if compat::IS_FREE_THREADED {
-            waiter.spin();
-        }
-        match waiter.park(deadline, interruptible) {
-            Parked::Unparked => Rest::Ready,
-            Parked::Interrupted if T::STAYS => Rest::Interrupted,
-            // Handed over at the last moment: then it is ours, whatever else happened.
-            _ if what.cancel(waiter) => Rest::Ready,
-            Parked::TimedOut => Rest::TimedOut,
-            Parked::Interrupted => Rest::Interrupted,
-        }
+    }
+
+    unsafe fn run_signal_handlers(&self) -> Result<(), Raised> {
+        // SAFETY: attached.
+        unsafe { compat::run_signal_handlers() }
     }
 }
 
@@ -229,9 +211,10 @@ impl NewWaiter {
     /// # Safety
     /// Attached.
     pub unsafe fn allocate() -> Result<NewWaiter, Raised> {
-        // SAFETY: a waiter has a size; the fresh memory has the right layout.
+        const { assert!(align_of::<Waiter>() <= compat::RAW_ALIGNMENT) };
+        // SAFETY: fresh memory of this size, aligned for anything of C's.
         unsafe {
-            let Some(memory) = NonNull::new(alloc(Layout::new::<Waiter>())) else {
+            let Some(memory) = compat::raw_malloc(size_of::<Waiter>()) else {
                 ffi::PyErr_NoMemory();
                 return Err(Raised);
             };
@@ -253,7 +236,7 @@ impl NewWaiter {
         // SAFETY: as the caller promises; made by `allocate`.
         unsafe {
             self.0.drop_in_place();
-            dealloc(self.0.as_ptr().cast(), Layout::new::<Waiter>());
+            compat::raw_free(self.0.cast());
         }
     }
 }

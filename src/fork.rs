@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;
 
 #[cfg(unix)]
-use crate::{compat, handle, life, sentinel, sync};
+use crate::{compat, handle, interpreter, sentinel, sync, tables};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -27,10 +27,12 @@ pub fn register() {
         // No other thread may be in the middle of changing the tables.
         handle::before_fork();
         sentinel::before_fork();
+        tables::before_fork();
     }
     unsafe extern "C" fn parent() {
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            tables::after_fork();
             sentinel::after_fork();
             handle::after_fork_in_parent();
         }
@@ -41,9 +43,10 @@ pub fn register() {
         SURVIVOR.store(compat::thread_ident(), Ordering::Relaxed);
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            tables::after_fork();
             sentinel::after_fork();
             handle::after_fork_in_child();
-            life::after_fork_in_child();
+            interpreter::after_fork_in_child();
         }
     }
     static REGISTERED: Once = Once::new();

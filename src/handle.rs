@@ -1,12 +1,11 @@
 //! `_thread._ThreadHandle`: a thread to wait for.
 
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyTypeObject};
 
@@ -14,111 +13,115 @@ use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Property, Type};
+use crate::shared::{Place, Shared};
 use crate::stock;
-use crate::sync::{Event, Lock, Mutex};
+use crate::sync::{Life, Mutex, Stage};
 use crate::thread::OsThread;
-
-/// ```text
-///                    start             there is a thread          join, is_done, _set_done
-///   NotStarted ───────────────▶ Starting ────────────────▶ Running ─────────────▶ Done
-///                                   │                                               ▲
-///                                   └──────────── the start failed ─────────────────┘
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
-#[repr(u8)]
-enum Phase {
-    NotStarted = 0,
-    Starting = 1,
-    Running = 2,
-    Done = 3,
-}
 
 /// One thread, shared between the thread itself, its Python handle and whoever waits for it.
 ///
 /// It owns the operating system's thread: exactly one of a join, `_set_done` and the drop of the
 /// last reference joins or detaches it.
 pub struct Handle {
-    phase: AtomicU8,
-    ident: AtomicU64,
-    /// The operating system's thread, meaningful while `owns_os_thread`.
-    os_thread: AtomicU64,
-    owns_os_thread: AtomicBool,
-    /// Set when the thread has nothing left to do but to return to the operating system, or when
-    /// its start failed. From then on its ident may belong to another thread.
-    exiting: Event,
-    /// Held by whoever ends `owns_os_thread`.
-    finish: Lock,
+    life: Life,
     /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
     awaited_by: AtomicU64,
+    links: Links,
 }
 
-/// All handles, for the fork and for `_shutdown`.
-static HANDLES: Mutex<BTreeMap<usize, Weak<Handle>>> = Mutex::new(BTreeMap::new());
+/// All handles, for the fork and for `_shutdown`. A list through the handles themselves: to be in
+/// it takes no memory. A handle leaves it when it is dropped, so those in it are valid under the
+/// mutex, but may have lost their last owner.
+static HANDLES: Mutex<List> = Mutex::new(List { first: None });
 
-impl Handle {
-    /// A handle whose thread is not started.
-    pub fn new() -> Arc<Handle> {
-        let handle = Arc::new(Handle {
-            phase: AtomicU8::new(Phase::NotStarted as u8),
-            ident: AtomicU64::new(0),
-            os_thread: AtomicU64::new(0),
-            owns_os_thread: AtomicBool::new(false),
-            exiting: Event::new(),
-            finish: Lock::new(),
-            awaited_by: AtomicU64::new(0),
-        });
-        HANDLES.lock().insert(handle.address(), Arc::downgrade(&handle));
-        handle
+struct List {
+    first: Option<Place<Handle>>,
+}
+
+// SAFETY: handles are made for sharing.
+unsafe impl Send for List {}
+
+/// Where a handle is in the list. Accessed under its mutex.
+struct Links {
+    is_listed: Cell<bool>,
+    next: Cell<Option<Place<Handle>>>,
+    previous: Cell<Option<Place<Handle>>>,
+}
+
+// SAFETY: accessed under the mutex of the list, but for the flag, which says before the handle is
+// shared whether it will be.
+unsafe impl Send for Links {}
+// SAFETY: as above.
+unsafe impl Sync for Links {}
+
+impl List {
+    fn add(&mut self, place: Place<Handle>) {
+        // SAFETY: the handle is being made; the first one is in the list.
+        unsafe {
+            place.get().links.is_listed.set(true);
+            place.get().links.next.set(self.first);
+            if let Some(first) = self.first {
+                first.get().links.previous.set(Some(place));
+            }
+        }
+        self.first = Some(place);
     }
 
-    fn address(&self) -> usize {
-        ptr::from_ref(self).addr()
-    }
-
-    fn phase(&self) -> Phase {
-        // Acquire pairs with the Release in `set_phase`: ident and thread belong to the phase.
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::NotStarted,
-            1 => Phase::Starting,
-            2 => Phase::Running,
-            _ => Phase::Done,
+    fn remove(&mut self, links: &Links) {
+        // SAFETY: what is next to a handle in the list is in the list.
+        unsafe {
+            match links.previous.get() {
+                Some(previous) => previous.get().links.next.set(links.next.get()),
+                None => self.first = links.next.get(),
+            }
+            if let Some(next) = links.next.get() {
+                next.get().links.previous.set(links.previous.get());
+            }
         }
     }
 
-    fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
+    fn places(&self) -> impl Iterator<Item = Place<Handle>> {
+        // SAFETY: in the list, as above.
+        core::iter::successors(self.first, |place| unsafe { place.get() }.links.next.get())
+    }
+}
+
+impl Handle {
+    /// A handle whose thread is not started; none if there is no memory.
+    pub fn new() -> Option<Shared<Handle>> {
+        let handle = Shared::new(Handle {
+            life: Life::new(),
+            awaited_by: AtomicU64::new(0),
+            links: Links {
+                is_listed: Cell::new(false),
+                next: Cell::new(None),
+                previous: Cell::new(None),
+            },
+        })?;
+        HANDLES.lock().add(handle.place());
+        Some(handle)
     }
 
     /// The identifier of the thread, 0 before it runs.
     pub fn ident(&self) -> u64 {
-        self.ident.load(Ordering::Relaxed)
+        self.life.ident()
     }
 
     /// Claims the right to start the thread; false if somebody did before.
     pub fn begin_start(&self) -> bool {
-        self.phase
-            .compare_exchange(
-                Phase::NotStarted as u8,
-                Phase::Starting as u8,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        self.life.begin_start()
     }
 
     /// By the starter, before the thread runs any Python code.
     pub fn set_running(&self, os_thread: OsThread, ident: u64) {
-        self.ident.store(ident, Ordering::Relaxed);
-        self.os_thread.store(os_thread.to_bits(), Ordering::Relaxed);
-        self.owns_os_thread.store(true, Ordering::Relaxed);
-        self.set_phase(Phase::Running);
+        self.life.set_running(os_thread.to_bits(), ident);
     }
 
-    /// The start failed: there is no thread, and a join returns at once.
-    pub fn set_failed(&self) {
+    /// There is no thread, or no more, and a join returns at once: the start failed, or this is the
+    /// child of a fork, and the thread is gone.
+    pub fn abandon(&self) {
         self.await_at_exit(None);
-        self.set_phase(Phase::Done);
-        self.exiting.set();
+        self.life.abandon();
     }
 
     /// Lets `_shutdown` of an interpreter wait for the thread, or no longer.
@@ -130,16 +133,7 @@ impl Handle {
     /// The last thing the thread does: its state is gone, a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);
-        self.exiting.set();
-    }
-
-    /// In the child of a fork, for the handle of a thread that is gone: done, nothing to join.
-    fn abandon(&self) {
-        self.await_at_exit(None);
-        self.owns_os_thread.store(false, Ordering::Relaxed);
-        // Not freed by force: a fork made it new, its epoch is over. Whoever held it is gone.
-        self.set_phase(Phase::Done);
-        self.exiting.set();
+        self.life.exiting().set();
     }
 
     /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
@@ -148,24 +142,31 @@ impl Handle {
     /// # Safety
     /// Attached; the caller holds a reference.
     unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
-        if self.phase() == Phase::Done {
-            return Ok(());
-        }
-        // SAFETY: as the caller promises.
-        unsafe {
-            if !self.finish.try_acquire() {
-                blocking::wait(&self.finish, Timeout::Never, Signals::Defer)?;
-            }
-            let owned = self.owns_os_thread.swap(false, Ordering::Relaxed);
-            let ended = !owned || how(OsThread::from_bits(self.os_thread.load(Ordering::Relaxed)));
-            self.set_phase(Phase::Done);
-            let _ = self.finish.release();
-            if !ended {
-                object::runtime_error(c"Failed joining thread");
-                return Err(Raised);
-            }
+        // SAFETY: as the caller promises; the number is of a thread that nobody else ends.
+        let ended = self.life.end(
+            |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
+            |bits| unsafe { how(OsThread::from_bits(bits)) },
+        )?;
+        if !ended {
+            // SAFETY: attached.
+            unsafe { object::runtime_error(c"Failed joining thread") };
+            return Err(Raised);
         }
         Ok(())
+    }
+
+    /// Waits for a thread that is about to end, and joins it. No signal ends that.
+    ///
+    /// # Safety
+    /// Attached; the caller holds a reference; no exception is set.
+    pub unsafe fn reap(&self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            blocking::wait_for_event(self.life.exiting());
+            if self.finish(OsThread::join_detached).is_err() {
+                ffi::PyErr_Clear();
+            }
+        }
     }
 
     /// Waits until the thread has ended. False if the time was up.
@@ -188,7 +189,7 @@ impl Handle {
     unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
         // SAFETY: as the caller promises.
         unsafe {
-            if !self.exiting.is_set() {
+            if !self.life.exiting().is_set() {
                 // Only now: once it exits, another thread, perhaps this one, may have its ident.
                 if self.ident() == compat::thread_ident() {
                     object::runtime_error(c"Cannot join current thread");
@@ -198,7 +199,7 @@ impl Handle {
                     object::raise(exception, c"cannot join thread at interpreter shutdown");
                     return Err(Raised);
                 }
-                if blocking::wait(&self.exiting, timeout, Signals::Handle)? != Waited::Got {
+                if blocking::wait(self.life.exiting(), timeout, Signals::Handle)? != Waited::Got {
                     return Ok(false);
                 }
             }
@@ -208,7 +209,7 @@ impl Handle {
     }
 
     unsafe fn check_started(&self) -> Result<(), Raised> {
-        if self.phase() < Phase::Running {
+        if self.life.stage() < Stage::Running {
             // SAFETY: attached, as every caller promises.
             unsafe { object::runtime_error(c"thread not started") };
             return Err(Raised);
@@ -219,10 +220,12 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        HANDLES.lock().remove(&self.address());
-        if *self.owns_os_thread.get_mut() {
+        if self.links.is_listed.get() {
+            HANDLES.lock().remove(&self.links);
+        }
+        if let Some(bits) = self.life.disown() {
             // SAFETY: it was started joinable, and nobody else has joined or detached it.
-            unsafe { OsThread::from_bits(*self.os_thread.get_mut()).detach() };
+            unsafe { OsThread::from_bits(bits).detach() };
         }
     }
 }
@@ -250,16 +253,16 @@ pub unsafe fn join_all() -> Result<(), Raised> {
     Ok(())
 }
 
-fn next_awaited(interpreter: u64, me: u64) -> Option<Arc<Handle>> {
-    all_handles().into_iter().find(|handle| {
-        handle.awaited_by.load(Ordering::Acquire) == interpreter && handle.ident() != me
+fn next_awaited(interpreter: u64, me: u64) -> Option<Shared<Handle>> {
+    HANDLES.lock().places().find_map(|place| {
+        // SAFETY: in the list, whose mutex is held. Only one reference is made, and kept: dropping
+        // the last one takes the mutex.
+        unsafe {
+            let handle = place.get();
+            let awaited = handle.awaited_by.load(Ordering::Acquire) == interpreter;
+            if awaited && handle.ident() != me { place.share() } else { None }
+        }
     })
-}
-
-/// References to all handles. Any of them may be the last by now, and dropping that takes the
-/// table: so the table is free again when they are.
-fn all_handles() -> Vec<Arc<Handle>> {
-    HANDLES.lock().values().filter_map(Weak::upgrade).collect()
 }
 
 /// Keeps the table whole across a fork.
@@ -282,8 +285,10 @@ pub unsafe fn after_fork_in_child() {
     // SAFETY: as the caller promises.
     unsafe { HANDLES.unlock_after_fork() };
     let me = compat::thread_ident();
-    for handle in all_handles() {
-        if handle.phase() != Phase::NotStarted && handle.ident() != me {
+    for place in HANDLES.lock().places() {
+        // SAFETY: in the list, whose mutex is held.
+        let handle = unsafe { place.get() };
+        if handle.life.stage() != Stage::NotStarted && handle.ident() != me {
             handle.abandon();
         }
     }
@@ -293,8 +298,8 @@ pub unsafe fn after_fork_in_child() {
 pub struct HandleObject {
     base: PyObject,
     weakrefs: *mut PyObject,
-    /// From `Arc::into_raw`; the object owns one reference.
-    handle: *const Handle,
+    /// None only while the object is made.
+    handle: Option<Shared<Handle>>,
 }
 
 const METHODS: &[Function] = &[
@@ -342,11 +347,17 @@ const _: () = assert!(offset_of!(HandleObject, base) == 0);
 /// # Safety
 /// Attached; `class` is the handle type.
 pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the pointer is set before anybody sees the object.
+    // SAFETY: as the caller promises; all zero is an object without a handle, which it is given
+    // before anybody sees it.
     unsafe {
         let object = object::allocate::<HandleObject>(class);
-        if !object.is_null() {
-            (*object).handle = Arc::into_raw(Handle::new());
+        if object.is_null() {
+            return ptr::null_mut();
+        }
+        (*object).handle = Handle::new();
+        if (*object).handle.is_none() {
+            object::drop_ref(object.cast());
+            return ffi::PyErr_NoMemory();
         }
         object.cast()
     }
@@ -356,20 +367,16 @@ pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
 ///
 /// # Safety
 /// `object` is a HandleObject.
-pub unsafe fn share(object: *mut PyObject) -> Arc<Handle> {
-    // SAFETY: the object owns a reference, so the count is at least one.
-    unsafe {
-        let handle = (*object.cast::<HandleObject>()).handle;
-        Arc::increment_strong_count(handle);
-        Arc::from_raw(handle)
-    }
+pub unsafe fn share(object: *mut PyObject) -> Shared<Handle> {
+    // SAFETY: a finished object has a handle.
+    unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
 }
 
 /// # Safety
 /// `object` is a HandleObject, and outlives the result.
 unsafe fn of<'a>(object: *mut PyObject) -> &'a Handle {
-    // SAFETY: the object owns a reference.
-    unsafe { &*(*object.cast::<HandleObject>()).handle }
+    // SAFETY: a finished object has a handle, and keeps it.
+    unsafe { (*object.cast::<HandleObject>()).handle.as_deref().unwrap_unchecked() }
 }
 
 unsafe extern "C-unwind" fn new(
@@ -385,7 +392,7 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
     // SAFETY: called by CPython when nobody has the object any more; the reference is its own.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
-        drop(Arc::from_raw((*slf.cast::<HandleObject>()).handle));
+        drop((*slf.cast::<HandleObject>()).handle.take());
         object::free(slf);
     }
 }
@@ -436,7 +443,7 @@ unsafe extern "C-unwind" fn is_done(slf: *mut PyObject, _: *mut PyObject) -> *mu
     // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
     unsafe {
         let handle = of(slf);
-        if !handle.exiting.is_set() {
+        if !handle.life.exiting().is_set() {
             return compat::bool_object(false);
         }
         match handle.finish(OsThread::join_detached) {
@@ -453,7 +460,7 @@ unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *m
         if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
             return ptr::null_mut();
         }
-        handle.exiting.set();
+        handle.life.exiting().set();
     }
     compat::none()
 }
@@ -477,8 +484,7 @@ pub unsafe extern "C-unwind" fn make_thread_handle(
         }
         let object = make((*State::of(module)).handle_type);
         if !object.is_null() {
-            of(object).ident.store(ident, Ordering::Relaxed);
-            of(object).set_phase(Phase::Running);
+            of(object).life.set_foreign(ident);
         }
         object
     }

@@ -21,7 +21,7 @@ mod handle;
 #[cfg(feature = "python")]
 mod info;
 #[cfg(feature = "python")]
-mod life;
+mod interpreter;
 #[cfg(feature = "python")]
 mod local;
 #[cfg(feature = "python")]
@@ -41,7 +41,11 @@ mod rlock;
 #[cfg(feature = "python")]
 mod sentinel;
 #[cfg(feature = "python")]
+mod shared;
+#[cfg(feature = "python")]
 mod stock;
+#[cfg(feature = "python")]
+mod tables;
 #[cfg(feature = "python")]
 mod thread;
 #[cfg(feature = "python")]

@@ -10,12 +10,12 @@ use std::sync::{Arc, Once, OnceLock};
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
-use crate::life::Life;
+use crate::interpreter::Lifetime;
 use crate::native::{self, Natives};
 use crate::object::{self, Call, Doc, Function, drop_ref};
 use crate::{
-    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, thread,
-    tss,
+    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, tables,
+    thread, tss,
 };
 
 /// What the functions of one interpreter's module share. References are owned.
@@ -35,10 +35,14 @@ pub struct State {
     pub excepthook_type: *mut PyTypeObject,
     /// Where in a thread state's dict the thread's sentinel is.
     pub slot: *mut PyObject,
+    /// Names of attributes that every start of a thread looks at.
+    pub qualname_name: *mut PyObject,
+    pub started_name: *mut PyObject,
+    pub ident_name: *mut PyObject,
     /// How many threads that we started are running. Outlives the module: threads have it too.
     pub count: Arc<AtomicIsize>,
     /// How long the interpreter lives. Outlives the module as well.
-    pub life: Arc<Life>,
+    pub lifetime: Arc<Lifetime>,
     /// The native classes, made when they are asked for.
     pub natives: Natives,
     /// The longest name of a thread that the platform takes, in bytes.
@@ -139,7 +143,11 @@ impl State {
             self.handle_type = handle::make_type(module, self.stock)?;
             self.tss_type = tss::make_type(module)?;
             (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
-            self.slot = object::allocate(self.key_type);
+            self.qualname_name = interned(c"__qualname__")?;
+            self.started_name = interned(c"_started")?;
+            self.ident_name = interned(c"_ident")?;
+            // Not an object of a type of ours: the collector could not see that it refers to that.
+            self.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
             self.excepthook_type = stock::type_named(self.stock, c"_ExceptHookArgs");
             if self.slot.is_null() || self.excepthook_type.is_null() {
                 if ffi::PyErr_Occurred().is_null() {
@@ -168,10 +176,19 @@ impl State {
             of(&mut self.key_type),
             of(&mut self.excepthook_type),
             &mut self.slot,
+            &mut self.qualname_name,
+            &mut self.started_name,
+            &mut self.ident_name,
         ]
         .into_iter()
         .chain(self.natives.objects())
     }
+}
+
+unsafe fn interned(name: &CStr) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached, as every caller promises.
+    let name = unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) };
+    if name.is_null() { Err(Raised) } else { Ok(name) }
 }
 
 unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
@@ -192,7 +209,7 @@ unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
 unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
     // SAFETY: called by the import system, once, with zeroed state.
     unsafe {
-        let Ok(life) = Life::new() else { return -1 };
+        let Ok(lifetime) = Lifetime::new() else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
         state.write(State {
             live: true,
@@ -206,8 +223,11 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             sentinel_type: ptr::null_mut(),
             excepthook_type: ptr::null_mut(),
             slot: ptr::null_mut(),
+            qualname_name: ptr::null_mut(),
+            started_name: ptr::null_mut(),
+            ident_name: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
-            life,
+            lifetime,
             natives: Natives::NONE,
             name_limit: 0,
         });
@@ -264,6 +284,11 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
             drop_ref(object);
             added?;
         }
+        let is_main = compat::interpreter() == compat::main_interpreter();
+        let is_main = compat::bool_object(is_main);
+        let added = add(module, c"__is_main__", is_main);
+        drop_ref(is_main);
+        added?;
         let version = ffi::PyUnicode_FromString(VERSION.as_ptr().cast());
         if version.is_null() {
             return Err(Raised);
@@ -292,7 +317,7 @@ unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Rais
         }
         let mut result = Ok(());
         for functions in [FUNCTIONS, OWN_FUNCTIONS] {
-            let mut definition = object::method_table(functions, state.stock);
+            let mut definition = tables::methods(functions, state.stock);
             while result.is_ok() && !(*definition).ml_name.is_null() {
                 let function = ffi::PyCFunction_NewEx(definition, module, home);
                 result = if function.is_null() {

@@ -6,11 +6,12 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::ptr;
+use std::ffi::CString;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
-use crate::stock::{self, Known};
+use crate::{stock, tables};
 
 pub type NoArgs = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 pub type VarArgsKeywords =
@@ -75,7 +76,8 @@ impl Function {
         Function { name, call, doc: Doc::Python }
     }
 
-    fn flags_and_pointer(&self) -> (c_int, *mut c_void) {
+    /// How CPython is to call it, and what.
+    pub fn flags_and_pointer(&self) -> (c_int, *mut c_void) {
         match self.call {
             Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
             Call::Object(f) => (ffi::METH_O, f as *mut c_void),
@@ -86,62 +88,6 @@ impl Function {
             Call::FastKeywords(f) => (ffi::METH_FASTCALL | ffi::METH_KEYWORDS, f as *mut c_void),
         }
     }
-}
-
-/// What `docs`, a dict of bytes, has under `name`. The text is copied, as CPython keeps a pointer.
-///
-/// # Safety
-/// Attached; a valid object.
-unsafe fn documented(docs: *mut PyObject, name: &CStr) -> Known {
-    // SAFETY: as the caller promises; the borrowed bytes are copied before anything else runs.
-    unsafe {
-        let text = ffi::PyDict_GetItemString(docs, name.as_ptr());
-        if text.is_null() || ffi::PyBytes_Check(text) == 0 {
-            return Known::Absent;
-        }
-        let text = CStr::from_ptr(ffi::PyBytes_AsString(text)).to_owned();
-        Known::Doc(text.into_raw())
-    }
-}
-
-/// The table that CPython reads: of `functions` those that the stock `holder` has too, and our
-/// own. It lives for ever, because the function objects point into it.
-///
-/// # Safety
-/// Attached; `holder` is a valid object or null: a type or module, or a dict of docstrings for
-/// functions that say so.
-pub unsafe fn method_table(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
-    let mut table = Vec::with_capacity(functions.len() + 1);
-    for function in functions {
-        let known = match function.doc {
-            Doc::Own(doc) => Known::Doc(doc.as_ptr()),
-            // SAFETY: as the caller promises.
-            Doc::Python | Doc::PythonOr(_) => unsafe { documented(holder, function.name) },
-            _ if holder.is_null() => Known::Absent,
-            // SAFETY: as the caller promises.
-            _ => unsafe { stock::lookup(holder, function.name) },
-        };
-        let doc = match (known, function.doc) {
-            (Known::Doc(doc), _) => doc,
-            (Known::Absent, Doc::StockOr(doc) | Doc::PythonOr(doc)) => doc.as_ptr(),
-            (Known::Absent, _) => continue,
-        };
-        let (flags, pointer) = function.flags_and_pointer();
-        table.push(ffi::PyMethodDef {
-            ml_name: function.name.as_ptr(),
-            ml_meth: method_pointer(pointer),
-            ml_flags: flags,
-            ml_doc: doc,
-        });
-    }
-    table.push(ffi::PyMethodDef::zeroed());
-    Vec::leak(table).as_mut_ptr()
-}
-
-/// A function for a method table. The flags beside it say how it is called.
-pub const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
-    // SAFETY: the union holds one pointer to a function, of whatever signature.
-    unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
 }
 
 /// An attribute that is computed.
@@ -156,29 +102,6 @@ pub struct Property {
 pub type Getter = unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
 /// The value is null when the attribute is deleted. The closure is the property's name.
 pub type Setter = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut c_void) -> c_int;
-
-/// The table of properties that CPython reads; each is given its name as its closure.
-pub fn property_table(properties: &[Property]) -> *mut ffi::PyGetSetDef {
-    let mut table = Vec::with_capacity(properties.len() + 1);
-    for property in properties {
-        // SAFETY: CPython calls them with these arguments; they differ in that they may be unwound.
-        let (get, set) = unsafe {
-            (
-                core::mem::transmute::<Getter, ffi::getter>(property.get),
-                property.set.map(|set| core::mem::transmute::<Setter, ffi::setter>(set)),
-            )
-        };
-        table.push(ffi::PyGetSetDef {
-            name: property.name.as_ptr(),
-            get: Some(get),
-            set,
-            doc: property.doc.map_or(ptr::null(), CStr::as_ptr),
-            closure: property.name.as_ptr().cast_mut().cast(),
-        });
-    }
-    table.push(ffi::PyGetSetDef::default());
-    Vec::leak(table).as_mut_ptr()
-}
 
 /// What a type is to be like.
 #[derive(Clone, Copy)]
@@ -244,14 +167,19 @@ impl Type<'_> {
                 slots.push(ffi::PyType_Slot { slot, pfunc });
             }
         };
+        // CPython copies it.
         // SAFETY: as the caller promises.
+        let own_doc = unsafe { self.python_doc() };
+        // SAFETY: as above.
+        let doc = own_doc.as_ref().map_or_else(|| unsafe { self.doc() }, |doc| doc.as_ptr());
+        // SAFETY: as above.
         unsafe {
-            add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
-            add(ffi::Py_tp_methods, method_table(self.methods, self.holder()).cast());
+            add(ffi::Py_tp_doc, doc.cast_mut().cast());
+            add(ffi::Py_tp_methods, tables::methods(self.methods, self.holder()).cast());
             add(ffi::Py_tp_members, self.members().cast());
         }
         if !self.properties.is_empty() {
-            add(ffi::Py_tp_getset, property_table(self.properties).cast());
+            add(ffi::Py_tp_getset, tables::properties(self.properties).cast());
         }
         add(ffi::Py_tp_base, self.base.cast());
         slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
@@ -303,6 +231,18 @@ impl Type<'_> {
         }
     }
 
+    /// Where it is not a C string already.
+    ///
+    /// # Safety
+    /// As [`Type::make`].
+    unsafe fn python_doc(&self) -> Option<CString> {
+        match self.like {
+            // SAFETY: a valid dict.
+            Like::Python(docs) => unsafe { tables::documented(docs, c"") },
+            _ => None,
+        }
+    }
+
     /// # Safety
     /// As [`Type::make`].
     unsafe fn doc(&self) -> *const c_char {
@@ -311,11 +251,7 @@ impl Type<'_> {
             Like::Stock(stock) if stock.is_null() => ptr::null(),
             // SAFETY: a valid type.
             Like::Stock(stock) => unsafe { (*stock).tp_doc },
-            // SAFETY: a valid dict.
-            Like::Python(docs) => match unsafe { documented(docs, c"") } {
-                Known::Doc(doc) => doc,
-                Known::Absent => ptr::null(),
-            },
+            Like::Python(_) => ptr::null(),
         }
     }
 
@@ -324,26 +260,18 @@ impl Type<'_> {
         let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
             return ptr::null_mut();
         };
-        if stock.is_null() {
+        // SAFETY: a valid type, if there is one. The interpreter's builtin ones have their dict
+        // elsewhere from 3.12 on.
+        let dict = if stock.is_null() { ptr::null_mut() } else { unsafe { (*stock).tp_dict } };
+        if dict.is_null() {
             return ptr::null_mut();
         }
-        // SAFETY: a valid type whose dict is set; attached, as `make` requires.
-        let shown =
-            unsafe { ffi::PyDict_GetItemString((*stock).tp_dict, c"__weaklistoffset__".as_ptr()) };
+        // SAFETY: a dict; attached, as `make` requires.
+        let shown = unsafe { ffi::PyDict_GetItemString(dict, c"__weaklistoffset__".as_ptr()) };
         if shown.is_null() {
             return ptr::null_mut();
         }
-        Box::leak(Box::new([
-            ffi::PyMemberDef {
-                name: c"__weaklistoffset__".as_ptr(),
-                type_code: ffi::Py_T_PYSSIZET,
-                offset: offset as Py_ssize_t,
-                flags: ffi::Py_READONLY,
-                doc: ptr::null(),
-            },
-            ffi::PyMemberDef::default(),
-        ]))
-        .as_mut_ptr()
+        tables::weakrefs_member(offset)
     }
 }
 

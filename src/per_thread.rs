@@ -14,13 +14,14 @@ use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
-use crate::sentinel;
+use crate::{sentinel, tables};
 
 /// The calling thread's key and sentinel, both borrowed from the thread state.
 #[derive(Clone, Copy)]
@@ -30,6 +31,8 @@ pub struct Current {
     pub key: *mut PyObject,
     /// Null while the thread state is being cleared.
     sentinel: *mut PyObject,
+    /// [`DEATHS`] when this was looked up.
+    deaths: usize,
 }
 
 const NOBODY: Current = Current {
@@ -37,6 +40,7 @@ const NOBODY: Current = Current {
     module: ptr::null(),
     key: ptr::null_mut(),
     sentinel: ptr::null_mut(),
+    deaths: 0,
 };
 
 thread_local! {
@@ -45,15 +49,23 @@ thread_local! {
     static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
 }
 
+/// How many sentinels have died. Up to 3.12 the threads that call into a sub-interpreter take turns
+/// with one thread state, and each may have saved its look. The one that ends the interpreter cannot
+/// tell the others, and the next thread state may get the address of this one: so all look again.
+static DEATHS: AtomicUsize = AtomicUsize::new(0);
+
 /// The sentinel. It owns the key.
 #[repr(C)]
 struct Sentinel {
     base: PyObject,
     weakrefs: *mut PyObject,
     key: *mut PyObject,
-    /// The address of the lock that `_set_sentinel` made in this thread, or 0.
-    lock: usize,
-    /// Whether the thread is ours: it releases the lock itself, later, if it lives to do that.
+    /// Whose it is; compared only.
+    thread: *mut PyThreadState,
+    module: *const State,
+    /// What `_set_sentinel` made in this thread.
+    lock: sentinel::Name,
+    /// Whether the thread is ours: it releases that itself, later, if it lives to do so.
     ours: bool,
 }
 
@@ -102,7 +114,12 @@ pub unsafe fn make_types(
 #[inline]
 pub unsafe fn current(module: *const State) -> Result<Current, Raised> {
     let current = CURRENT.get();
-    if current.thread == compat::thread_state() && current.module == module {
+    // A state that is being cleared is there for sure, and it has no dict to look into any more.
+    // Relaxed: whoever reuses an address has synchronised with whoever gave it back.
+    if current.thread == compat::thread_state()
+        && current.module == module
+        && (current.deaths == DEATHS.load(Ordering::Relaxed) || current.is_ending())
+    {
         return Ok(current);
     }
     // SAFETY: as the caller promises.
@@ -136,6 +153,7 @@ unsafe fn look_up(module: *const State) -> Result<Current, Raised> {
             module,
             key: (*sentinel.cast::<Sentinel>()).key,
             sentinel,
+            deaths: DEATHS.load(Ordering::Relaxed),
         };
         CURRENT.set(current);
         Ok(current)
@@ -159,21 +177,27 @@ unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
             drop_ref(sentinel.cast());
             return Err(Raised);
         }
+        (*sentinel).thread = compat::thread_state();
+        (*sentinel).module = module;
         Ok(sentinel)
     }
 }
 
-/// Files the lock of `_set_sentinel` for the calling thread; the one before, or 0.
+/// Files the lock of `_set_sentinel` for the calling thread; gives the one before.
 ///
 /// # Safety
 /// As [`current`].
-pub unsafe fn replace_lock(module: *const State, lock: usize, ours: bool) -> Result<usize, Raised> {
+pub unsafe fn replace_lock(
+    module: *const State,
+    lock: sentinel::Name,
+    ours: bool,
+) -> Result<sentinel::Name, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
         let sentinel = current(module)?.sentinel.cast::<Sentinel>();
         if sentinel.is_null() {
             // The thread ends while we speak.
-            return Ok(0);
+            return Ok(sentinel::NONE);
         }
         (*sentinel).ours = ours;
         Ok(core::mem::replace(&mut (*sentinel).lock, lock))
@@ -191,16 +215,17 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
         let sentinel = slf.cast::<Sentinel>();
         // Finalizers that run below may look for their values: the key has to be found, but no
         // weak reference to the dying sentinel can be made.
-        let current = CURRENT.get();
-        if current.sentinel == slf {
-            CURRENT.set(Current { sentinel: ptr::null_mut(), ..current });
+        let Sentinel { thread, module, key, .. } = *sentinel;
+        if thread == compat::thread_state() {
+            CURRENT.set(Current { thread, module, key, ..NOBODY });
         }
         if !(*sentinel).weakrefs.is_null() {
             ffi::PyObject_ClearWeakRefs(slf);
         }
-        if CURRENT.get().key == (*sentinel).key {
+        if CURRENT.get().key == key {
             CURRENT.set(NOBODY);
         }
+        DEATHS.fetch_add(1, Ordering::Relaxed);
         // A daemon thread of ours that has been stopped will not come to do that.
         if !(*sentinel).ours || compat::is_finalizing() {
             sentinel::release((*sentinel).lock);
@@ -208,12 +233,6 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
         clear(&mut (*sentinel).key);
         object::free(slf);
     }
-}
-
-/// Whether `key` is another thread's: its state is cleared by the calling one, as after a fork.
-pub fn is_of_another_thread(key: *mut PyObject) -> bool {
-    let current = CURRENT.get();
-    current.thread == compat::thread_state() && !current.key.is_null() && current.key != key
 }
 
 /// Told of an owner and of the key whose value it loses.
@@ -390,7 +409,7 @@ unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
     unsafe impl Sync for Definition {}
     static DROP_VALUE: Definition = Definition(ffi::PyMethodDef {
         ml_name: c"drop_value".as_ptr(),
-        ml_meth: object::method_pointer(drop_value as *mut c_void),
+        ml_meth: tables::method_pointer(drop_value as *mut c_void),
         ml_flags: ffi::METH_O,
         ml_doc: ptr::null(),
     });

@@ -270,9 +270,7 @@ unsafe extern "C-unwind" fn acquire_restore(
     unsafe {
         let Ok(saved) = compat::saved_from_args(args) else { return ptr::null_mut() };
         let lock = of(slf);
-        if !lock.lock().try_acquire()
-            && blocking::wait(lock.lock(), Timeout::Never, Signals::Defer).is_err()
-        {
+        if blocking::take_back(lock.lock()).is_err() {
             return ptr::null_mut();
         }
         lock.restore(saved);

@@ -7,52 +7,116 @@
 //! so it does for a daemon thread whose state the interpreter clears at its own end.
 //!
 //! At that moment nobody is attached, so no reference can be held: the table below knows the locks
-//! by address, and a lock that dies takes itself out of it.
+//! by address, and a lock that dies takes itself out of it. The next sentinel may be where that one
+//! was, before the thread of the dead one ends; so a thread knows the number of its own as well.
 
 use core::cell::Cell;
+use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
-use pyo3_ffi::PyObject;
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
+use crate::compat;
 use crate::lock::LockObject;
 use crate::module::State;
 use crate::sync::{Lock, Mutex};
 use crate::{object, per_thread};
 
-/// The addresses of all sentinels that are alive and whose threads are.
-static SENTINELS: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
-
-thread_local! {
-    /// Whether rthread started this thread, and its sentinel's address or 0.
-    static THREAD: Cell<(bool, usize)> = const { Cell::new((false, 0)) };
+/// A sentinel, which may have died. All zero for none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    address: usize,
+    /// Never used twice.
+    number: u64,
 }
 
-/// Before anything else in a thread of ours.
-pub fn thread_begins() {
-    THREAD.set((true, 0));
+pub const NONE: Name = Name { address: 0, number: 0 };
+
+struct Sentinels {
+    /// The numbers of those that are alive and whose threads are, by address.
+    numbers: HashMap<usize, u64, BuildHasherDefault<Address>>,
+    /// The latest.
+    number: u64,
+}
+
+static SENTINELS: Mutex<Sentinels> =
+    Mutex::new(Sentinels { numbers: HashMap::with_hasher(BuildHasherDefault::new()), number: 0 });
+
+impl Sentinels {
+    /// Nothing if there is no memory.
+    fn insert(&mut self, address: usize) -> Option<Name> {
+        self.numbers.try_reserve(1).ok()?;
+        self.number += 1;
+        self.numbers.insert(address, self.number);
+        Some(Name { address, number: self.number })
+    }
+
+    /// Whether it was there: it is alive, then, for as long as the table is locked.
+    fn remove(&mut self, name: Name) -> bool {
+        let found = self.numbers.get(&name.address) == Some(&name.number);
+        if found {
+            self.numbers.remove(&name.address);
+        }
+        found
+    }
+}
+
+/// Spreads addresses, whose low bits are all alike. A hash map and not a tree: it can be asked
+/// whether there is memory for one more.
+#[derive(Default)]
+struct Address(u64);
+
+impl Hasher for Address {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ address as u64).wrapping_mul(ODD).rotate_left(32);
+    }
+}
+
+const NOT_OURS: (*mut PyThreadState, Name) = (ptr::null_mut(), NONE);
+
+thread_local! {
+    /// The thread state that rthread made for this thread, if it started it, and that state's
+    /// sentinel. In other interpreters the thread has other states.
+    static THREAD: Cell<(*mut PyThreadState, Name)> = const { Cell::new(NOT_OURS) };
+}
+
+/// Before anything else in a thread of ours, with its state.
+pub fn thread_begins(state: *mut PyThreadState) {
+    THREAD.set((state, NONE));
 }
 
 /// After the last thing in a thread of ours: its state is gone.
 pub fn thread_ended() {
-    release(THREAD.replace((false, 0)).1);
+    release(THREAD.replace(NOT_OURS).1);
 }
 
 /// A lock that is about to be freed is no sentinel any more.
 #[cold]
 pub fn forget(lock: &Lock) {
-    SENTINELS.lock().remove(&ptr::from_ref(lock).addr());
+    SENTINELS.lock().numbers.remove(&ptr::from_ref(lock).addr());
 }
 
-/// Releases the sentinel at this address, if it is alive. It may have been released by hand.
-pub fn release(address: usize) {
-    if address == 0 {
+/// Releases this sentinel, if it is alive. It may have been released by hand.
+pub fn release(name: Name) {
+    if name == NONE {
         return;
     }
     let mut sentinels = SENTINELS.lock();
-    if sentinels.remove(&address) {
-        // SAFETY: it is in the table, so it has not been freed, and `forget` waits for the table.
-        let lock = unsafe { &*ptr::with_exposed_provenance::<Lock>(address) };
+    if sentinels.remove(name) {
+        // SAFETY: it was in the table, so it has not been freed, and `forget` waits for the table.
+        let lock = unsafe { &*ptr::with_exposed_provenance::<Lock>(name.address) };
         let _ = lock.release();
     }
 }
@@ -75,17 +139,23 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         }
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
-        let ours = THREAD.get().0;
-        let Ok(earlier) = per_thread::replace_lock(state, address, ours) else {
+        lock.tag();
+        // The table is not locked any more where the lock is dropped, which locks it.
+        let inserted = SENTINELS.lock().insert(address);
+        let Some(name) = inserted else {
+            object::drop_ref(object.cast());
+            return ffi::PyErr_NoMemory();
+        };
+        let mine = compat::thread_state();
+        let ours = THREAD.get().0 == mine;
+        let Ok(filed) = per_thread::replace_lock(state, name, ours) else {
             object::drop_ref(object.cast());
             return ptr::null_mut();
         };
-        let earlier = if ours { THREAD.replace((true, address)).1 } else { earlier };
-        lock.tag();
-        let mut sentinels = SENTINELS.lock();
-        sentinels.remove(&earlier);
-        sentinels.insert(address);
-        drop(sentinels);
+        let earlier = if ours { THREAD.replace((mine, name)).1 } else { filed };
+        if earlier != NONE {
+            SENTINELS.lock().remove(earlier);
+        }
         object.cast()
     }
 }

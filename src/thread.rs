@@ -3,18 +3,20 @@
 use core::ffi::{c_int, c_void};
 use core::mem::ManuallyDrop;
 use core::ptr;
-use core::sync::atomic::{AtomicIsize, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
-use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
+use crate::blocking;
+use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
-use crate::life::{Entered, Life};
+use crate::interpreter::{Entered, Lifetime};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
 use crate::sentinel;
+use crate::shared::{Place, Shared};
 use crate::sync::{Event, wait};
 
 pub use os::OsThread;
@@ -22,31 +24,45 @@ pub use os::OsThread;
 #[cfg_attr(unix, path = "thread/unix.rs")]
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
+mod waiting;
 
-/// More than a thread state takes. The starter sets it aside and the new thread gives it back just
-/// before it makes its state, so that running out of memory is the starter's exception. Without it
-/// the starter would have to wait for every thread to say that it has a state.
-const RESERVE: usize = if cfg!(Py_GIL_DISABLED) { 64 << 10 } else { 16 << 10 };
+use waiting::Waiting;
+
+/// More than a thread takes before it runs Python code. The starter sets it aside and the new
+/// thread gives it back just before it makes its state, so that running out of memory is the
+/// starter's exception. Without it the starter would have to wait for the thread to say that it has
+/// a state; one that waits anyway sets nothing aside.
+const RESERVE: usize = 128 << 10;
+
+/// How often a new thread asks for memory before it gives up, if somebody waits to hear of it.
+const ATTEMPTS: u32 = 10;
 
 /// What a new thread is given, and shares with its starter.
 struct Boot {
     interpreter: *mut PyInterpreterState,
     /// How many threads of this interpreter run.
     count: Arc<AtomicIsize>,
-    life: Arc<Life>,
+    lifetime: Arc<Lifetime>,
     /// The three references belong to the new thread.
     function: *mut PyObject,
     args: *mut PyObject,
     /// May be null.
     kwargs: *mut PyObject,
     /// None for a thread that nobody can join.
-    handle: Option<Arc<Handle>>,
+    handle: Option<Shared<Handle>>,
+    waiting: Waiting,
     reserve: Reserve,
     /// The handle says that the thread runs: it may.
     published: Event,
     /// The thread has a thread state, or never will.
     has_state: Event,
+    /// The next of those in [`LOST`].
+    next: AtomicPtr<c_void>,
 }
+
+/// What threads had for which there was no memory: without a state they could not drop it. The
+/// next start does. A stack of [`Boot`]s.
+static LOST: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 // SAFETY: the interpreter and the Python objects are only used while attached; the rest is made
 // for sharing.
@@ -54,21 +70,63 @@ unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
 
-/// Memory that is set aside.
+/// Memory that is set aside, or null.
 struct Reserve(*mut c_void);
 
 impl Reserve {
     fn new() -> Option<Reserve> {
-        // SAFETY: any size will do.
-        let memory = unsafe { libc::malloc(RESERVE) };
-        (!memory.is_null()).then_some(Reserve(memory))
+        os::set_aside(RESERVE).map(Reserve)
     }
 
     /// # Safety
     /// Called once.
     unsafe fn give_back(&self) {
-        // SAFETY: from malloc, and freed once.
-        unsafe { libc::free(self.0) };
+        if !self.0.is_null() {
+            // SAFETY: as the caller promises.
+            unsafe { os::give_back(self.0, RESERVE) };
+        }
+    }
+}
+
+/// Drops what lost threads have left.
+///
+/// # Safety
+/// Attached.
+#[cold]
+unsafe fn drop_lost() {
+    let mut top = LOST.swap(ptr::null_mut(), Ordering::Acquire);
+    while !top.is_null() {
+        // SAFETY: what is in the stack has been left there; taken out, it is ours.
+        unsafe {
+            let place = Place::<Boot>::from_raw(top);
+            let boot = place.get();
+            top = boot.next.load(Ordering::Relaxed);
+            if boot.interpreter == compat::interpreter() {
+                drop_arguments(boot);
+                drop(place.take());
+            } else {
+                lose(place);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The caller owns it, and no longer does.
+unsafe fn lose(place: Place<Boot>) {
+    let mut top = LOST.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: ours until it is in the stack.
+        unsafe { place.get() }.next.store(top, Ordering::Relaxed);
+        match LOST.compare_exchange_weak(
+            top,
+            place.into_raw(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return,
+            Err(now) => top = now,
+        }
     }
 }
 
@@ -82,37 +140,63 @@ unsafe fn start(
     function: *mut PyObject,
     args: *mut PyObject,
     kwargs: *mut PyObject,
-    handle: Option<&Arc<Handle>>,
+    handle: Option<&Shared<Handle>>,
 ) -> Result<u64, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let Some(reserve) = Reserve::new() else {
+        if !LOST.load(Ordering::Relaxed).is_null() {
+            drop_lost();
+        }
+        let interpreter = compat::interpreter();
+        let waiting = Waiting::of(module, function);
+        let waited_for = [waiting.started, waiting.ident];
+        let reserve = if waiting.can_fail() {
+            Reserve(ptr::null_mut())
+        } else if let Some(reserve) = Reserve::new() {
+            reserve
+        } else {
+            waited_for.into_iter().for_each(|object| drop_ref(object));
             ffi::PyErr_NoMemory();
             return Err(Raised);
         };
-        let interpreter = compat::interpreter();
-        let boot = Arc::new(Boot {
+        let memory = Reserve(reserve.0);
+        let boot = Shared::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
-            life: Arc::clone(&(*module).life),
+            lifetime: Arc::clone(&(*module).lifetime),
             function,
             args,
             kwargs,
             handle: handle.cloned(),
+            waiting,
             reserve,
             published: Event::new(),
             has_state: Event::new(),
+            next: AtomicPtr::new(ptr::null_mut()),
         });
-        for object in [function, args, kwargs] {
+        let Some(boot) = boot else {
+            memory.give_back();
+            waited_for.into_iter().for_each(|object| drop_ref(object));
+            ffi::PyErr_NoMemory();
+            return Err(Raised);
+        };
+        // The starter has a reference of its own to what it waits for.
+        let started = boot.waiting.started;
+        for object in [function, args, kwargs, started] {
             ffi::Py_XINCREF(object);
         }
-        let theirs = Arc::into_raw(Arc::clone(&boot));
+        let theirs = boot.clone().leave();
+        // To wait may be the end of this thread: nothing with a destructor may be in the way.
+        let ours = boot.leave();
+        let boot = ours.get();
         let Some((thread, ident)) =
-            os::spawn(theirs.cast_mut().cast(), handle.is_some(), compat::stack_size())
+            os::spawn(theirs.into_raw(), handle.is_some(), compat::stack_size())
         else {
-            drop(Arc::from_raw(theirs));
+            drop(theirs.take());
             boot.reserve.give_back();
-            drop_arguments(&boot);
+            drop_arguments(boot);
+            drop_ref(started);
+            drop(ours.take());
             runtime_error(c"can't start new thread");
             return Err(Raised);
         };
@@ -121,10 +205,18 @@ unsafe fn start(
             boot.published.set();
         }
         if interpreter != compat::main_interpreter() {
-            // Not dropped where the wait unwinds: see `blocking`.
-            let boot = ManuallyDrop::new(boot);
-            wait_for_state(&boot.has_state);
-            drop(ManuallyDrop::into_inner(boot));
+            // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
+            // main interpreter ends with the process.
+            blocking::wait_for_event(&boot.has_state);
+        }
+        let runs = boot.waiting.wait(started);
+        drop(ours.take());
+        if !runs {
+            if let Some(handle) = handle {
+                handle.reap();
+            }
+            runtime_error(c"can't start new thread");
+            return Err(Raised);
         }
         Ok(ident)
     }
@@ -138,7 +230,7 @@ unsafe fn start_joinable(
     module: *const State,
     function: *mut PyObject,
     args: *mut PyObject,
-    handle: &Arc<Handle>,
+    handle: &Shared<Handle>,
     daemon: bool,
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
@@ -154,7 +246,7 @@ unsafe fn start_joinable(
         match start(module, function, args, ptr::null_mut(), Some(handle)) {
             Ok(_) => Ok(()),
             Err(Raised) => {
-                handle.set_failed();
+                handle.abandon();
                 Err(Raised)
             }
         }
@@ -180,27 +272,13 @@ unsafe fn check_allowed() -> Result<(), Raised> {
     Ok(())
 }
 
-/// Before a sub-interpreter may end, its new thread has to be one that it knows of. The main
-/// interpreter ends with the process. Signals have to wait: the start cannot be undone.
-///
-/// # Safety
-/// Attached.
-#[cold]
-unsafe fn wait_for_state(has_state: &Event) {
-    // SAFETY: attached, and attached again with the same state.
-    unsafe {
-        let state = PyEval_SaveThread();
-        wait(has_state, None);
-        PyEval_RestoreThread(state);
-    }
-}
-
 /// Drops the references to what the thread calls.
 ///
 /// # Safety
 /// Attached; the references are the caller's.
 unsafe fn drop_arguments(boot: &Boot) {
-    for object in [boot.function, boot.args, boot.kwargs] {
+    let waiting = &boot.waiting;
+    for object in [boot.function, boot.args, boot.kwargs, waiting.started, waiting.ident] {
         // SAFETY: as the caller promises.
         unsafe { drop_ref(object) };
     }
@@ -211,17 +289,18 @@ unsafe fn drop_arguments(boot: &Boot) {
 /// No value with a destructor lives in this frame while Python code runs: up to 3.13 the
 /// interpreter ends daemon threads by unwinding their stacks from the inside.
 unsafe extern "C-unwind" fn run(boot: *mut c_void) {
-    let boot = boot.cast_const().cast::<Boot>();
-    // SAFETY: the reference that `start` gave us; it is given back at the end of this function.
-    let shared = unsafe { &*boot };
+    // SAFETY: what `start` gave us; it is given back at the end of this function.
+    let place = unsafe { Place::<Boot>::from_raw(boot) };
+    // SAFETY: as above.
+    let shared = unsafe { place.get() };
     if shared.handle.is_some() {
         wait(&shared.published, None);
     }
     // SAFETY: as above; called once.
-    let state = unsafe { make_state(shared) };
+    let begun = unsafe { make_state(shared) };
     shared.has_state.set();
-    if !state.is_null() {
-        sentinel::thread_begins();
+    if let Begun::With(state) = begun {
+        sentinel::thread_begins(state);
         // SAFETY: a fresh state of this thread.
         unsafe { run_attached(shared, state) };
         sentinel::thread_ended();
@@ -231,27 +310,55 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     if let Some(handle) = &shared.handle {
         handle.set_exiting();
     }
-    // SAFETY: our reference.
-    unsafe { drop(Arc::from_raw(boot)) };
+    // SAFETY: ours.
+    unsafe {
+        if matches!(begun, Begun::NoMemory) {
+            lose(place);
+        } else {
+            drop(place.take());
+        }
+    }
 }
 
-/// This thread's state, made here because it remembers the thread that it was made in. Null if the
-/// interpreter ends: the arguments are leaked then, as nobody may drop them.
+/// How a thread begins.
+enum Begun {
+    With(*mut PyThreadState),
+    /// The interpreter ends: the arguments are leaked, as nobody may drop them.
+    Finalizing,
+    /// The starter has been told.
+    NoMemory,
+}
+
+/// This thread's state, made here because it remembers the thread that it was made in.
 ///
 /// # Safety
 /// Called once.
-unsafe fn make_state(boot: &Boot) -> *mut PyThreadState {
+unsafe fn make_state(boot: &Boot) -> Begun {
     // SAFETY: as the caller promises; set by the starter.
     unsafe { boot.reserve.give_back() };
+    let mut attempts = 0;
     loop {
-        // SAFETY: a new thread, and the life of that interpreter.
-        match unsafe { boot.life.enter(boot.interpreter) } {
-            Entered::State(state) => return state,
-            Entered::Over => return ptr::null_mut(),
-            // Somebody else got what we set aside. There is nobody to tell: try until there is
-            // more.
-            Entered::NoMemory => std::thread::sleep(Duration::from_millis(1)),
+        if os::has_memory() {
+            // Here, as it is the first use of a thread-local variable of ours: the platform makes
+            // room for all of them, and ends the process if it cannot.
+            sentinel::thread_begins(ptr::null_mut());
+            // SAFETY: a new thread, and the lifetime of that interpreter.
+            match unsafe { boot.lifetime.enter(boot.interpreter) } {
+                Entered::State(state) => return Begun::With(state),
+                Entered::Over => {
+                    boot.waiting.fail();
+                    return Begun::Finalizing;
+                }
+                Entered::NoMemory => {}
+            }
         }
+        // Somebody else got what we set aside.
+        attempts += 1;
+        if attempts >= ATTEMPTS && boot.waiting.fail() {
+            return Begun::NoMemory;
+        }
+        // There is nobody to tell: try until there is more.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -288,6 +395,7 @@ unsafe fn call(boot: &Boot) {
         } else {
             compat::unraisable_in_thread(boot.function);
         }
+        boot.waiting.end(boot.function);
     }
 }
 

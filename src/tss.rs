@@ -1,11 +1,13 @@
 //! `rthread.TSS`: CPython's Thread Specific Storage API (PEP 539) as an object.
 //!
-//! The platform's slot holds a borrowed pointer, so that `get` is one call; the table owns the
-//! values, so that they are dropped with their thread or with the key.
+//! Not made of the platform's own slots. Those belong to an operating system's thread, and a value
+//! belongs to a thread state, which is not the same in sub-interpreters: up to 3.12 the threads that
+//! call into one take turns with its state. A slot would outlive its value then.
 
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
@@ -13,15 +15,12 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::per_thread::{self, Owner};
-use crate::sync::{Lock, wait};
 
 #[repr(C)]
 struct TssObject {
     owner: Owner,
-    /// Keeps `delete` in one thread from dropping what `get` in another is about to return. No
-    /// Python code runs under it.
-    guard: Lock,
-    key: ffi::Py_tss_t,
+    /// Odd while the key is created; one more with each `create` and `delete`.
+    life: AtomicUsize,
     module: *const State,
 }
 
@@ -32,8 +31,7 @@ const METHODS: &[Function] = &[
         doc: Doc::Own(
             c"create($self, /)\n--\n\n\
             Create the key. Every thread's value is None at first.\n\n\
-            A key that is created already stays as it is. Raises RuntimeError if the platform\n\
-            has no more keys.",
+            A key that is created already stays as it is.",
         ),
     },
     Function {
@@ -68,7 +66,7 @@ const METHODS: &[Function] = &[
 
 const DOC: &core::ffi::CStr = c"TSS()\n--\n\n\
     Thread specific storage: one value for each thread.\n\n\
-    A new object has no key yet: create() makes it, and delete() gives it back to the platform.\n\
+    A new object has no key yet: create() makes it, and delete() drops it with all values.\n\
     See PyThread_tss_create() in CPython's C API, and PEP 539.";
 
 /// Makes the type. A new reference.
@@ -105,22 +103,22 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
 }
 
 impl TssObject {
-    /// # Safety
-    /// No Python code may run, nothing may detach, until `unguard`.
-    unsafe fn guard(&self) {
-        if !self.guard.try_acquire() {
-            wait(&self.guard, None);
-        }
+    /// Which of its lives the key is in, if it is created.
+    fn life(&self) -> Option<usize> {
+        Some(self.life.load(Ordering::SeqCst)).filter(|&life| is_odd(life))
     }
 
-    unsafe fn unguard(&self) {
-        let _ = self.guard.release();
+    /// Ends one life or begins the next, where that makes the key `created` or not.
+    fn set_created(&self, created: bool) {
+        // It fails where it is so already.
+        let _ = self.life.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |life| {
+            (is_odd(life) != created).then_some(life.wrapping_add(1))
+        });
     }
 }
 
-unsafe fn key_of(tss: *mut TssObject) -> *mut ffi::Py_tss_t {
-    // SAFETY: a valid TssObject.
-    unsafe { &raw mut (*tss).key }
+fn is_odd(life: usize) -> bool {
+    life % 2 == 1
 }
 
 unsafe extern "C-unwind" fn new(
@@ -138,9 +136,8 @@ unsafe extern "C-unwind" fn new(
         if tss.is_null() {
             return ptr::null_mut();
         }
-        (*tss).key = ffi::Py_tss_NEEDS_INIT;
         (*tss).module = module;
-        if (*tss).owner.table.fill(Some(retire)).is_err() {
+        if (*tss).owner.table.fill(None).is_err() {
             drop_ref(tss.cast());
             return ptr::null_mut();
         }
@@ -156,7 +153,6 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
         if !(*tss).owner.weakrefs.is_null() {
             ffi::PyObject_ClearWeakRefs(slf);
         }
-        ffi::PyThread_tss_delete(key_of(tss));
         (*tss).owner.table.clear();
         object::free(slf);
     }
@@ -182,27 +178,10 @@ unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
     // SAFETY: called by the collector with a TssObject.
     unsafe {
         let tss = slf.cast::<TssObject>();
-        ffi::PyThread_tss_delete(key_of(tss));
+        (*tss).set_created(false);
         (*tss).owner.table.clear();
     }
     0
-}
-
-/// A thread ends: its slot must not outlive its value. Nobody else can reach the slot, so the
-/// thread has to be the calling one; the slot of a thread that is gone is gone too.
-unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
-    if per_thread::is_of_another_thread(key) {
-        return;
-    }
-    // SAFETY: called by the table with the TssObject that it is part of.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        (*tss).guard();
-        if ffi::PyThread_tss_is_created(key_of(tss)) != 0 {
-            ffi::PyThread_tss_set(key_of(tss), ptr::null_mut());
-        }
-        (*tss).unguard();
-    }
 }
 
 unsafe fn not_created() -> *mut PyObject {
@@ -213,7 +192,7 @@ unsafe fn not_created() -> *mut PyObject {
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython with a TssObject; the format takes two strings and a pointer.
     unsafe {
-        let created = ffi::PyThread_tss_is_created(key_of(slf.cast())) != 0;
+        let created = (*slf.cast::<TssObject>()).life().is_some();
         let state = if created { c"created" } else { c"not created" };
         ffi::PyUnicode_FromFormat(
             c"<%s %s object at %p>".as_ptr(),
@@ -226,41 +205,27 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
 
 unsafe extern "C-unwind" fn is_created(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython with a TssObject.
-    compat::bool_object(unsafe { ffi::PyThread_tss_is_created(key_of(slf.cast())) != 0 })
+    compat::bool_object(unsafe { (*slf.cast::<TssObject>()).life().is_some() })
 }
 
 unsafe extern "C-unwind" fn create(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a TssObject.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        (*tss).guard();
-        let failed = ffi::PyThread_tss_create(key_of(tss)) != 0;
-        (*tss).unguard();
-        if failed {
-            return object::runtime_error(c"can't create TSS key: the platform has no more");
-        }
-    }
+    unsafe { (*slf.cast::<TssObject>()).set_created(true) };
     compat::none()
 }
 
 unsafe extern "C-unwind" fn get(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a TssObject. Under the guard the table owns what
-    // the slot points to.
+    // SAFETY: called by CPython, attached, with a TssObject.
     unsafe {
         let tss = slf.cast::<TssObject>();
-        (*tss).guard();
-        let created = ffi::PyThread_tss_is_created(key_of(tss)) != 0;
-        let value = if created {
-            ffi::PyThread_tss_get(key_of(tss)).cast::<PyObject>()
-        } else {
-            ptr::null_mut()
-        };
-        ffi::Py_XINCREF(value);
-        (*tss).unguard();
-        match (created, value.is_null()) {
-            (false, _) => not_created(),
-            (true, true) => compat::none(),
-            (true, false) => value,
+        if (*tss).life().is_none() {
+            return not_created();
+        }
+        let Ok(current) = per_thread::current((*tss).module) else { return ptr::null_mut() };
+        match (*tss).owner.table.get(current.key) {
+            Ok(value) if value.is_null() => compat::none(),
+            Ok(value) => value,
+            Err(Raised) => ptr::null_mut(),
         }
     }
 }
@@ -269,29 +234,29 @@ unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mu
     // SAFETY: called by CPython, attached, with a TssObject and an object.
     unsafe {
         let tss = slf.cast::<TssObject>();
+        let table = &(*tss).owner.table;
+        let Some(life) = (*tss).life() else { return not_created() };
         let Ok(current) = per_thread::current((*tss).module) else { return ptr::null_mut() };
-        let Ok(before) = (*tss).owner.table.get(current.key) else { return ptr::null_mut() };
-        // The slot changes first: a finalizer of the old value that calls get() finds the new one.
-        (*tss).guard();
-        let created = ffi::PyThread_tss_is_created(key_of(tss)) != 0;
-        let stored = created && ffi::PyThread_tss_set(key_of(tss), value.cast()) == 0;
-        (*tss).unguard();
-        let result = if !created {
-            not_created()
-        } else if !stored {
-            ffi::PyErr_NoMemory()
+        let Ok(before) = table.get(current.key) else { return ptr::null_mut() };
+        // Dropped at the very end: a finalizer of the old value that calls get() finds the new one.
+        let kept = if before.is_null() {
+            table.insert(slf, current, value)
         } else {
-            let kept = if before.is_null() {
-                (*tss).owner.table.insert(slf, current, value).map(|watch| drop_ref(watch))
-            } else {
-                (*tss).owner.table.replace(current.key, value)
-            };
-            match kept {
-                Ok(()) => compat::none(),
-                Err(Raised) => {
-                    ffi::PyThread_tss_set(key_of(tss), before.cast());
-                    ptr::null_mut()
-                }
+            table.replace(current.key, value).map(|()| ptr::null_mut())
+        };
+        let result = match kept {
+            Err(Raised) => ptr::null_mut(),
+            Ok(watch) => {
+                // A `delete` in another thread may have emptied the table before our value came.
+                // One that is still to come finds it.
+                let result = if (*tss).life() == Some(life) {
+                    compat::none()
+                } else {
+                    table.remove(slf, current.key, watch);
+                    not_created()
+                };
+                drop_ref(watch);
+                result
             }
         };
         drop_ref(before);
@@ -303,10 +268,8 @@ unsafe extern "C-unwind" fn delete(slf: *mut PyObject, _: *mut PyObject) -> *mut
     // SAFETY: called by CPython, attached, with a TssObject.
     unsafe {
         let tss = slf.cast::<TssObject>();
-        (*tss).guard();
-        ffi::PyThread_tss_delete(key_of(tss));
-        (*tss).unguard();
-        // Finalizers run here; they find an object without a key.
+        // Finalizers run while the table is emptied; they find an object without a key.
+        (*tss).set_created(false);
         (*tss).owner.table.empty();
     }
     compat::none()

@@ -26,8 +26,8 @@ Runs a Python program as python itself does, with rthread in the place of _threa
   -m module   a module or a package with a __main__.py
   -c code     the code itself
   -           a program read from standard input
-  --children  Python processes that the program starts run on rthread too: it sets
-              RTHREAD_CHILDREN=1, which rthread.pth in site-packages looks for
+  --children  Python processes and sub-interpreters that the program starts run on rthread
+              too: it sets RTHREAD_CHILDREN=1, which rthread.pth in site-packages looks for
   --version   print the version of rthread"""
 
 # By the option that says so, what runs the operand that follows it.

@@ -215,8 +215,7 @@ def _running_threads() -> "set[int]":
     # sys._current_frames() looks at the threads of every interpreter, and makes frame objects for
     # them in the memory of the calling one. Where that has a memory of its own, it takes the
     # frames of the main interpreter with it when it goes, and that crashes.
-    is_main = getattr(_rthread, "_is_main_interpreter", None)
-    if is_main is not None and not is_main():
+    if not vars(_rthread)["__is_main__"]:
         return set()
     return set(sys._current_frames())
 

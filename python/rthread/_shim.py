@@ -83,7 +83,7 @@ def load(names: "dict[str, Any]") -> None:
     if _native.wanted():
         names.update((native.__name__, native) for _, native in _native.in_threading())
     _follow_forks(names)
-    _wait_for_both_at_exit()
+    _wait_for_both_at_exit(names)
 
 
 def _share_globals(names: "dict[str, Any]", shared: "dict[str, Any]") -> None:
@@ -145,7 +145,7 @@ def _follow_forks(names: "dict[str, Any]") -> None:
         thread_type._reset_internal_locks = _reset_internal_locks
 
 
-def _wait_for_both_at_exit() -> None:
+def _wait_for_both_at_exit(names: "dict[str, Any]") -> None:
     """Let ``threading._shutdown`` wait for the threads of both modules.
 
     Up to 3.12 it waits for the locks in the shared ``_shutdown_locks``; from 3.13 on it asks
@@ -155,6 +155,9 @@ def _wait_for_both_at_exit() -> None:
     if "_thread_shutdown" not in stock:
         return
     modules = (stock_thread(), _rthread)
+    # Nobody waits for those that `threading` has not started. In a sub-interpreter they may be
+    # others than the one that ends it, and never done.
+    others = (stock["_MainThread"], stock["_DummyThread"], names["_DummyThread"])
 
     def _thread_shutdown() -> None:
         waited = True
@@ -162,7 +165,7 @@ def _wait_for_both_at_exit() -> None:
         while waited:
             waited = False
             for module in modules:
-                handles = _awaited(module)
+                handles = _awaited(module, others)
                 vars(module)["_shutdown"]()
                 if not all(handle.is_done() for handle in handles):
                     # Ctrl-C: the threads of both are given up.
@@ -172,13 +175,13 @@ def _wait_for_both_at_exit() -> None:
     stock["_thread_shutdown"] = _thread_shutdown
 
 
-def _awaited(module: "ModuleType") -> "list[Any]":
-    """The handles of the threads of `module` that the interpreter waits for."""
+def _awaited(module: "ModuleType", others: tuple[type, ...]) -> "list[Any]":
+    """The handles of the threads of `module` that the interpreter waits for: not of `others`."""
     handles: list[Any] = [
         # Its name changed in 3.14.
         getattr(thread, "_os_thread_handle", None) or getattr(thread, "_handle", None)
         for thread in threading.enumerate()
-        if not thread.daemon and thread.ident != _rthread.get_ident()
+        if not (thread.daemon or thread.ident == _rthread.get_ident() or isinstance(thread, others))
     ]
     kind = vars(module)["_ThreadHandle"]
     return [handle for handle in handles if type(handle) is kind and not handle.is_done()]

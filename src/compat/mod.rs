@@ -7,7 +7,7 @@
 //! the exact words of its errors.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use pyo3_ffi::{
     self as ffi, Py_ssize_t, PyInterpreterState, PyObject, PyThreadState, PyTypeObject,
@@ -77,6 +77,19 @@ unsafe extern "C-unwind" {
         result: *mut *mut PyObject,
     ) -> c_int;
     #[cfg(Py_3_13)]
+    fn PyDict_SetDefaultRef(
+        dict: *mut PyObject,
+        key: *mut PyObject,
+        value: *mut PyObject,
+        result: *mut *mut PyObject,
+    ) -> c_int;
+    #[cfg(not(Py_3_13))]
+    fn PyDict_SetDefault(
+        dict: *mut PyObject,
+        key: *mut PyObject,
+        value: *mut PyObject,
+    ) -> *mut PyObject;
+    #[cfg(Py_3_13)]
     fn PyWeakref_GetRef(reference: *mut PyObject, result: *mut *mut PyObject) -> c_int;
 
     #[cfg(Py_3_13)]
@@ -89,6 +102,9 @@ unsafe extern "C-unwind" {
     fn PyThread_get_thread_ident() -> core::ffi::c_ulong;
     pub fn PyThread_get_thread_native_id() -> core::ffi::c_ulong;
     fn PyThread_get_stacksize() -> usize;
+    pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
+    pub fn PyMethod_Self(method: *mut PyObject) -> *mut PyObject;
+    static mut PyMethod_Type: PyTypeObject;
 }
 
 // `-R` style exceptions of `PyArg_ParseTupleAndKeywords`: its keyword list is `char **` up to 3.12
@@ -101,6 +117,32 @@ unsafe extern "C-unwind" {
         keywords: *const *const c_char,
         ...
     ) -> c_int;
+}
+
+/// Whether an object is a bound method of a Python class.
+///
+/// # Safety
+/// Attached; a valid object.
+pub unsafe fn is_method(object: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::Py_TYPE(object) == &raw mut PyMethod_Type }
+}
+
+/// What memory from [`raw_malloc`] is aligned to, at least.
+pub const RAW_ALIGNMENT: usize = 8;
+
+/// Memory from CPython's raw allocator, `None` if there is none. May be called without a thread
+/// state, but not under a guard: tracemalloc may attach to see who asks.
+pub fn raw_malloc(size: usize) -> Option<NonNull<c_void>> {
+    // SAFETY: any size will do.
+    NonNull::new(unsafe { ffi::PyMem_RawMalloc(size) })
+}
+
+/// # Safety
+/// From [`raw_malloc`], and not used any more.
+pub unsafe fn raw_free(memory: NonNull<c_void>) {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::PyMem_RawFree(memory.as_ptr()) };
 }
 
 /// `_PyTime_ROUND_TIMEOUT`: away from zero, so that a wait is never too short.
@@ -239,7 +281,20 @@ unsafe fn is_interpreter_finalizing() -> bool {
     }
 }
 
-#[cfg(not(all(Py_3_12, not(Py_3_13))))]
+/// Whether a sub-interpreter ends.
+///
+/// # Safety
+/// Attached.
+#[cfg(Py_3_13)]
+unsafe fn is_interpreter_finalizing() -> bool {
+    unsafe extern "C" {
+        fn _Py_IsInterpreterFinalizing(interpreter: *mut PyInterpreterState) -> c_int;
+    }
+    // SAFETY: attached, so the interpreter is there.
+    unsafe { _Py_IsInterpreterFinalizing(interpreter()) != 0 }
+}
+
+#[cfg(not(Py_3_12))]
 unsafe fn is_interpreter_finalizing() -> bool {
     false
 }
@@ -319,6 +374,39 @@ pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
 pub unsafe fn unraisable(object: *mut PyObject) {
     // SAFETY: as the caller promises.
     unsafe { ffi::PyErr_WriteUnraisable(object) }
+}
+
+/// `dict.setdefault(key, value)`: a new reference.
+///
+/// # Safety
+/// Attached; `dict` is a dict, the others are valid objects.
+pub unsafe fn dict_set_default(
+    dict: *mut PyObject,
+    key: *mut PyObject,
+    value: *mut PyObject,
+) -> Result<*mut PyObject, Raised> {
+    #[cfg(Py_3_13)]
+    {
+        let mut there = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        if unsafe { PyDict_SetDefaultRef(dict, key, value, &mut there) } < 0 {
+            return Err(Raised);
+        }
+        Ok(there)
+    }
+    #[cfg(not(Py_3_13))]
+    {
+        // SAFETY: as the caller promises; the borrowed reference is made our own before anything
+        // else can run.
+        unsafe {
+            let there = PyDict_SetDefault(dict, key, value);
+            if there.is_null() {
+                return Err(Raised);
+            }
+            ffi::Py_INCREF(there);
+            Ok(there)
+        }
+    }
 }
 
 /// `dict[key]` as a new reference, null if absent.
@@ -536,7 +624,8 @@ pub unsafe fn forget_exception(pending: Pending) {
     }
 }
 
-/// Whether this interpreter may start threads: one that was made without `allow_threads` may not.
+/// Whether this interpreter may start threads: one that was made without `allow_threads`, before
+/// 3.12 as "isolated", may not.
 ///
 /// # Safety
 /// Attached.
@@ -566,7 +655,15 @@ pub unsafe fn threads_allowed() -> bool {
         allowed
     }
     #[cfg(not(Py_3_12))]
-    true
+    {
+        unsafe extern "C" {
+            fn _PyInterpreterState_GetConfig(
+                interpreter: *mut PyInterpreterState,
+            ) -> *const ffi::PyConfig;
+        }
+        // SAFETY: attached; the config is part of the interpreter.
+        unsafe { (*_PyInterpreterState_GetConfig(interpreter()))._isolated_interpreter == 0 }
+    }
 }
 
 /// What `_interpreters.get_config` says of the calling interpreter.

@@ -46,6 +46,7 @@ const METHODS: &[Function] = &[
     Function::python(c"_wait", Call::FastKeywords(parts::wait)),
     Function::python(c"_exit", Call::NoArgs(parts::exit)),
     Function::python(c"_break", Call::NoArgs(parts::break_)),
+    open::copy::<BarrierObject>(),
 ];
 
 /// What a derived class may replace to make the Python class work in another way.
@@ -132,9 +133,24 @@ impl Openable for BarrierObject {
 /// # Safety
 /// As [`Openable::open`]; `dict` is the object's.
 unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
+        let opened = open_with(slf, dict, condition);
+        drop_ref(condition);
+        opened
+    }
+}
+
+/// # Safety
+/// As `open_into`; `condition` is its condition, or what somebody has in its place.
+unsafe fn open_with(
+    slf: *mut PyObject,
+    dict: *mut PyObject,
+    condition: *mut PyObject,
+) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let condition = open::offer(dict, c"_cond", condition::make_held(slf))?;
         let parties = ffi::PyLong_FromUnsignedLong(of(slf).parties().into());
         open::offer(dict, c"_parties", parties)?;
         open::offer(dict, c"_action", new_ref(this(slf).action))?;

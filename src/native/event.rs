@@ -75,6 +75,15 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Event {
     unsafe { &(*slf.cast::<EventObject>()).event }
 }
 
+/// What is inside of an event, for as long as that lives.
+///
+/// # Safety
+/// `slf` is an EventObject.
+pub unsafe fn inside(slf: *mut PyObject) -> *const Event {
+    // SAFETY: as the caller promises.
+    unsafe { of(slf) }
+}
+
 impl Openable for EventObject {
     unsafe fn is_open(slf: *mut PyObject) -> bool {
         // SAFETY: as the caller promises.
@@ -96,9 +105,25 @@ impl Openable for EventObject {
 /// # Safety
 /// As [`Openable::open`]; `dict` is the object's.
 unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject, flag: bool) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
+        let opened = open_with(slf, dict, condition, flag);
+        drop_ref(condition);
+        opened
+    }
+}
+
+/// # Safety
+/// As `open_into`; `condition` is its condition, or what somebody has in its place.
+unsafe fn open_with(
+    slf: *mut PyObject,
+    dict: *mut PyObject,
+    condition: *mut PyObject,
+    flag: bool,
+) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let condition = open::offer(dict, c"_cond", condition::make_held(slf))?;
         open::offer(dict, c"_flag", compat::bool_object(flag))?;
         let Some(flag) = of(slf).close() else { return Ok(()) };
         let stored = open::store(dict, c"_flag", compat::bool_object(flag));

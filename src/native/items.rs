@@ -2,10 +2,11 @@
 
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
-use pyo3_ffi::{self as ffi, PyObject};
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
+use crate::compat;
 use crate::object::drop_ref;
 use crate::sync::{Channel, Item, Items, Pile};
 
@@ -13,8 +14,9 @@ use crate::sync::{Channel, Item, Items, Pile};
 const DEPTH: u32 = 40;
 
 thread_local! {
-    /// How many queues are about to drop their items in this thread.
-    static NESTING: Cell<u32> = const { Cell::new(0) };
+    /// How many queues are about to drop their items in this thread, and with which thread state: a
+    /// finalizer may run code of another interpreter, which begins anew.
+    static NESTING: Cell<(*mut PyThreadState, u32)> = const { Cell::new((ptr::null_mut(), 0)) };
     /// What is left to drop when the outermost is done.
     static REST: Pile = const { Pile::new() };
 }
@@ -45,22 +47,36 @@ pub unsafe fn drop_all(items: Items) {
         items.free();
         return;
     }
-    let nesting = NESTING.get();
+    let thread = compat::thread_state();
+    let outside = NESTING.get();
+    let nesting = if outside.0 == thread { outside.1 } else { 0 };
     if nesting >= DEPTH {
         REST.with(|rest| rest.push(items));
         return;
     }
     // SAFETY: as the caller promises.
     unsafe {
-        NESTING.set(nesting + 1);
-        drop_each(items);
-        while nesting == 0
-            && let Some(items) = REST.with(Pile::pop)
-        {
+        NESTING.set((thread, nesting + 1));
+        if nesting == 0 {
+            drop_with_rest(items);
+        } else {
             drop_each(items);
         }
-        NESTING.set(nesting);
+        NESTING.set(outside);
     }
+}
+
+/// What is left of another interpreter is none of this one's business.
+unsafe fn drop_with_rest(items: Items) {
+    let theirs = REST.with(Pile::take);
+    // SAFETY: as in `drop_all`.
+    unsafe {
+        drop_each(items);
+        while let Some(items) = REST.with(Pile::pop) {
+            drop_each(items);
+        }
+    }
+    REST.with(|rest| rest.put_back(theirs));
 }
 
 unsafe fn drop_each(mut items: Items) {

@@ -15,6 +15,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 use crate::compat::Raised;
 use crate::module::State;
 use crate::object::{self, raise};
+use crate::sync::Event;
 
 mod arguments;
 mod barrier;
@@ -52,17 +53,23 @@ pub enum Kind {
 
 type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
 
-/// What there is to make, bases first.
-const KINDS: &[(Kind, &CStr, Make)] = &[
-    (Kind::Condition, c"Condition", condition::make_type),
-    (Kind::Event, c"Event", event::make_type),
-    (Kind::Semaphore, c"Semaphore", semaphore::make_type),
-    (Kind::BoundedSemaphore, c"BoundedSemaphore", semaphore::make_bounded_type),
-    (Kind::Barrier, c"Barrier", barrier::make_type),
-    (Kind::Queue, c"Queue", queue::make_type),
-    (Kind::LifoQueue, c"LifoQueue", queue::make_lifo_type),
-    (Kind::PriorityQueue, c"PriorityQueue", queue::make_priority_type),
-    (Kind::SimpleQueue, c"SimpleQueue", simple_queue::make_type),
+/// What there is to make, and what else each takes: the base, what it opens to, what it raises.
+/// That comes first, where it is made here.
+const KINDS: &[(Kind, &CStr, Make, &[Kind])] = &[
+    (Kind::Condition, c"Condition", condition::make_type, &[]),
+    (Kind::Event, c"Event", event::make_type, &[Kind::Condition]),
+    (Kind::Semaphore, c"Semaphore", semaphore::make_type, &[Kind::Condition]),
+    (Kind::BoundedSemaphore, c"BoundedSemaphore", semaphore::make_bounded_type, &[Kind::Semaphore]),
+    (Kind::Barrier, c"Barrier", barrier::make_type, &[Kind::Condition, Kind::BrokenBarrierError]),
+    (
+        Kind::Queue,
+        c"Queue",
+        queue::make_type,
+        &[Kind::Condition, Kind::Empty, Kind::Full, Kind::ShutDown],
+    ),
+    (Kind::LifoQueue, c"LifoQueue", queue::make_lifo_type, &[Kind::Queue]),
+    (Kind::PriorityQueue, c"PriorityQueue", queue::make_priority_type, &[Kind::Queue]),
+    (Kind::SimpleQueue, c"SimpleQueue", simple_queue::make_type, &[Kind::Empty]),
 ];
 
 /// Exceptions that are raised by native classes and made by others.
@@ -104,6 +111,21 @@ impl Natives {
             unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
         });
         types.chain(&mut self.pure)
+    }
+}
+
+/// What is inside of an event, if it is a native one; null if not. Valid as long as that is.
+///
+/// # Safety
+/// Attached; a valid object, and this interpreter's module.
+pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *const Event {
+    // SAFETY: as the caller promises; the type says what it is.
+    unsafe {
+        if ffi::Py_TYPE(object) == (*module).natives.types[Kind::Event as usize] {
+            event::inside(object)
+        } else {
+            ptr::null()
+        }
     }
 }
 
@@ -149,6 +171,63 @@ pub unsafe extern "C-unwind" fn make_native(
     }
 }
 
+/// The name of what has this place in the arrays.
+fn name_at(index: usize) -> &'static CStr {
+    KINDS.get(index).map_or_else(|| EXCEPTIONS[index - KINDS.len()].1, |kind| kind.1)
+}
+
+/// Raises unless all of `classes` are classes, the exceptions are exceptions, and what is to be
+/// made of them has what it takes: a native object relies on that.
+///
+/// # Safety
+/// Attached; both are dicts.
+unsafe fn check(
+    state: *const State,
+    classes: *mut PyObject,
+    docs: *mut PyObject,
+) -> Result<(), Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        for index in 0..COUNT {
+            let class = ffi::PyDict_GetItemString(classes, name_at(index).as_ptr());
+            if class.is_null() {
+                continue;
+            }
+            let Some((_, name, _, needs)) = KINDS.get(index) else {
+                if ffi::PyExceptionClass_Check(class) == 0 {
+                    raise(ffi::PyExc_TypeError, c"not an exception class");
+                    return Err(Raised);
+                }
+                continue;
+            };
+            let docs = ffi::PyDict_GetItemString(docs, name.as_ptr());
+            if docs.is_null() || ffi::PyDict_Check(docs) == 0 {
+                raise(ffi::PyExc_TypeError, c"docs must be a dict of dicts");
+                return Err(Raised);
+            }
+            if ffi::PyType_Check(class) == 0 {
+                raise(ffi::PyExc_TypeError, c"not a class");
+                return Err(Raised);
+            }
+            for &need in *needs {
+                let need = need as usize;
+                let natives = &(*state).natives;
+                let made = if need < KINDS.len() {
+                    natives.types[need].cast()
+                } else {
+                    natives.pure[need]
+                };
+                let given = ffi::PyDict_GetItemString(classes, name_at(need).as_ptr());
+                if given.is_null() && made.is_null() {
+                    raise(ffi::PyExc_TypeError, c"a class that another one needs is missing");
+                    return Err(Raised);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 unsafe fn fill(
     module: *mut PyObject,
     classes: *mut PyObject,
@@ -158,8 +237,9 @@ unsafe fn fill(
     // SAFETY: as in `make_native`; what is stored in the state is owned by it.
     unsafe {
         let state = State::of(module).cast_mut();
-        let names = KINDS.iter().map(|kind| kind.1).chain(EXCEPTIONS.iter().map(|kind| kind.1));
-        for (index, name) in names.enumerate() {
+        check(state, classes, docs)?;
+        for index in 0..COUNT {
+            let name = name_at(index);
             let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
             if class.is_null() {
                 continue;
@@ -168,13 +248,9 @@ unsafe fn fill(
                 ffi::Py_INCREF(class);
                 (*state).natives.pure[index] = class;
             }
-            let Some((_, _, make)) = KINDS.get(index) else { continue };
+            let Some((_, _, make, _)) = KINDS.get(index) else { continue };
             if (*state).natives.types[index].is_null() {
                 let docs = ffi::PyDict_GetItemString(docs, name.as_ptr());
-                if docs.is_null() || ffi::PyDict_Check(docs) == 0 {
-                    raise(ffi::PyExc_TypeError, c"docs must be a dict of dicts");
-                    return Err(Raised);
-                }
                 (*state).natives.types[index] = make(&Making { module, docs })?;
             }
             let class = (*state).natives.types[index].cast();

@@ -118,23 +118,41 @@ pub unsafe fn dict(slf: *mut PyObject) -> Result<*mut PyObject, Raised> {
     if dict.is_null() { Err(Raised) } else { Ok(dict) }
 }
 
-/// Puts `value` into the dict unless there is one of this name. What is there afterwards, borrowed.
-/// Takes the reference to `value`, which may be null if making it raised.
+/// Puts `value` into the dict unless there is one of this name. What is there afterwards, as a new
+/// reference: somebody may take it out at once, even the next look into the dict, if there are names
+/// in it that have code of their own. Takes the reference to `value`, which may be null if making it
+/// raised.
 ///
 /// # Safety
 /// Attached; a dict.
-pub unsafe fn offer(
+pub unsafe fn offer_and_keep(
     dict: *mut PyObject,
     name: &CStr,
     value: *mut PyObject,
 ) -> Result<*mut PyObject, Raised> {
-    // SAFETY: as the caller promises; the dict owns what it gives.
+    // SAFETY: as the caller promises.
     unsafe {
         let key = if value.is_null() { ptr::null_mut() } else { name_of(name) };
-        let there = if key.is_null() { key } else { ffi::PyDict_SetDefault(dict, key, value) };
+        let there = if key.is_null() {
+            Err(Raised)
+        } else {
+            crate::compat::dict_set_default(dict, key, value)
+        };
         drop_ref(key);
         drop_ref(value);
-        if there.is_null() { Err(Raised) } else { Ok(there) }
+        there
+    }
+}
+
+/// The same, for what is not used here.
+///
+/// # Safety
+/// As [`offer_and_keep`].
+pub unsafe fn offer(dict: *mut PyObject, name: &CStr, value: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        drop_ref(offer_and_keep(dict, name, value)?);
+        Ok(())
     }
 }
 

@@ -41,6 +41,7 @@ const METHODS: &[Function] = &[
     Function::python(c"task_done", Call::NoArgs(task_done)),
     Function::python(c"join", Call::NoArgs(join)),
     Function::python(c"shutdown", Call::FastKeywords(shutdown)),
+    open::copy::<QueueObject>(),
 ];
 
 const PROPERTIES: &[Property] = &[

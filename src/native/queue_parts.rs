@@ -15,11 +15,9 @@ use crate::sync::Remains;
 /// # Safety
 /// Attached; `slf` is a native queue and `dict` is its.
 pub unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises. What is borrowed from the dict is kept, as somebody may take
-    // it out meanwhile.
+    // SAFETY: as the caller promises; the new reference is given back.
     unsafe {
-        let mutex = open::offer(dict, c"mutex", condition::make_held_lock(slf))?;
-        ffi::Py_INCREF(mutex);
+        let mutex = open::offer_and_keep(dict, c"mutex", condition::make_held_lock(slf))?;
         let opened = open_with(slf, dict, mutex);
         drop_ref(mutex);
         opened
@@ -33,29 +31,35 @@ unsafe fn open_with(
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let channel = queue::channel(slf);
         for name in [c"not_empty", c"not_full", c"all_tasks_done"] {
             open::offer(dict, name, condition::make_over(slf, mutex))?;
         }
         let is_plain = queue::kind(slf) == Kind::Queue;
         let made = if is_plain { new_deque() } else { ffi::PyList_New(0) };
-        let items = open::offer(dict, c"queue", made)?;
+        let items = open::offer_and_keep(dict, c"queue", made)?;
+        let opened = open_items(slf, dict, mutex, items);
+        drop_ref(items);
+        opened
+    }
+}
+
+unsafe fn open_items(
+    slf: *mut PyObject,
+    dict: *mut PyObject,
+    mutex: *mut PyObject,
+    items: *mut PyObject,
+) -> Result<(), Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let channel = queue::channel(slf);
         open::offer(dict, c"maxsize", ffi::PyLong_FromSsize_t(channel.limit()))?;
         open::offer(dict, c"unfinished_tasks", ffi::PyLong_FromLong(0))?;
         open::offer(dict, c"is_shutdown", compat::bool_object(false))?;
-        ffi::Py_INCREF(items);
-        let moved = match close(slf) {
-            Err(Raised) => Err(Raised),
-            Ok(None) => Ok(()),
-            Ok(Some(remains)) => {
-                let limit = ffi::PyLong_FromSsize_t(channel.limit());
-                let stored = open::store(dict, c"maxsize", limit);
-                let moved = move_into(dict, items, remains).and(stored);
-                condition::release_held_lock(slf, mutex);
-                moved
-            }
-        };
-        drop_ref(items);
+        let Some(remains) = close(slf)? else { return Ok(()) };
+        let limit = ffi::PyLong_FromSsize_t(channel.limit());
+        let stored = open::store(dict, c"maxsize", limit);
+        let moved = move_into(dict, items, remains).and(stored);
+        condition::release_held_lock(slf, mutex);
         moved
     }
 }

@@ -169,9 +169,25 @@ impl Openable for SemaphoreObject {
 /// # Safety
 /// As [`Openable::open`]; `dict` is the object's.
 unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject, value: u64) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
+        let opened = open_with(slf, dict, condition, value);
+        drop_ref(condition);
+        opened
+    }
+}
+
+/// # Safety
+/// As `open_into`; `condition` is its condition, or what somebody has in its place.
+unsafe fn open_with(
+    slf: *mut PyObject,
+    dict: *mut PyObject,
+    condition: *mut PyObject,
+    value: u64,
+) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let condition = open::offer(dict, c"_cond", condition::make_held(slf))?;
         open::offer(dict, c"_value", ffi::PyLong_FromUnsignedLongLong(value))?;
         let bound = this(slf).bound();
         if bound != UNBOUNDED {

@@ -41,10 +41,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the slots are what their numbers say and expect a SimpleQueueObject.
     unsafe {
         let stock = (*State::of(making.module)).natives.pure[Kind::SimpleQueue as usize];
-        if ffi::PyType_Check(stock) == 0 {
-            object::raise(ffi::PyExc_TypeError, c"SimpleQueue must be a type");
-            return Err(Raised);
-        }
         Type {
             name: c"_queue.SimpleQueue",
             size: size_of::<SimpleQueueObject>(),

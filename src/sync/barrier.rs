@@ -13,7 +13,7 @@
 use core::ptr;
 
 use super::event::Event;
-use super::primitive::{AtomicU32, Ordering, const_unless_loom};
+use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
@@ -80,7 +80,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// A barrier for so many threads, at least one.
         pub fn new(parties: u32) -> Barrier {
             Barrier {

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
 
 use super::guard::{Guard, Held};
 use super::parker::Wake;
-use super::primitive::const_unless_loom;
+use super::primitive::const_unless_modelled;
 use super::queue::List;
 use super::ring::{Item, Items, Ring};
 use super::waiter::{Phase, Waiter};
@@ -105,7 +105,7 @@ impl Default for Channel {
 }
 
 impl Channel {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// An empty channel without a limit, first in and first out.
         pub fn new() -> Channel {
             Channel {

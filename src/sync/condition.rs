@@ -3,7 +3,7 @@
 //! The word counts the waiters. It is only exact under the guard, but whoever notifies holds the
 //! lock that every waiter held when it queued, and so sees at least those it has to wake.
 
-use super::primitive::{Ordering, const_unless_loom};
+use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
@@ -20,7 +20,7 @@ impl Default for Condition {
 }
 
 impl Condition {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// A condition that nobody waits for.
         pub fn new() -> Condition {
             Condition { queue: WaitQueue::new() }

@@ -7,7 +7,7 @@
 
 use core::ptr;
 
-use super::primitive::{Ordering, const_unless_loom};
+use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
@@ -31,7 +31,7 @@ impl Default for Event {
 }
 
 impl Event {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// An event that is not set.
         pub fn new() -> Event {
             Event { queue: WaitQueue::new() }

@@ -8,18 +8,18 @@
 
 use super::primitive::Ordering;
 
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 static EPOCH: super::primitive::AtomicU32 = super::primitive::AtomicU32::new(0);
 
 /// The number of forks between the first process and this one, modulo 2^30.
 #[inline]
 pub(crate) fn epoch() -> u32 {
-    #[cfg(not(loom))]
+    #[cfg(not(modelled))]
     {
         // Relaxed: it changes only in a child that has one thread.
         EPOCH.load(Ordering::Relaxed)
     }
-    #[cfg(loom)]
+    #[cfg(modelled)]
     {
         let _ = Ordering::Relaxed;
         0
@@ -27,7 +27,7 @@ pub(crate) fn epoch() -> u32 {
 }
 
 /// Makes every wait queue of the process empty. To be called in the child, before anything else.
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 pub fn after_fork_in_child() {
     let next = (EPOCH.load(Ordering::Relaxed) + 1) & (u32::MAX >> 2);
     EPOCH.store(next, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::fork;
 use super::parker::{guard_wait, guard_wake};
-use super::primitive::{AtomicU32, Ordering, const_unless_loom};
+use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 
 /// The low bits of the guard: a mutex in three states, as in Rust's standard library.
 const FREE: u32 = 0;
@@ -21,7 +21,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// Free. All bytes are zero.
         pub(super) fn new() -> Guard {
             Guard { word: AtomicU32::new(0) }
@@ -69,7 +69,7 @@ impl Guard {
                 }
                 continue;
             }
-            if cfg!(not(loom)) && spins < SPINS {
+            if cfg!(not(modelled)) && spins < SPINS {
                 spins += 1;
                 core::hint::spin_loop();
                 continue;

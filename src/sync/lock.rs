@@ -28,7 +28,7 @@
 
 use core::time::Duration;
 
-use super::primitive::{Ordering, const_unless_loom};
+use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
@@ -63,7 +63,7 @@ impl Default for Lock {
 }
 
 impl Lock {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// A free lock.
         pub fn new() -> Lock {
             Lock { queue: WaitQueue::new() }

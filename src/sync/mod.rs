@@ -4,8 +4,8 @@
 //! that waits for a [`Lock`] or an [`Event`] puts a [`Waiter`] into its queue
 //! ([`Awaitable::enqueue`]), sleeps ([`Waiter::park`]), and then takes what it waited for
 //! ([`Awaitable::claim`]) or gives up ([`Awaitable::cancel`]). The Python side detaches from the
-//! interpreter before the first step and attaches again before the third; [`wait`] is the same
-//! loop for callers that have no interpreter.
+//! interpreter before the first step and attaches again before the third, and [`wait_with`] is told
+//! how; [`wait`] is the same loop for callers that have no interpreter.
 
 mod barrier;
 mod channel;
@@ -13,6 +13,7 @@ mod condition;
 mod event;
 pub mod fork;
 mod guard;
+mod life;
 mod lock;
 mod mutex;
 mod parker;
@@ -21,14 +22,16 @@ mod queue;
 mod reentrant;
 mod ring;
 mod semaphore;
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 pub mod spin;
+mod wait;
 mod waiter;
 
 pub use barrier::{Arrival, Barrier, BarrierState, Turn, Verdict};
 pub use channel::{Accepted, Channel, Get, Join, NotDone, Put, Remains, Taken};
 pub use condition::Condition;
 pub use event::Event;
+pub use life::{Life, Stage};
 pub use lock::{FAIRNESS, Lock, NotLocked};
 pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
@@ -36,4 +39,5 @@ pub use queue::WaitQueue;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
 pub use ring::{Item, Items, Pile, Ring};
 pub use semaphore::{NotReleased, Semaphore};
-pub use waiter::{Awaitable, Deadline, Waiter, wait, wait_as};
+pub use wait::{Caller, Waited, wait, wait_as, wait_with};
+pub use waiter::{Awaitable, Deadline, Waiter};

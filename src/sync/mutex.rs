@@ -8,7 +8,8 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
 use super::lock::Lock;
-use super::waiter::wait;
+use super::primitive::const_unless_modelled;
+use super::wait::wait;
 
 /// Gives one thread at a time access to a value.
 pub struct Mutex<T> {
@@ -21,10 +22,11 @@ pub struct Mutex<T> {
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    #[cfg(not(loom))]
-    /// A free mutex.
-    pub const fn new(value: T) -> Mutex<T> {
-        Mutex { lock: Lock::new(), value: UnsafeCell::new(value) }
+    const_unless_modelled! {
+        /// A free mutex.
+        pub fn new(value: T) -> Mutex<T> {
+            Mutex { lock: Lock::new(), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Waits for the mutex. For short critical sections without Python code in them.

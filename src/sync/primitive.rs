@@ -1,20 +1,29 @@
 //! The one place that `sync` takes its atomics from, so that a model checker can replace them.
+//!
+//! `--cfg loom` tries every order of the steps of a small program, weak memory included;
+//! `--cfg shuttle` tries random orders of a large one, each step seen by all at once. Under either
+//! there is no clock and no kernel: `modelled` is set, see `build.rs`.
 
-#[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+#[cfg(not(modelled))]
+pub(crate) use core::sync::atomic as checked;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::{lazy_static, sync as model, sync::atomic as checked};
 
-/// `const fn` everywhere but under the model checker, whose atomics register themselves at run time.
-macro_rules! const_unless_loom {
+#[cfg(shuttle)]
+pub(crate) use shuttle::{lazy_static, sync as model, sync::atomic as checked};
+
+pub(crate) use checked::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// `const fn` everywhere but under a model checker, whose atomics register themselves at run time.
+macro_rules! const_unless_modelled {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($args:tt)*) -> $ret:ty $body:block) => {
-        #[cfg(not(loom))]
+        #[cfg(not(modelled))]
         $(#[$meta])*
         $vis const fn $name($($args)*) -> $ret $body
-        #[cfg(loom)]
+        #[cfg(modelled)]
         $(#[$meta])*
         $vis fn $name($($args)*) -> $ret $body
     };
 }
-pub(crate) use const_unless_loom;
+pub(crate) use const_unless_modelled;

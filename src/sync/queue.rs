@@ -8,7 +8,7 @@ use core::ptr;
 
 use super::guard::{Guard, Held};
 use super::parker::Wake;
-use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_loom};
+use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
 use super::waiter::{Phase, Waiter};
 
 /// Waiters in the order in which they came: a ring, known by its first node. Only to be touched
@@ -18,7 +18,7 @@ pub(super) struct List {
 }
 
 impl List {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// An empty list. All bytes are zero.
         pub(super) fn new() -> List {
             List { head: AtomicPtr::new(ptr::null_mut()) }
@@ -119,7 +119,7 @@ pub struct WaitQueue {
 }
 
 impl WaitQueue {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// An empty queue and a word of zero. All bytes are zero.
         pub(super) fn new() -> WaitQueue {
             WaitQueue { word: AtomicU32::new(0), guard: Guard::new(), list: List::new() }

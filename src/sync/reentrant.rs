@@ -1,7 +1,7 @@
 //! A lock that its owner may take again: what `_thread.RLock` is made of.
 
 use super::lock::Lock;
-use super::primitive::{AtomicU64, Ordering, const_unless_loom};
+use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 
 /// Names a thread. Zero names none.
 pub type ThreadId = u64;
@@ -38,7 +38,7 @@ impl Default for ReentrantLock {
 }
 
 impl ReentrantLock {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// A free lock.
         pub fn new() -> ReentrantLock {
             ReentrantLock { lock: Lock::new(), owner: AtomicU64::new(0), count: AtomicU64::new(0) }

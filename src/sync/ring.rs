@@ -286,6 +286,17 @@ impl Pile {
         }
     }
 
+    /// Takes all of it.
+    pub fn take(&self) -> Pile {
+        Pile(Cell::new(self.0.replace(ptr::null_mut())))
+    }
+
+    /// Undoes [`Pile::take`], if it is empty again.
+    pub fn put_back(&self, taken: Pile) {
+        debug_assert!(self.0.get().is_null());
+        self.0.set(taken.0.get());
+    }
+
     /// Takes the items from the top.
     pub fn pop(&self) -> Option<Items> {
         let top = self.0.get();

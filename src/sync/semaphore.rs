@@ -13,7 +13,7 @@
 
 use super::lock::FAIRNESS;
 use super::parker::Wake;
-use super::primitive::{AtomicU64, Ordering, const_unless_loom};
+use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::waiter::{Awaitable, Phase, Waiter};
 
@@ -44,7 +44,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    const_unless_loom! {
+    const_unless_modelled! {
         /// A semaphore that can be acquired `value` times, which must be at most [`Semaphore::MAX`].
         pub fn new(value: u64) -> Semaphore {
             Semaphore { value: AtomicU64::new(value * ONE), queue: WaitQueue::new() }

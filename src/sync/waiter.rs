@@ -46,10 +46,8 @@ pub struct Waiter {
     nap: AtomicU32,
     since: Instant,
     parker: Parker,
-    #[cfg(loom)]
-    overdue: bool,
-    #[cfg(loom)]
-    napped: AtomicU32,
+    #[cfg(modelled)]
+    overdue: core::sync::atomic::AtomicBool,
 }
 
 impl Waiter {
@@ -64,30 +62,30 @@ impl Waiter {
             nap: AtomicU32::new(0),
             since: Instant::now(),
             parker: Parker::new(),
-            #[cfg(loom)]
-            overdue: false,
-            #[cfg(loom)]
-            napped: AtomicU32::new(0),
+            #[cfg(modelled)]
+            overdue: false.into(),
         }
     }
 
-    /// A waiter that the model checker takes for one that has waited long.
-    #[cfg(loom)]
+    /// A waiter that a model checker takes for one that has waited long.
+    #[cfg(modelled)]
     pub fn overdue() -> Waiter {
-        Waiter { overdue: true, ..Waiter::new() }
+        Waiter { overdue: true.into(), ..Waiter::new() }
     }
 
     /// Whether it has waited for at least `span`.
-    #[cfg(not(loom))]
+    #[cfg(not(modelled))]
     pub(super) fn has_waited(&self, span: Duration) -> bool {
         self.since.elapsed() >= span
     }
 
-    /// One that has napped counts as well: the model's naps are long enough.
-    #[cfg(loom)]
+    /// In a model a nap is long enough, and under `shuttle` it may be late at any time.
+    #[cfg(modelled)]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
         let _ = self.since;
-        self.overdue || self.napped.load(Ordering::Relaxed) > 0
+        #[cfg(shuttle)]
+        self.overdue.fetch_or(super::parker::is_late(), Ordering::Relaxed);
+        self.overdue.load(Ordering::Relaxed)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -129,7 +127,7 @@ impl Waiter {
 
     /// Looks for a moment whether somebody unparks this waiter. To be called before [`Waiter::park`]
     /// where the threads that do that run at the same time.
-    #[cfg(not(loom))]
+    #[cfg(not(modelled))]
     pub fn spin(&self) {
         if self.nap.load(Ordering::Relaxed) == 0 {
             super::spin::spin(|| self.parker.is_notified());
@@ -144,8 +142,8 @@ impl Waiter {
             return self.parker.park(deadline, interruptible);
         }
         self.nap.store(0, Ordering::Relaxed);
-        #[cfg(loom)]
-        self.napped.store(1, Ordering::Relaxed);
+        #[cfg(modelled)]
+        self.overdue.store(true, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_micros(nap.into());
         match deadline {
             Some(deadline) if deadline <= end => self.parker.park(Some(deadline), interruptible),
@@ -201,28 +199,5 @@ pub unsafe trait Awaitable {
     unsafe fn forgo(&self, waiter: &Waiter) {
         // SAFETY: as the caller promises.
         unsafe { self.cancel(waiter) };
-    }
-}
-
-/// Waits without an interpreter and without looking for signals. True if it got what it waited
-/// for, false if the deadline passed or it was sent away.
-pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
-    wait_as(&Waiter::new(), what, deadline)
-}
-
-/// [`wait`] with a waiter of the caller's making.
-pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
-    // SAFETY: the waiter outlives this call, and every way out of it leaves the queue first:
-    // claim returned true, or cancel returned.
-    unsafe {
-        let mut ready = what.enqueue(waiter, false);
-        while !(ready && what.claim(waiter)) {
-            ready = match waiter.park(deadline, false) {
-                Parked::Unparked | Parked::Interrupted => true,
-                Parked::TimedOut if what.cancel(waiter) => true,
-                Parked::TimedOut => return false,
-            };
-        }
-        !waiter.is_dismissed()
     }
 }

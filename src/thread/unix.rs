@@ -55,6 +55,35 @@ impl OsThread {
     }
 }
 
+/// Sets memory aside. Not by malloc: the allocator would keep it where a new thread, which has a
+/// heap of its own, does not find it.
+pub fn set_aside(size: usize) -> Option<*mut c_void> {
+    // SAFETY: a new mapping, of a size that is not zero.
+    let memory = unsafe {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let private = libc::MAP_PRIVATE | libc::MAP_ANON;
+        libc::mmap(ptr::null_mut(), size, access, private, -1, 0)
+    };
+    (memory != libc::MAP_FAILED).then_some(memory)
+}
+
+/// # Safety
+/// From [`set_aside`], with the same size, and once.
+pub unsafe fn give_back(memory: *mut c_void, size: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::munmap(memory, size) };
+}
+
+/// Whether there is a little memory just now.
+pub fn has_memory() -> bool {
+    // SAFETY: any size will do; freed once, and null may be.
+    unsafe {
+        let memory = libc::malloc(4096);
+        libc::free(memory);
+        !memory.is_null()
+    }
+}
+
 /// Starts a thread that calls `run(argument)`, with a stack of this size, 0 for the default: the
 /// thread and its identifier, or nothing if it cannot.
 ///

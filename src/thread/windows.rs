@@ -66,6 +66,25 @@ impl OsThread {
     }
 }
 
+/// Sets memory aside.
+pub fn set_aside(size: usize) -> Option<*mut c_void> {
+    // SAFETY: any size will do.
+    let memory = unsafe { libc::malloc(size) };
+    (!memory.is_null()).then_some(memory)
+}
+
+/// # Safety
+/// From [`set_aside`], and once.
+pub unsafe fn give_back(memory: *mut c_void, _: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::free(memory) };
+}
+
+/// Whether there is a little memory just now: a thread-local variable takes none here.
+pub fn has_memory() -> bool {
+    true
+}
+
 /// Starts a thread that calls `run(argument)`, with a stack of this size, 0 for the default: the
 /// thread and its identifier, or nothing if it cannot.
 ///

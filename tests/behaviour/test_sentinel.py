@@ -18,6 +18,17 @@ def take_sentinel(ours: Any) -> Any:
     return sentinel
 
 
+def take_at(ours: Any, address: int) -> Any:
+    """A sentinel at this address, the calling thread's last; None if it is not to be had."""
+    kept = []
+    for _ in range(20):
+        sentinel = take_sentinel(ours)
+        if id(sentinel) == address:
+            return sentinel
+        kept.append(sentinel)
+    return None
+
+
 def test_it_is_a_free_lock(ours: Any) -> None:
     worker = Worker(ours)
     sentinel = worker.do(ours._set_sentinel)
@@ -79,6 +90,40 @@ def test_sentinel_dropped_before_the_thread_ends(ours: Any) -> None:
     reference = worker.do(lambda: weakref.ref(take_sentinel(ours)))
     collect_until(lambda: reference() is None, "the sentinel to die")
     worker.vanish()
+
+
+def test_sentinel_at_the_place_of_one_that_was_dropped(api: Any, ours: Any) -> None:
+    """The thread that had the dropped one ends: that is nothing to the other's, nor to its own."""
+    first, second = Worker(api), Worker(api)
+    for _ in range(50):
+        dropped = first.do(lambda: id(take_sentinel(ours)))
+        if (others := second.do(take_at, ours, dropped)) is not None:
+            break
+    else:
+        pytest.skip("the memory is not used again")
+    first.vanish()
+    assert others.locked(), "the end of another thread has released it"
+    second.finish()
+    assert others.acquire(True, HANG), "nobody released the sentinel"
+
+
+def test_second_sentinel_at_the_place_of_the_first(api: Any, ours: Any) -> None:
+    """To the thread, the one it has dropped and the one it has are two."""
+
+    def take_two() -> Any:
+        for _ in range(1000):
+            dropped = id(take_sentinel(ours))
+            sentinel = take_sentinel(ours)
+            if id(sentinel) == dropped:
+                return sentinel
+        return None
+
+    worker = Worker(api)
+    sentinel = worker.do(take_two)
+    if sentinel is None:
+        pytest.skip("the memory is not used again")
+    worker.finish()
+    assert sentinel.acquire(True, HANG), "nobody released the sentinel"
 
 
 def test_sentinel_that_is_free_at_the_end_stays_free(ours: Any) -> None:

@@ -20,7 +20,11 @@ NAMES = [
     "test_queue",
     "test_fork1",
     "test_concurrent_futures",
+    # With `--children`, the interpreters that they make are on rthread too.
+    "test_interpreters",
 ]
+# Under one name or the other, the module that `test_interpreters` is written on.
+NAMES.append("test__interpreters" if sys.version_info >= (3, 13) else "test__xxsubinterpreters")
 if FREE_THREADED and sys.version_info >= (3, 14):
     NAMES.append("test_free_threading.test_threading")
 

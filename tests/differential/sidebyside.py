@@ -140,19 +140,21 @@ NAN, INF = float("nan"), float("inf")
 # 2**63 ns is 292 years: around there, seconds stop fitting into the interpreter's clock type.
 LIMITS = [2**31 - 1, 2**31, 2**32, 2**63 // 10**9, 2**63 // 10**9 + 1, 2**63 - 1, 2**63, 2**64]
 
-bad_things = st.sampled_from(
-    [
-        *("", "1", "True", "\0", "\udc80", StrChild("x"), b"", b"1", bytearray(b"1")),
-        *((), (1,), (1, 2), TupleChild(), [], [1], {}, {"a": 1}, DictChild(), {1: 2}, set()),
-        *(object, int, print, len, lambda: None, 1j, NotImplemented, ..., range(3)),
-        *(Spiteful(), Lies(), Index(-1), Index(0), Index(1), Index(2**70), Float(), Falsy()),
-    ]
-)
+BAD_THINGS: list[Any] = [
+    *("", "1", "True", "\0", "\udc80", StrChild("x"), b"", b"1", bytearray(b"1")),
+    *((), (1,), (1, 2), TupleChild(), [], [1], {}, {"a": 1}, DictChild(), {1: 2}, set()),
+    *(object, int, print, len, lambda: None, 1j, NotImplemented, ..., range(3)),
+    *(Spiteful(), Lies(), Index(-1), Index(0), Index(1), Index(2**70), Float(), Falsy()),
+]
+bad_things = st.sampled_from(BAD_THINGS)
+NUMBERS: list[list[Any]] = [
+    [0, 1, -1, True, False, 0.0, -0.0, -1.0, -0.5, -1.5, 1e-9, 5e-10, -1e-9],
+    [NAN, INF, -INF, 1e300, -1e300, 5e-324, STOCK.TIMEOUT_MAX, 9223372036.8],
+    [*LIMITS, *(-limit for limit in LIMITS), float(2**63), float(2**64)],
+    [IntChild(-1), IntChild(1), FloatChild(-1.0), FloatChild(0.001), SHORT],
+]
 numbers = st.one_of(
-    st.sampled_from([0, 1, -1, True, False, 0.0, -0.0, -1.0, -0.5, -1.5, 1e-9, 5e-10, -1e-9]),
-    st.sampled_from([NAN, INF, -INF, 1e300, -1e300, 5e-324, STOCK.TIMEOUT_MAX, 9223372036.8]),
-    st.sampled_from([*LIMITS, *(-limit for limit in LIMITS), float(2**63), float(2**64)]),
-    st.sampled_from([IntChild(-1), IntChild(1), FloatChild(-1.0), FloatChild(0.001), SHORT]),
+    *map(st.sampled_from, NUMBERS),
     st.integers(),
     st.floats(),
 )

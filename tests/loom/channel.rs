@@ -1,40 +1,12 @@
-//! Models of channels. The items are numbers.
+//! Channels: every item gets through once, whoever gives up. The items are numbers.
 
-use std::ptr;
-use std::time::Instant;
-
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
-use rthread::sync::{Accepted, Channel, Get, Item, Join, Put, Taken, wait};
+use loom::thread::JoinHandle;
+use rthread::sync::{Channel, Join, Taken};
 
-use super::{impatient, model};
-
-fn put(channel: &Channel, number: usize, until: Option<Instant>) -> bool {
-    let item = Item::new(ptr::without_provenance_mut(number)).unwrap();
-    match channel.try_put(item) {
-        Accepted::Full => wait(&Put::new(channel, item), until),
-        accepted => accepted == Accepted::Done,
-    }
-}
-
-fn get(channel: &Channel, until: Option<Instant>) -> Option<usize> {
-    match channel.try_get() {
-        Taken::Item(item) => Some(item.addr().get()),
-        Taken::Empty => {
-            let get = Get::new(channel);
-            wait(&get, until).then(|| get.item().unwrap().addr().get())
-        }
-        Taken::ShutDown | Taken::Closed => None,
-    }
-}
-
-fn spawn<T: 'static>(
-    channel: &Arc<Channel>,
-    run: impl FnOnce(&Channel) -> T + 'static,
-) -> thread::JoinHandle<T> {
-    let channel = Arc::clone(channel);
-    thread::spawn(move || run(&channel))
-}
+use crate::waits::{Endless, Hurried, Interrupted, Limited, Patience, Raising, get, put, wait};
+use crate::{model, model_within, spawn};
 
 fn limited(limit: isize) -> Arc<Channel> {
     let channel = Arc::new(Channel::new());
@@ -42,13 +14,22 @@ fn limited(limit: isize) -> Arc<Channel> {
     channel
 }
 
+fn getter(channel: &Arc<Channel>, how: Patience) -> JoinHandle<Option<usize>> {
+    spawn(channel, move |channel| get(channel, how))
+}
+
+fn putter(channel: &Arc<Channel>, number: usize, how: Patience) -> JoinHandle<bool> {
+    spawn(channel, move |channel| put(channel, number, how))
+}
+
 #[test]
 fn two_getters_get_an_item_each() {
     model(|| {
         let channel = limited(0);
-        let threads = [(); 2].map(|()| spawn(&channel, |channel| get(channel, None).unwrap()));
-        assert!(put(&channel, 1, None) && put(&channel, 2, None));
-        assert_eq!(threads.map(|thread| thread.join().unwrap()).iter().sum::<usize>(), 3);
+        let threads = [getter(&channel, Endless), getter(&channel, Interrupted)];
+        assert!(put(&channel, 1, Endless) && put(&channel, 2, Endless));
+        let numbers = threads.map(|thread| thread.join().unwrap().unwrap());
+        assert_eq!(numbers.iter().sum::<usize>(), 3);
         assert!(channel.is_empty());
     });
 }
@@ -58,47 +39,111 @@ fn a_limited_channel_passes_everything_in_order() {
     model(|| {
         let channel = limited(1);
         let putter = spawn(&channel, |channel| {
-            assert!(put(channel, 1, None) && put(channel, 2, None));
+            assert!(put(channel, 1, Endless) && put(channel, 2, Endless));
         });
-        assert_eq!(get(&channel, None), Some(1));
-        assert_eq!(get(&channel, None), Some(2));
+        assert_eq!(get(&channel, Endless), Some(1));
+        assert_eq!(get(&channel, Endless), Some(2));
         putter.join().unwrap();
     });
 }
 
 #[test]
 fn two_putters_and_one_place() {
-    model(|| {
+    model_within(2, || {
         let channel = limited(1);
-        let threads = [1, 2]
-            .map(|number| spawn(&channel, move |channel| assert!(put(channel, number, None))));
-        assert_eq!(get(&channel, None).unwrap() + get(&channel, None).unwrap(), 3);
-        for thread in threads {
-            thread.join().unwrap();
-        }
+        let threads = [putter(&channel, 1, Endless), putter(&channel, 2, Interrupted)];
+        assert_eq!(get(&channel, Endless).unwrap() + get(&channel, Endless).unwrap(), 3);
+        assert!(threads.map(|thread| thread.join().unwrap()).iter().all(|&done| done));
     });
 }
 
+/// What was done before an item was put is seen by whoever gets it.
 #[test]
-fn a_get_that_gives_up_loses_no_item() {
-    model(|| {
+fn an_item_brings_what_was_done_before() {
+    struct Shared(Channel, UnsafeCell<u32>);
+    // SAFETY: written before the item is put and read after; that is what the model checks.
+    unsafe impl Sync for Shared {}
+    // SAFETY: as above.
+    unsafe impl Send for Shared {}
+
+    for full in [false, true] {
+        model(move || {
+            let shared = Arc::new(Shared(Channel::new(), UnsafeCell::new(0)));
+            let Shared(channel, value) = &*shared;
+            channel.set_limit(1);
+            if full {
+                assert!(put(channel, 1, Endless));
+            }
+            let thread = spawn(&shared, |Shared(channel, value)| {
+                // SAFETY: nobody reads it before it is put.
+                value.with_mut(|value| unsafe { *value = 5 });
+                assert!(put(channel, 2, Endless));
+            });
+            while get(channel, Endless) != Some(2) {}
+            // SAFETY: it is not written any more; the model checks that.
+            value.with(|value| assert_eq!(unsafe { *value }, 5));
+            thread.join().unwrap();
+        });
+    }
+}
+
+fn get_against(how: Patience) {
+    model(move || {
         let channel = limited(0);
-        let getter = spawn(&channel, |channel| get(channel, impatient()));
-        assert!(put(&channel, 1, None));
+        let getter = getter(&channel, how);
+        assert!(put(&channel, 1, Endless));
         let got = getter.join().unwrap();
+        assert!(got.is_some() || how.ends());
         assert_eq!(got.is_none(), channel.try_get() != Taken::Empty);
     });
 }
 
 #[test]
-fn a_put_that_gives_up_keeps_its_item() {
+fn a_get_that_times_out_loses_no_item() {
+    get_against(Limited);
+}
+
+#[test]
+fn a_get_that_is_interrupted_loses_no_item() {
+    get_against(Interrupted);
+    get_against(Hurried);
+    get_against(Raising);
+}
+
+fn put_against(how: Patience) {
+    model(move || {
+        let channel = limited(1);
+        assert!(put(&channel, 1, Endless));
+        let putter = putter(&channel, 2, how);
+        assert_eq!(get(&channel, Endless), Some(1));
+        let done = putter.join().unwrap();
+        assert!(done || how.ends());
+        assert_eq!(channel.len(), usize::from(done));
+        assert_eq!(channel.unfinished(), 1 + u64::from(done));
+    });
+}
+
+#[test]
+fn a_put_that_times_out_keeps_its_item() {
+    put_against(Limited);
+}
+
+#[test]
+fn a_put_that_is_interrupted_keeps_its_item_or_has_put_it() {
+    put_against(Interrupted);
+    put_against(Hurried);
+    put_against(Raising);
+}
+
+#[test]
+fn a_higher_limit_lets_those_in_who_wait() {
     model(|| {
         let channel = limited(1);
-        assert!(put(&channel, 1, None));
-        let putter = spawn(&channel, |channel| put(channel, 2, impatient()));
-        assert_eq!(get(&channel, None), Some(1));
-        let done = putter.join().unwrap();
-        assert_eq!(channel.len(), usize::from(done));
+        assert!(put(&channel, 1, Endless));
+        let putter = putter(&channel, 2, Endless);
+        assert!(channel.set_limit(2));
+        assert!(putter.join().unwrap());
+        assert_eq!(channel.len(), 2);
     });
 }
 
@@ -106,11 +151,11 @@ fn a_put_that_gives_up_keeps_its_item() {
 fn shutting_down_leaves_nobody_waiting() {
     model(|| {
         let channel = limited(1);
-        assert!(put(&channel, 1, None));
-        let putter = spawn(&channel, |channel| put(channel, 2, None));
+        assert!(put(&channel, 1, Endless));
+        let putter = putter(&channel, 2, Endless);
         let getter = spawn(&channel, |channel| {
             let mut count = 0;
-            while get(channel, None).is_some() {
+            while get(channel, Endless).is_some() {
                 count += 1;
             }
             count
@@ -121,12 +166,27 @@ fn shutting_down_leaves_nobody_waiting() {
     });
 }
 
+/// What is thrown away counts as done, and so the join is over.
+#[test]
+fn shutting_down_at_once_ends_joins() {
+    model(|| {
+        let channel = limited(0);
+        assert!(put(&channel, 1, Endless));
+        let joiner = spawn(&channel, |channel| wait(&Join::new(channel), Interrupted));
+        let items = channel.shut_down(true).unwrap();
+        assert_eq!(items.len(), 1);
+        items.free();
+        assert!(joiner.join().unwrap());
+        assert_eq!(channel.try_get(), Taken::ShutDown);
+    });
+}
+
 #[test]
 fn closing_leaves_nobody_waiting() {
     model(|| {
         let channel = limited(0);
-        let getter = spawn(&channel, |channel| get(channel, None));
-        let putter = spawn(&channel, |channel| put(channel, 1, None));
+        let getter = getter(&channel, Endless);
+        let putter = putter(&channel, 1, Endless);
         let left = channel.close().unwrap().items;
         let (sent, got) = (putter.join().unwrap(), getter.join().unwrap());
         assert_eq!(usize::from(sent), got.map_or(0, |_| 1) + left.len());
@@ -136,15 +196,20 @@ fn closing_leaves_nobody_waiting() {
 
 #[test]
 fn a_join_ends_with_the_last_task() {
-    model(|| {
-        let channel = limited(0);
-        assert!(put(&channel, 1, None));
-        let joiner = spawn(&channel, |channel| assert!(wait(&Join::new(channel), None)));
-        let worker = spawn(&channel, |channel| {
-            get(channel, None).unwrap();
-            channel.task_done().unwrap();
+    for how in [Endless, Interrupted, Limited, Raising] {
+        model(move || {
+            let channel = limited(0);
+            assert!(put(&channel, 1, Endless));
+            let joiner = spawn(&channel, move |channel| {
+                assert!(wait(&Join::new(channel), how) || how.ends());
+            });
+            let worker = spawn(&channel, |channel| {
+                get(channel, Endless).unwrap();
+                channel.task_done().unwrap();
+            });
+            joiner.join().unwrap();
+            worker.join().unwrap();
+            assert_eq!(channel.unfinished(), 0);
         });
-        joiner.join().unwrap();
-        worker.join().unwrap();
-    });
+    }
 }

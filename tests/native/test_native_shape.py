@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from kits import CLASSES, QUEUES, Kit
 
+import support
+
 ORDERED = ("Queue", "LifoQueue", "PriorityQueue")
 ALL = (*CLASSES, *QUEUES)
 every = pytest.mark.parametrize("name", ALL)
@@ -240,3 +242,32 @@ def test_the_kits_differ(kit: Kit) -> None:
     """Or all the tests here would try one implementation twice."""
     assert (kit.threading.Event is stock_threading.Event) is kit.is_stock
     assert (kit.queue.Queue is stock_queue.Queue) is kit.is_stock
+
+
+# How they are made
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        "{'Event': threading.Event}",
+        "{'Semaphore': threading.Semaphore}",
+        "{'LifoQueue': queue.LifoQueue}",
+        "{'SimpleQueue': queue.SimpleQueue}",
+        "{'Condition': 1}",
+        "{'Condition': threading.Condition(), 'Event': threading.Event}",
+        "{'SimpleQueue': queue.SimpleQueue, 'Empty': int}",
+    ],
+)
+def test_not_made_in_part(classes: str) -> None:
+    """A native object relies on what goes with it: without that there is none."""
+    source = f"""
+        import queue, threading
+        from rthread import _rthread
+        classes = {classes}
+        try:
+            _rthread.__make_native__(classes, {{name: {{}} for name in classes}})
+        except TypeError:
+            print("fine")
+    """
+    assert support.check_snippet(source) == "fine\n"

@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from kits import CLASSES, SHORT, Kit
+from kits import CLASSES, SHORT, Kit, check_on
 
 from support import HANG, wait_until
 
@@ -327,3 +327,65 @@ def test_copied(kit: Kit, name: str) -> None:
     else:
         twin.acquire()
         assert (twin._value, found._value) == (0, 1)
+
+
+def test_barrier_copied(kit: Kit) -> None:
+    found = kit.threading.Barrier(1)
+    twin = copy.copy(found)
+    assert type(twin) is type(found)
+    assert twin._cond is found._cond
+    twin.abort()
+    assert (twin.broken, found.broken) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_queue_copied(kit: Kit, name: str) -> None:
+    """A copy has counts of its own and shares the items."""
+    found = kit.make(name)
+    found.put(1)
+    twin = copy.copy(found)
+    assert type(twin) is type(found)
+    assert (twin.mutex, twin.queue) == (found.mutex, found.queue)
+    twin.put(2)
+    assert (twin.unfinished_tasks, found.unfinished_tasks) == (2, 1)
+    assert {found.get(), found.get()} == {1, 2}
+    assert twin.empty()
+
+
+# The object, the name of a part that is looked for late, how to open it, and what goes meanwhile.
+@pytest.mark.parametrize(
+    "case",
+    [
+        "threading.Event(), '_flag', '_cond', '_cond'",
+        "threading.Semaphore(), '_value', '_cond', '_cond'",
+        "threading.BoundedSemaphore(), '_initial_value', '_cond', '_cond'",
+        "threading.Barrier(2), '_count', '_cond', '_cond'",
+        "queue.Queue(), 'maxsize', 'mutex', 'queue'",
+        "queue.LifoQueue(), 'is_shutdown', 'mutex', 'queue'",
+        "queue.PriorityQueue(), 'not_full', 'mutex', 'mutex'",
+    ],
+)
+def test_part_gone_while_opened(ours: Kit, case: str) -> None:
+    """A part that somebody takes out of the dict before the object is open is not used after it."""
+    source = f"""
+        class Name(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other):
+                for dict_ in gc.get_referents(found):
+                    if opens and type(dict_) is dict:
+                        dict_.pop(gone, None)
+                return False
+
+        found, name, part, gone = {case}
+        opens = False
+        setattr(found, Name(name), 1)
+        opens = True
+        try:
+            getattr(found, part)
+        except AttributeError:
+            pass
+        print("fine")
+    """
+    # Memory that was freed does not look as before.
+    check_on(ours, source, env={"PYTHONMALLOC": "debug"})

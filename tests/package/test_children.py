@@ -105,11 +105,17 @@ import sys, threading
 before = threading.Lock()
 names = ("_interpreters", "_xxsubinterpreters")
 interpreters = __import__(names[sys.version_info < (3, 13)])
-interpreter = interpreters.create()
 run = getattr(interpreters, "exec", None) or interpreters.run_string
-failed = run(interpreter, "import _thread; lock = _thread.allocate_lock(); lock.acquire()")
-assert not failed, failed
-interpreters.destroy(interpreter)
+for kind in (True, False):
+    if sys.version_info >= (3, 13):
+        interpreter = interpreters.create("isolated" if kind else "legacy")
+    else:
+        interpreter = interpreters.create(isolated=kind)
+    failed = run(interpreter, "import _thread, threading; print(_thread.__name__, flush=True)")
+    assert not failed, failed
+    failed = run(interpreter, "with threading.Condition(), _thread.allocate_lock(): pass")
+    assert not failed, failed
+    interpreters.destroy(interpreter)
 with threading.Lock(), before:
     thread = threading.Thread(target=print, args=("main",))
     thread.start()
@@ -117,6 +123,48 @@ with threading.Lock(), before:
 """
 
 
-def test_sub_interpreters_are_left_in_peace() -> None:
-    """They run the .pth file too; what they get is theirs, and nothing is printed about it."""
-    assert run("--children", "-c", SUB_INTERPRETER) == "main\n"
+@pytest.mark.parametrize(("options", "there"), [([], OFF), (["--children"], ON)])
+def test_sub_interpreters(options: list[str], there: str) -> None:
+    assert run(*options, "-c", SUB_INTERPRETER) == 2 * there + "main\n"
+
+
+def test_sub_interpreters_of_children() -> None:
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SUB_INTERPRETER!r}])"
+    assert run("--children", "-c", code) == 2 * ON + "main\n"
+
+
+INTERPRETERS = """
+import _thread, threading
+from concurrent import interpreters
+from concurrent.futures import InterpreterPoolExecutor
+
+def whose(number):
+    import _thread, threading
+    with threading.Lock(), threading.RLock(), threading.Condition():
+        return f"{number} {_thread.__name__} {threading.main_thread().name}"
+
+if __name__ == "__main__":
+    with InterpreterPoolExecutor(3) as pool:
+        print(*pool.map(whose, range(6)), sep="\\n")
+    interpreter, answers = interpreters.create(), interpreters.create_queue()
+    interpreter.prepare_main(answers=answers)
+    thread = interpreter.call_in_thread(whose, 7)
+    thread.join()
+    interpreter.exec(
+        "import _thread, threading\\n"
+        "thread = threading.Thread(target=lambda: answers.put(_thread.__name__))\\n"
+        "thread.start(); thread.join()"
+    )
+    print(answers.get())
+    interpreter.close()
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="concurrent.interpreters is new in 3.14")
+def test_concurrent_interpreters(tmp_path: Path) -> None:
+    """What uses them through the standard library gets the same results, from rthread."""
+    program = tmp_path / "program.py"
+    program.write_text(INTERPRETERS, encoding="utf-8")
+    said = run("--children", str(program)).splitlines()
+    assert said[:6] == [f"{number} rthread._rthread MainThread" for number in range(6)]
+    assert said[6:] == ["rthread._rthread"]

@@ -8,8 +8,14 @@ from importlib import import_module
 from .proof import Proof
 
 MODULES: list[str] = [
+    "stress",
     "exits",
     "forks",
+    "signals",
+    "limits",
+    "leaks",
+    "subinterpreters",
+    "bad_input",
 ]
 
 

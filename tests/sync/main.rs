@@ -1,7 +1,7 @@
 //! `sync` on real threads, without an interpreter. Both parkers go through all of this: see
 //! `make rust-test`.
 
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 mod channel;
 

@@ -1,6 +1,6 @@
 //! The lock of a native condition.
 
-use crate::blocking::{self, Signals, Timeout};
+use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::sync::{Lock, NotOwned, ReentrantLock, Saved};
 
@@ -40,10 +40,8 @@ impl Held<'_> {
             Held::Lock(lock) => lock,
             Held::RLock(lock) => lock.lock(),
         };
-        if !inner.try_acquire() {
-            // SAFETY: as the caller promises.
-            unsafe { blocking::wait(inner, Timeout::Never, Signals::Defer)? };
-        }
+        // SAFETY: as the caller promises.
+        unsafe { blocking::take_back(inner)? };
         if let Held::RLock(lock) = self {
             lock.restore(saved);
         }

@@ -20,28 +20,30 @@ pub enum Parked {
 #[cfg(all(
     any(target_os = "linux", target_os = "android"),
     not(rthread_portable_parker),
-    not(loom)
+    not(modelled)
 ))]
 mod futex;
 #[cfg(all(
     any(target_os = "linux", target_os = "android"),
     not(rthread_portable_parker),
-    not(loom)
+    not(modelled)
 ))]
 pub(crate) use futex::{Parker, Wake, guard_wait, guard_wake};
 
 #[cfg(all(
     any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
-    not(loom)
+    not(modelled)
 ))]
 mod portable;
 #[cfg(all(
     any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
-    not(loom)
+    not(modelled)
 ))]
 pub(crate) use portable::{Parker, Wake, guard_wait, guard_wake};
 
-#[cfg(loom)]
+#[cfg(modelled)]
 mod model;
-#[cfg(loom)]
+#[cfg(shuttle)]
+pub(crate) use model::chance::happens as is_late;
+#[cfg(modelled)]
 pub(crate) use model::{Parker, Wake, guard_wait, guard_wake};

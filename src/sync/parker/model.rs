@@ -1,69 +1,142 @@
-//! Under the model checker: a condition variable that the model schedules.
+//! Under a model checker: a condition variable that the model schedules.
 //!
 //! The model has no clock and no signals. A park that has a deadline may time out, and one that is
 //! interruptible may be interrupted, at a moment that the model chooses.
 
+use core::ptr;
+use core::sync::atomic::AtomicU32 as Plain;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
-use loom::sync::{Condvar, Mutex};
-
 use super::Parked;
-use crate::sync::primitive::{AtomicU32, Ordering};
+use crate::sync::primitive::model::{Condvar, Mutex};
+use crate::sync::primitive::{AtomicU32, Ordering, lazy_static};
 
-pub(crate) struct Parker {
-    token: Mutex<bool>,
-    changed: Condvar,
+/// How often one waiter is interrupted at most: for ever would be a model without an end.
+const INTERRUPTIONS: u32 = if cfg!(loom) { 1 } else { 3 };
+
+#[derive(PartialEq, Eq)]
+enum Token {
+    Empty,
+    Notified,
+    /// Empty, and the thread sleeps.
+    Asleep,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Wake(());
+pub(crate) struct Parker {
+    token: Mutex<Token>,
+    /// Shared with a [`Wake`], which may be sent when the parker is no more.
+    bed: Arc<Condvar>,
+    /// How often it may be interrupted yet. Known to its own thread only.
+    interruptions: Plain,
+}
+
+/// As with the futex: nobody wakes up who was told so only in the first step.
+pub(crate) struct Wake(Option<Arc<Condvar>>);
 
 impl Parker {
     pub(crate) fn new() -> Parker {
-        Parker { token: Mutex::new(false), changed: Condvar::new() }
+        Parker {
+            token: Mutex::new(Token::Empty),
+            bed: Arc::new(Condvar::new()),
+            interruptions: Plain::new(INTERRUPTIONS),
+        }
     }
 
     pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
         let mut token = self.token.lock().unwrap();
-        if core::mem::take(&mut *token) {
-            return Parked::Unparked;
+        loop {
+            if *token == Token::Notified {
+                *token = Token::Empty;
+                return Parked::Unparked;
+            }
+            if interruptible && self.is_interrupted() {
+                return Parked::Interrupted;
+            }
+            if deadline.is_none() {
+                *token = Token::Asleep;
+                token = self.bed.wait(token).unwrap();
+            } else if chance::happens() {
+                return Parked::TimedOut;
+            } else {
+                drop(token);
+                chance::pass_time();
+                token = self.token.lock().unwrap();
+            }
         }
-        if deadline.is_some() {
-            return Parked::TimedOut;
+    }
+
+    fn is_interrupted(&self) -> bool {
+        let left = self.interruptions.load(Ordering::Relaxed);
+        let interrupted = left > 0 && chance::happens();
+        if interrupted {
+            self.interruptions.store(left - 1, Ordering::Relaxed);
         }
-        if interruptible {
-            return Parked::Interrupted;
-        }
-        while !core::mem::take(&mut *token) {
-            token = self.changed.wait(token).unwrap();
-        }
-        Parked::Unparked
+        interrupted
     }
 
     pub(crate) fn signal(&self) -> Wake {
-        *self.token.lock().unwrap() = true;
-        self.changed.notify_one();
-        Wake(())
+        let mut token = self.token.lock().unwrap();
+        let asleep = core::mem::replace(&mut *token, Token::Notified) == Token::Asleep;
+        Wake(asleep.then(|| Arc::clone(&self.bed)))
     }
 }
 
 impl Wake {
-    pub(crate) fn send(self) {}
-}
-
-loom::lazy_static! {
-    /// One futex for all words: a thread that is woken looks at its own again.
-    static ref FUTEX: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
-}
-
-pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
-    let guard = FUTEX.0.lock().unwrap();
-    if word.load(Ordering::Relaxed) == expected {
-        drop(FUTEX.1.wait(guard));
+    pub(crate) fn send(self) {
+        if let Some(bed) = self.0 {
+            bed.notify_one();
+        }
     }
 }
 
-pub(crate) fn guard_wake(_word: *const AtomicU32) {
-    let _guard = FUTEX.0.lock().unwrap();
-    FUTEX.1.notify_all();
+/// What no thread of a model decides.
+#[cfg(loom)]
+pub(crate) mod chance {
+    /// At every moment the model looks what comes of it: to sleep for a while before it happens is
+    /// to get there later, or to find the wake-up there.
+    pub(crate) fn happens() -> bool {
+        true
+    }
+
+    pub(crate) fn pass_time() {}
+}
+
+/// What no thread of a model decides.
+#[cfg(shuttle)]
+pub(crate) mod chance {
+    use shuttle::rand::{Rng, thread_rng};
+
+    pub(crate) fn happens() -> bool {
+        thread_rng().gen_bool(0.5)
+    }
+
+    pub(crate) fn pass_time() {
+        shuttle::thread::yield_now();
+    }
+}
+
+/// Who sleeps on which word.
+type Sleepers = VecDeque<(usize, Arc<Condvar>)>;
+
+lazy_static! {
+    static ref FUTEX: Mutex<Sleepers> = Mutex::new(Sleepers::new());
+}
+
+pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
+    let mut sleepers = FUTEX.lock().unwrap();
+    if word.load(Ordering::Relaxed) == expected {
+        let bed = Arc::new(Condvar::new());
+        sleepers.push_back((ptr::from_ref(word).addr(), Arc::clone(&bed)));
+        drop(bed.wait(sleepers));
+    }
+}
+
+pub(crate) fn guard_wake(word: *const AtomicU32) {
+    let mut sleepers = FUTEX.lock().unwrap();
+    if let Some(first) = sleepers.iter().position(|(other, _)| *other == word.addr()) {
+        let (_, bed) = sleepers.remove(first).expect("it is there");
+        bed.notify_one();
+    }
 }

@@ -29,7 +29,7 @@ static ENTERING: AtomicUsize = AtomicUsize::new(0);
 const MOMENT: Duration = Duration::from_micros(100);
 
 /// Whether one interpreter is over.
-pub struct Life {
+pub struct Lifetime {
     over: AtomicBool,
 }
 
@@ -43,14 +43,14 @@ pub enum Entered {
     Over,
 }
 
-impl Life {
-    /// The life of the calling interpreter, from now on.
+impl Lifetime {
+    /// The lifetime of the calling interpreter, from now on.
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn new() -> Result<Arc<Life>, Raised> {
-        let life = Arc::new(Life { over: AtomicBool::new(false) });
-        let theirs = Arc::into_raw(Arc::clone(&life));
+    pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
+        let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false) });
+        let theirs = Arc::into_raw(Arc::clone(&lifetime));
         // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
         // when the interpreter is cleared: its modules are gone then and its threads stopped.
         unsafe {
@@ -81,13 +81,13 @@ impl Life {
                 return Err(Raised);
             }
         }
-        Ok(life)
+        Ok(lifetime)
     }
 
     /// Makes a state of the calling thread.
     ///
     /// # Safety
-    /// This is the life of `interpreter`; the thread has no state of it.
+    /// This is the lifetime of `interpreter`; the thread has no state of it.
     pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState) -> Entered {
         // In this order, in all threads alike: either `end` waits for this one, or is heard of.
         ENTERING.fetch_add(1, Ordering::SeqCst);
@@ -118,8 +118,8 @@ impl Life {
 unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
     // SAFETY: called by CPython, attached, with the capsule, which owns its reference.
     unsafe {
-        let life = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Life>();
-        (*life).over.store(true, Ordering::SeqCst);
+        let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
+        (*lifetime).over.store(true, Ordering::SeqCst);
         if ENTERING.load(Ordering::SeqCst) > 0 {
             // Detached: without a GIL, one of them may want to stop all others for a moment.
             let state = PyEval_SaveThread();
@@ -128,7 +128,7 @@ unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
             }
             PyEval_RestoreThread(state);
         }
-        drop(Arc::from_raw(life));
+        drop(Arc::from_raw(lifetime));
     }
 }
 

@@ -1,0 +1,244 @@
+//! The tables of methods and attributes that CPython reads, and keeps pointers into.
+//!
+//! They live for ever: nobody can tell when the last function that was made of one is gone. Each
+//! interpreter of the process asks for the same ones, and gets those of the first.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr;
+use std::ffi::CString;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
+
+use crate::object::{Doc, Function, Getter, Property, Setter};
+use crate::stock::{self, Known};
+use crate::sync::Mutex;
+
+/// Every table made so far.
+static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
+
+/// One table with its end, and what there is to compare.
+enum Table {
+    Methods(&'static [ffi::PyMethodDef]),
+    Properties(&'static [ffi::PyGetSetDef]),
+    Members(&'static [ffi::PyMemberDef]),
+}
+
+// SAFETY: what a table points at lives for ever and is never changed.
+unsafe impl Send for Table {}
+
+/// The table that is as `wanted`, or what `make` makes if there is none.
+fn known_or<T>(
+    is_wanted: impl Fn(&Table) -> Option<*const T>,
+    make: impl FnOnce() -> (Table, *const T),
+) -> *mut T {
+    let mut tables = TABLES.lock();
+    if let Some(known) = tables.iter().find_map(is_wanted) {
+        return known.cast_mut();
+    }
+    let (table, first) = make();
+    tables.push(table);
+    first.cast_mut()
+}
+
+/// A docstring that is looked for or put into a table.
+enum Text {
+    /// It lives for ever, or is null.
+    Static(*const c_char),
+    Own(CString),
+}
+
+impl Text {
+    fn as_ptr(&self) -> *const c_char {
+        match self {
+            Text::Static(text) => *text,
+            Text::Own(text) => text.as_ptr(),
+        }
+    }
+
+    fn into_static(self) -> *const c_char {
+        match self {
+            Text::Static(text) => text,
+            Text::Own(text) => text.into_raw(),
+        }
+    }
+}
+
+/// What `docs`, a dict of bytes, has under `name`.
+///
+/// # Safety
+/// Attached; a valid object.
+pub unsafe fn documented(docs: *mut PyObject, name: &CStr) -> Option<CString> {
+    // SAFETY: as the caller promises; the borrowed bytes are copied before anything else runs.
+    unsafe {
+        let text = ffi::PyDict_GetItemString(docs, name.as_ptr());
+        if text.is_null() || ffi::PyBytes_Check(text) == 0 {
+            return None;
+        }
+        Some(CStr::from_ptr(ffi::PyBytes_AsString(text)).to_owned())
+    }
+}
+
+/// The docstring of a function; nothing if there is to be no such function.
+unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<Text> {
+    // SAFETY: attached; the holder is what the functions say, as the caller promises.
+    let found = unsafe {
+        match function.doc {
+            Doc::Own(doc) => return Some(Text::Static(doc.as_ptr())),
+            Doc::Python | Doc::PythonOr(_) => documented(holder, function.name).map(Text::Own),
+            _ if holder.is_null() => None,
+            _ => match stock::lookup(holder, function.name) {
+                Known::Doc(doc) => Some(Text::Static(doc)),
+                Known::Absent => None,
+            },
+        }
+    };
+    match function.doc {
+        Doc::StockOr(doc) | Doc::PythonOr(doc) => found.or(Some(Text::Static(doc.as_ptr()))),
+        _ => found,
+    }
+}
+
+/// The table of `functions`: those that the stock `holder` has too, and our own.
+///
+/// # Safety
+/// Attached; `holder` is a valid object or null: a type or module, or a dict of docstrings for
+/// functions that say so.
+pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
+    // Before the lock: this may run Python code.
+    let wanted: Vec<(&Function, Text)> = functions
+        .iter()
+        // SAFETY: as the caller promises.
+        .filter_map(|function| unsafe { doc_of(function, holder) }.map(|doc| (function, doc)))
+        .collect();
+    let is_wanted = |table: &Table| match table {
+        Table::Methods(known) if known.len() == wanted.len() + 1 => known
+            .iter()
+            .zip(&wanted)
+            .all(|(known, (function, doc))| is_method(known, function, doc.as_ptr()))
+            .then_some(known.as_ptr()),
+        _ => None,
+    };
+    let mut tables = TABLES.lock();
+    if let Some(known) = tables.iter().find_map(is_wanted) {
+        return known.cast_mut();
+    }
+    let mut table: Vec<ffi::PyMethodDef> = wanted
+        .into_iter()
+        .map(|(function, doc)| {
+            let (ml_flags, pointer) = function.flags_and_pointer();
+            ffi::PyMethodDef {
+                ml_name: function.name.as_ptr(),
+                ml_meth: method_pointer(pointer),
+                ml_flags,
+                ml_doc: doc.into_static(),
+            }
+        })
+        .collect();
+    table.push(ffi::PyMethodDef::zeroed());
+    let table = Vec::leak(table);
+    let first = table.as_mut_ptr();
+    tables.push(Table::Methods(table));
+    first
+}
+
+fn is_method(known: &ffi::PyMethodDef, function: &Function, doc: *const c_char) -> bool {
+    let (flags, pointer) = function.flags_and_pointer();
+    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    let known_pointer =
+        unsafe { core::mem::transmute::<ffi::PyMethodDefPointer, *mut c_void>(known.ml_meth) };
+    known.ml_name == function.name.as_ptr()
+        && known_pointer == pointer
+        && known.ml_flags == flags
+        && same_text(known.ml_doc, doc)
+}
+
+fn same_text(left: *const c_char, right: *const c_char) -> bool {
+    // SAFETY: each is null or ends with a NUL.
+    left == right
+        || (!left.is_null()
+            && !right.is_null()
+            && unsafe { CStr::from_ptr(left) == CStr::from_ptr(right) })
+}
+
+/// A function for a method table. The flags beside it say how it is called.
+pub const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
+    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
+}
+
+/// The table of properties; each is given its name as its closure.
+pub fn properties(properties: &[Property]) -> *mut ffi::PyGetSetDef {
+    let mut wanted: Vec<_> = properties.iter().map(property).collect();
+    wanted.push(ffi::PyGetSetDef::default());
+    known_or(
+        |table| match table {
+            Table::Properties(known) if known.len() == wanted.len() => known
+                .iter()
+                .zip(&wanted)
+                .all(|(known, wanted)| is_property(known, wanted))
+                .then_some(known.as_ptr()),
+            _ => None,
+        },
+        || {
+            let table = Vec::leak(wanted.to_vec());
+            (Table::Properties(table), table.as_ptr())
+        },
+    )
+}
+
+fn property(property: &Property) -> ffi::PyGetSetDef {
+    // SAFETY: CPython calls them with these arguments; they differ in that they may be unwound.
+    let (get, set) = unsafe {
+        (
+            core::mem::transmute::<Getter, ffi::getter>(property.get),
+            property.set.map(|set| core::mem::transmute::<Setter, ffi::setter>(set)),
+        )
+    };
+    ffi::PyGetSetDef {
+        name: property.name.as_ptr(),
+        get: Some(get),
+        set,
+        doc: property.doc.map_or(ptr::null(), CStr::as_ptr),
+        closure: property.name.as_ptr().cast_mut().cast(),
+    }
+}
+
+fn is_property(known: &ffi::PyGetSetDef, wanted: &ffi::PyGetSetDef) -> bool {
+    (known.name, known.doc, known.closure) == (wanted.name, wanted.doc, wanted.closure)
+        && known.get.map(|get| get as usize) == wanted.get.map(|get| get as usize)
+        && known.set.map(|set| set as usize) == wanted.set.map(|set| set as usize)
+}
+
+/// The table of a type with one member, which tells CPython where weak references are.
+pub fn weakrefs_member(offset: usize) -> *mut ffi::PyMemberDef {
+    let offset = offset as Py_ssize_t;
+    known_or(
+        |table| match table {
+            Table::Members(known) if known[0].offset == offset => Some(known.as_ptr()),
+            _ => None,
+        },
+        || {
+            let member = ffi::PyMemberDef {
+                name: c"__weaklistoffset__".as_ptr(),
+                type_code: ffi::Py_T_PYSSIZET,
+                offset,
+                flags: ffi::Py_READONLY as c_int,
+                doc: ptr::null(),
+            };
+            let table = Box::leak(Box::new([member, ffi::PyMemberDef::default()]));
+            (Table::Members(table), table.as_ptr())
+        },
+    )
+}
+
+/// Keeps the list whole across a fork.
+pub fn before_fork() {
+    TABLES.lock_before_fork();
+}
+
+/// # Safety
+/// After [`before_fork`], in the same thread, once in each process.
+pub unsafe fn after_fork() {
+    // SAFETY: as the caller promises.
+    unsafe { TABLES.unlock_after_fork() };
+}

@@ -1,0 +1,98 @@
+//! Events.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use rthread::sync::{Awaitable, Event, Waited, Waiter};
+
+use crate::waits::{Endless, Interrupted, Limited, Raising, wait, wait_as};
+use crate::{model, spawn};
+
+/// An event, and what was done before it was set.
+struct Shared {
+    event: Event,
+    done: UnsafeCell<bool>,
+}
+
+// SAFETY: written before the event is set and read after; that is what the model checks.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+#[test]
+fn everybody_who_waits_goes_on() {
+    for how in [Limited, Interrupted, Raising] {
+        model(move || {
+            let event = Arc::new(Event::new());
+            let threads = [Endless, how].map(|how| spawn(&event, move |event| wait(event, how)));
+            assert!(event.set());
+            let [patient, other] = threads.map(|thread| thread.join().unwrap());
+            assert!(patient && (other || how.ends()));
+        });
+    }
+}
+
+#[test]
+fn what_was_done_before_is_seen_after() {
+    model(|| {
+        let shared = Arc::new(Shared { event: Event::new(), done: UnsafeCell::new(false) });
+        let see = |shared: &Shared| {
+            assert!(shared.event.is_set() || wait(&shared.event, Endless));
+            // SAFETY: nobody writes any more; the model checks that.
+            shared.done.with(|done| assert!(unsafe { *done }));
+        };
+        let thread = spawn(&shared, see);
+        let other = spawn(&shared, see);
+        // SAFETY: nobody reads before the event is set.
+        shared.done.with_mut(|done| unsafe { *done = true });
+        shared.event.set();
+        thread.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// The one that waits while the event is set and cleared was meant, and the one that comes
+/// afterwards was not.
+#[test]
+fn a_clear_takes_nothing_back() {
+    model(|| {
+        let event = Arc::new(Event::new());
+        let waiter = Waiter::new();
+        // SAFETY: the waiter outlives this, and leaves the queue.
+        unsafe { assert!(!event.enqueue(&waiter, false)) };
+        let thread = spawn(&event, |event| event.set() && event.clear());
+        // SAFETY: as above.
+        unsafe {
+            while !event.claim(&waiter) {
+                waiter.park(None, false);
+            }
+        }
+        assert!(thread.join().unwrap());
+        assert_eq!(wait_as(&Waiter::new(), &*event, Limited), Ok(Waited::TimedOut));
+    });
+}
+
+/// The first is woken, clears the event and waits again while the other still looks whom to wake.
+#[test]
+fn a_set_is_not_for_those_who_come_after_a_clear() {
+    model(|| {
+        let event = Arc::new(Event::new());
+        let thread = spawn(&event, Event::set);
+        assert!(wait(&*event, Endless));
+        assert!(event.clear());
+        assert_eq!(wait_as(&Waiter::new(), &*event, Limited), Ok(Waited::TimedOut));
+        assert!(thread.join().unwrap());
+    });
+}
+
+#[test]
+fn closing_sends_everybody_away() {
+    model(|| {
+        let event = Arc::new(Event::new());
+        let threads = [(); 2]
+            .map(|()| spawn(&event, |event| wait_as(&Waiter::new(), event, Endless).unwrap()));
+        assert_eq!(event.close(), Some(false));
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Waited::Dismissed);
+        }
+    });
+}

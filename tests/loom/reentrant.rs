@@ -1,0 +1,103 @@
+//! Locks that their owner may take again.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use rthread::sync::{NotOwned, ReentrantLock};
+
+use crate::waits::{Endless, wait};
+use crate::{model, spawn};
+
+struct Shared {
+    lock: ReentrantLock,
+    count: UnsafeCell<usize>,
+}
+
+// SAFETY: the number is changed under the lock; that is what the model checks.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared { lock: ReentrantLock::new(), count: UnsafeCell::new(0) })
+    }
+
+    fn acquire(&self, me: u64) {
+        if !self.lock.try_acquire(me) {
+            assert!(wait(self.lock.lock(), Endless));
+            self.lock.adopt(me);
+        }
+        assert!(self.lock.is_owned_by(me));
+        // SAFETY: this thread holds the lock.
+        self.count.with_mut(|count| unsafe { *count += 1 });
+    }
+
+    fn check(&self, count: usize) {
+        assert!(!self.lock.is_locked() && !self.lock.lock().has_waiters());
+        assert_eq!((self.lock.owner(), self.lock.count()), (0, 0));
+        // SAFETY: all threads have been joined.
+        self.count.with(|seen| assert_eq!(unsafe { *seen }, count));
+    }
+}
+
+#[test]
+fn the_owner_takes_it_again_and_nobody_else() {
+    model(|| {
+        let shared = Shared::new();
+        let run = |shared: &Shared, me| {
+            shared.acquire(me);
+            shared.acquire(me);
+            assert_eq!(shared.lock.count(), 2);
+            shared.lock.release(me).unwrap();
+            assert!(shared.lock.is_owned_by(me));
+            shared.lock.release(me).unwrap();
+            assert_eq!(shared.lock.release(me), Err(NotOwned));
+        };
+        let thread = spawn(&shared, move |shared| run(shared, 1));
+        run(&shared, 2);
+        thread.join().unwrap();
+        shared.check(4);
+    });
+}
+
+#[test]
+fn only_the_owner_releases() {
+    model(|| {
+        let shared = Shared::new();
+        let thread = spawn(&shared, |shared| {
+            assert_eq!(shared.lock.release(1), Err(NotOwned));
+            assert!(!shared.lock.is_owned_by(1));
+        });
+        shared.acquire(2);
+        shared.acquire(2);
+        shared.lock.release(2).unwrap();
+        assert!(shared.lock.is_owned_by(2));
+        shared.lock.release(2).unwrap();
+        thread.join().unwrap();
+        shared.check(2);
+    });
+}
+
+/// What a condition does around its wait.
+#[test]
+fn released_at_once_and_taken_back_as_often() {
+    model(|| {
+        let shared = Shared::new();
+        let run = |shared: &Shared, me| {
+            shared.acquire(me);
+            shared.acquire(me);
+            let saved = shared.lock.release_all().unwrap();
+            assert_eq!((saved.count, saved.owner), (2, me));
+            if !shared.lock.lock().try_acquire() {
+                assert!(wait(shared.lock.lock(), Endless));
+            }
+            shared.lock.restore(saved);
+            shared.lock.release(me).unwrap();
+            shared.lock.release(me).unwrap();
+        };
+        let thread = spawn(&shared, move |shared| run(shared, 1));
+        run(&shared, 2);
+        thread.join().unwrap();
+        shared.check(4);
+    });
+}

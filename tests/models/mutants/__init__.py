@@ -1,0 +1,26 @@
+"""Ways to break `sync`, each with the models that must notice: the tests of the models.
+
+Every mutant replaces one piece of the source, which must be there exactly once (within `near`,
+where that is given), so that none gets stale unseen. A piece is an expression, or whole statements.
+"""
+
+from .channels import CHANNEL
+from .locks import LOCK, REENTRANT, SEMAPHORE
+from .meetings import BARRIER, CONDITION, EVENT, LIFE
+from .mutant import Mutant
+from .waiting import GUARD, WAIT
+
+__all__ = ["MUTANTS", "Mutant"]
+
+MUTANTS = [
+    *GUARD,
+    *WAIT,
+    *LOCK,
+    *REENTRANT,
+    *SEMAPHORE,
+    *EVENT,
+    *CONDITION,
+    *BARRIER,
+    *LIFE,
+    *CHANNEL,
+]

@@ -1,0 +1,98 @@
+"""Mutants of channels."""
+
+from .mutant import Mutant
+
+CHANNEL = [
+    Mutant(
+        "channel: an item is given and nobody told",
+        "channel.rs",
+        "Some(getter.signal(Phase::Granted))",
+        "{ drop(getter.signal(Phase::Granted)); None }",
+        (
+            "channel::two_getters_get_an_item_each",
+            "channel::a_get_that_is_interrupted_loses_no_item",
+        ),
+        programs=(
+            "queues::three_put_and_three_get",
+            "queues::a_pool_of_workers",
+        ),
+    ),
+    Mutant(
+        "channel: room is made and nobody let in",
+        "channel.rs",
+        "self.admit()",
+        "None",
+        (
+            "channel::a_limited_channel_passes_everything_in_order",
+            "channel::two_putters_and_one_place",
+        ),
+        near="let wake = self.admit();",
+        programs=("queues::first_in_first_out_for_each_who_puts",),
+    ),
+    Mutant(
+        "channel: more is let in than there is room for",
+        "channel.rs",
+        "!self.has_room() || !self.putters.is_empty()",
+        "false",
+        (
+            "channel::a_limited_channel_passes_everything_in_order",
+            "channel::a_put_that_times_out_keeps_its_item",
+        ),
+    ),
+    Mutant(
+        "channel: an item is lost on time-out",
+        "channel.rs",
+        "settled",
+        "false",
+        (
+            "channel::a_get_that_times_out_loses_no_item",
+            "channel::a_get_that_is_interrupted_loses_no_item",
+        ),
+        near="        }\n        held.release();\n        settled\n    }",
+    ),
+    Mutant(
+        "channel: shutting down forgets who waits to get",
+        "channel.rs",
+        "self.empty(&self.getters, Phase::Dismissed, |_| true);",
+        "",
+        ("channel::shutting_down_leaves_nobody_waiting",),
+        programs=("queues::a_queue_that_is_shut_down_in_use",),
+    ),
+    Mutant(
+        "channel: shutting down forgets who waits to put",
+        "channel.rs",
+        "self.empty(&self.putters, Phase::Dismissed, |_| true);",
+        "",
+        ("channel::shutting_down_leaves_nobody_waiting",),
+    ),
+    Mutant(
+        "channel: what is thrown away is never done",
+        "channel.rs",
+        "self.finish(items.len() as u64)",
+        "None",
+        ("channel::shutting_down_at_once_ends_joins",),
+    ),
+    Mutant(
+        "channel: closing forgets who waits",
+        "channel.rs",
+        "self.empty(list, Phase::Dismissed, |_| true);",
+        "let _ = list;",
+        ("channel::closing_leaves_nobody_waiting",),
+    ),
+    Mutant(
+        "channel: a higher limit lets nobody in",
+        "channel.rs",
+        "self.admit()",
+        "None::<Wake>",
+        ("channel::a_higher_limit_lets_those_in_who_wait",),
+        near="while let Some(wake) = self.admit()",
+    ),
+    Mutant(
+        "channel: the last task ends no join",
+        "channel.rs",
+        "self.end_joins(ended);",
+        "",
+        ("channel::a_join_ends_with_the_last_task",),
+        near="self.end_joins(ended);\n        Ok(())",
+    ),
+]

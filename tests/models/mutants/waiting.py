@@ -1,0 +1,68 @@
+"""Mutants of what every wait goes through: the guard of a queue, and the wait itself."""
+
+from .mutant import RELAXED, Mutant
+
+GUARD = [
+    Mutant(
+        "guard: released without order",
+        "guard.rs",
+        "Ordering::Release",
+        RELAXED,
+        ("channel::an_item_brings_what_was_done_before", "lock::mutual_exclusion_of_three"),
+        near="swap(self.epoch | FREE, Ordering::Release)",
+    ),
+    Mutant(
+        "guard: released without waking who sleeps on it",
+        "guard.rs",
+        "before & STATE == CONTENDED",
+        "false",
+        ("lock::mutual_exclusion_and_no_lost_wake_up",),
+    ),
+    Mutant(
+        "guard: who has slept forgets that another may sleep",
+        "guard.rs",
+        "take = CONTENDED;",
+        "take = HELD;",
+        ("channel::two_getters_get_an_item_each",),
+    ),
+]
+
+WAIT = [
+    Mutant(
+        "wait: a hand-off at the moment of the time-out is dropped",
+        "wait.rs",
+        "unsafe { what.cancel(waiter) }",
+        "unsafe { what.cancel(waiter) && false }",
+        (
+            "lock::hand_off_against_time_out",
+            "lock::hand_off_against_a_handler_that_raises",
+            "condition::notify_against_time_out",
+            "semaphore::release_against_time_out",
+            "channel::a_get_that_times_out_loses_no_item",
+        ),
+    ),
+    Mutant(
+        "wait: who was interrupted does not queue again",
+        "wait.rs",
+        "queued = T::STAYS;",
+        "queued = true;",
+        (
+            "lock::hand_off_against_interruption",
+            "lock::a_waiter_that_is_interrupted_delays_nobody",
+            "semaphore::release_against_interruption",
+            "channel::a_put_that_is_interrupted_keeps_its_item_or_has_put_it",
+        ),
+    ),
+    Mutant(
+        "wait: who sleeps is told but not woken",
+        "queue.rs",
+        "wake.send();",
+        "drop(wake);",
+        (
+            "lock::mutual_exclusion_and_no_lost_wake_up",
+            "event::everybody_who_waits_goes_on",
+            "semaphore::one_release_lets_two_in",
+            "barrier::two_meet",
+        ),
+    ),
+]
