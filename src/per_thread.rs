@@ -63,8 +63,10 @@ struct Sentinel {
     /// Whose it is; compared only.
     thread: *mut PyThreadState,
     module: *const State,
-    /// What `_set_sentinel` made in a thread that is not ours.
+    /// What `_set_sentinel` made in this thread.
     lock: sentinel::Name,
+    /// Whether the thread is ours: it releases that itself, later, if it lives to do so.
+    ours: bool,
 }
 
 /// Makes the types of keys and sentinels. New references.
@@ -181,13 +183,14 @@ unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
     }
 }
 
-/// Files the lock of `_set_sentinel` for a thread that is not ours; gives the one before.
+/// Files the lock of `_set_sentinel` for the calling thread; gives the one before.
 ///
 /// # Safety
 /// As [`current`].
 pub unsafe fn replace_lock(
     module: *const State,
     lock: sentinel::Name,
+    ours: bool,
 ) -> Result<sentinel::Name, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
@@ -196,6 +199,7 @@ pub unsafe fn replace_lock(
             // The thread ends while we speak.
             return Ok(sentinel::NONE);
         }
+        (*sentinel).ours = ours;
         Ok(core::mem::replace(&mut (*sentinel).lock, lock))
     }
 }
@@ -222,7 +226,10 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
             CURRENT.set(NOBODY);
         }
         DEATHS.fetch_add(1, Ordering::Relaxed);
-        sentinel::release((*sentinel).lock);
+        // A daemon thread of ours that has been stopped will not come to do that.
+        if !(*sentinel).ours || compat::is_finalizing() {
+            sentinel::release((*sentinel).lock);
+        }
         clear(&mut (*sentinel).key);
         object::free(slf);
     }

@@ -3,7 +3,8 @@
 //! Up to 3.12 the interpreter calls a hook for that when it deletes a thread state, and `threading`
 //! joins its threads with it; from 3.13 on there is neither. Here a thread that rthread started
 //! releases its sentinel itself, after its state has been deleted. For any other thread the end of
-//! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`).
+//! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`), and
+//! so it does for a daemon thread whose state the interpreter clears at its own end.
 //!
 //! At that moment nobody is attached, so no reference can be held: the table below knows the locks
 //! by address, and a lock that dies takes itself out of it. The next sentinel may be where that one
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
-use crate::compat::{self, Raised};
+use crate::compat;
 use crate::lock::LockObject;
 use crate::module::State;
 use crate::sync::{Lock, Mutex};
@@ -145,19 +146,13 @@ pub unsafe extern "C-unwind" fn set_sentinel(
             object::drop_ref(object.cast());
             return ffi::PyErr_NoMemory();
         };
-        let (ours, earlier) = THREAD.get();
-        let earlier = if ours == compat::thread_state() {
-            THREAD.set((ours, name));
-            earlier
-        } else {
-            match per_thread::replace_lock(state, name) {
-                Ok(earlier) => earlier,
-                Err(Raised) => {
-                    object::drop_ref(object.cast());
-                    return ptr::null_mut();
-                }
-            }
+        let mine = compat::thread_state();
+        let ours = THREAD.get().0 == mine;
+        let Ok(filed) = per_thread::replace_lock(state, name, ours) else {
+            object::drop_ref(object.cast());
+            return ptr::null_mut();
         };
+        let earlier = if ours { THREAD.replace((mine, name)).1 } else { filed };
         if earlier != NONE {
             SENTINELS.lock().remove(earlier);
         }

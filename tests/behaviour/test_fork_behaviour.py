@@ -192,6 +192,39 @@ print("fine")
     )
 
 
+@pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
+def test_lock_that_is_being_handed_over(kind: str) -> None:
+    """To a thread that has waited for long, and has not come to take it before the fork.
+
+    Ours only: of a stock lock nobody knows whether that thread has it already.
+    """
+    check(
+        "rthread",
+        f"""
+lock = api.{kind}()
+def child():
+    if not lock.locked():
+        assert lock.acquire(False)
+        lock.release()
+        use(lock)
+for _ in range(5):
+    lock.acquire()
+    waiter(lock)
+    # Longer than a newcomer may be faster.
+    time.sleep(0.01)
+    # With a GIL, so that the waiter does not get it meanwhile.
+    sys.setswitchinterval(100)
+    lock.release()
+    status = in_child(child)
+    sys.setswitchinterval(0.005)
+    assert status == 0
+    lock.acquire()
+    lock.release()
+print("fine")
+""",
+    )
+
+
 @both
 def test_lock_between_hammering_threads(module: str) -> None:
     """Forked at any moment, a lock that threads fight for is new after `_at_fork_reinit`."""

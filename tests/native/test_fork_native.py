@@ -328,6 +328,68 @@ print("fine")
     )
 
 
+def test_a_priority_queue_that_is_comparing(ours: Kit) -> None:
+    """A comparison that has not ended by the fork never does; the items are what they were before.
+
+    On stock the queue is locked for good.
+    """
+    check(
+        ours,
+        """
+q = queue.PriorityQueue()
+asked, never = threading.Event(), threading.Event()
+class Item:
+    def __init__(self, number):
+        self.number = number
+    def __lt__(self, other):
+        if blocks and threading.current_thread() is not threading.main_thread():
+            asked.set()
+            never.wait()
+        return self.number < other.number
+blocks = True
+q.put(Item(2))
+threading.Thread(target=q.put, args=(Item(1),), daemon=True).start()
+asked.wait()
+blocked(q.get)
+def child():
+    global blocks
+    blocks = False
+    assert q.qsize() == 1
+    q.put(Item(3))
+    got = [called(q.get).number, q.get().number]
+    assert got == [2, 3], got
+    assert q.empty() and q.unfinished_tasks == 2
+    blocked(q.get)
+    q.put(Item(4))
+def mine():
+    # The forking thread goes on with its own turn, and the others wait for that.
+    global blocks
+    blocks = False
+    class Forks(Item):
+        def __lt__(self, other):
+            if self.number == 6:
+                self.number = 7
+                statuses.append(in_child(child_of_comparison))
+            return self.number < other.number
+    def child_of_comparison():
+        ended = []
+        thread = threading.Thread(target=lambda: ended.append(p.put(Item(1))))
+        thread.start()
+        thread.join(0.05)
+        assert not ended
+    statuses = []
+    p = queue.PriorityQueue()
+    p.put(Item(8))
+    p.put(Forks(6))
+    assert statuses == [0]
+    assert [p.get().number, p.get().number] == [7, 8]
+assert in_child(child) == 0
+mine()
+print("fine")
+""",
+    )
+
+
 def test_a_queue_hands_its_item_to_the_child(ours: Kit) -> None:
     """Stock gives the wake-up to a thread that is no more."""
     for name in ("Queue", "SimpleQueue"):

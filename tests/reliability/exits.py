@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from scenarios.run import MODES, Outcome, run
+from scenarios.run import MODES, Outcome, run, run_stock
 
+from .places import PROGRAMS
 from .proof import Figure, exactly, none_of, proof
 
 # At a time: most of an exit is waiting, and the machine may have two cores.
 AT_ONCE = 2
 HANG = 120.0
+LATE = str(PROGRAMS / "late")
 
 
 class Tries:
@@ -65,3 +68,42 @@ def exits(count: int) -> Iterator[Figure]:
     yield none_of("with anything on stderr", tries.spoke)
     yield none_of("that left something out", tries.other_output)
     yield none_of("hung", tries.hung)
+
+
+# Said where the Python classes of stock find their module cleared. Ours may do better.
+CLEARED = "TypeError 'NoneType' object"
+# What dies there does so while the interpreter ends; elsewhere it is done a moment before that.
+IN_TIME = ("at_exit", "at_shutdown")
+
+
+def late_pairs() -> list[tuple[str, str]]:
+    """What can be done late, and where, but for what stock never ends."""
+    pairs = []
+    for line in run("stock", LATE, "list").lines:
+        deed, *places = line.split()
+        for place in places:
+            # Up to 3.11 a thread can be started that never runs, and start() waits for it.
+            if deed != "start" or place in IN_TIME or sys.version_info >= (3, 12):
+                pairs.append((deed, place))
+    return pairs
+
+
+def is_as_stock(mode: str, deed: str, place: str) -> bool:
+    stock, ours = run_stock(LATE, deed, place), run(mode, LATE, deed, place)
+    expected = list(itertools.takewhile(lambda line: not line.startswith(CLEARED), stock.lines))
+    same = (ours.status, ours.err, ours.lines[: len(expected)]) == (0, stock.err, expected)
+    if not same or (len(expected) == len(stock.lines) and ours.lines != expected):
+        print(f"OTHERWISE: {deed} {place} ({mode}): {ours}; stock: {stock}", flush=True)
+        return False
+    return True
+
+
+@proof("late", "what is destroyed and called late behaves as stock", long=340, short=12)
+def late(count: int) -> Iterator[Figure]:
+    pairs = [(mode, *pair) for pair in late_pairs() for mode in MODES]
+    random.Random(4).shuffle(pairs)
+    chosen = list(itertools.islice(itertools.cycle(pairs), count))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        alike = sum(pool.map(lambda triple: is_as_stock(*triple), chosen))
+    yield exactly("late uses", len(chosen), count)
+    yield none_of("other than stock", count - alike)

@@ -72,9 +72,9 @@ def forks(count: int) -> Iterator[Figure]:
     missing=NO_FORK,
 )
 def fork_hooks(count: int) -> Iterator[Figure]:
-    fine = 0
-    for mode in MODES:
-        fine += fork_fine(mode, "fork_hooks", count // len(MODES))
+    each = -(-count // len(MODES))
+    fine = sum(goes_well(mode, "fork_hooks", each) for mode in MODES)
+    yield exactly("forks", each * fine, each * len(MODES))
     yield exactly("modes in which all was in order", fine, len(MODES))
 
 
@@ -88,11 +88,11 @@ def fork_hooks(count: int) -> Iterator[Figure]:
 )
 def processes(count: int) -> Iterator[Figure]:
     modes = ("command", "children", "install", "shim")
-    fine = sum(fork_fine(mode, "processes", count) for mode in modes)
+    fine = sum(goes_well(mode, "processes", count) for mode in modes)
     yield exactly("modes in which all rounds went well", fine, len(modes))
 
 
-def fork_fine(mode: str, program: str, count: int) -> bool:
+def goes_well(mode: str, program: str, count: int) -> bool:
     outcome = run_program(mode, program, count, timeout=HANG)
     fine = (outcome.status, outcome.lines, outcome.err) == (0, ["fine"], "")
     if not fine:

@@ -39,6 +39,7 @@ def test_threads_started_late_are_waited_for_too(mode: str) -> None:
     assert run(mode, "exit_order", "late", "end") == expected
 
 
+# Not all that there is: tests/reliability tries the rest too, and more often.
 SLEEPING = [
     "acquire",
     "acquire_timeout",
@@ -54,6 +55,7 @@ SLEEPING = [
     "Queue_get_timeout",
     "Queue_put",
     "Queue_join",
+    "SimpleQueue_get",
     "join",
     "join_timeout",
     "holding",

@@ -44,14 +44,14 @@ def one_in_parent(function: Callable[..., object], *args: object) -> None:
     known.append(thread)
 
 
-def all_the_time(work: Callable[[], object]) -> None:
-    """Have two threads do it again and again, so that a fork meets them anywhere."""
+def all_the_time(work: Callable[[], object], threads: int = 2) -> None:
+    """Have threads do it again and again, so that a fork meets them anywhere."""
 
     def loop() -> None:
         while True:
             work()
 
-    for _ in range(2):
+    for _ in range(threads):
         one_in_parent(loop)
 
 

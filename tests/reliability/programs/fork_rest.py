@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -84,11 +85,10 @@ def queues_waited_for() -> Check:
 
 def in_motion(items: Any, make: Any) -> None:
     """Two threads that put and get, at times more than there is room for."""
-    number = iter(range(1 << 60))
 
     def work() -> None:
         with contextlib.suppress(queue.Full, queue.Empty):
-            items.put(make(next(number)), timeout=SHORT)
+            items.put(make(time.monotonic_ns() % 1000), timeout=SHORT)
         with contextlib.suppress(queue.Empty, ValueError):
             items.get(timeout=SHORT)
             if hasattr(items, "task_done"):
@@ -238,26 +238,32 @@ def values_of_threads() -> Check:
 @case
 def joins_in_motion() -> Check:
     """Threads that are just being started, are ending, and are joined by several others."""
-    current: list[Any] = []
+    # One for each of the threads at work. Not one for all: without a GIL a list has a lock of its
+    # own, which may be on its way to a thread that is no more in the child.
+    slots: list[list[Any]] = []
 
-    def work() -> None:
-        thread = threading.Thread(target=pause)
-        thread.start()
-        current[:] = [thread]
-        thread.join(SHORT)
+    def start_and_join() -> Check:
+        slot: list[Any] = [known[0]]
+        slots.append(slot)
 
-    def join() -> None:
-        for thread in current[:]:
-            thread.join()
+        def work() -> None:
+            slot[0] = thread = threading.Thread(target=pause)
+            thread.start()
+            other = threading.Thread(target=thread.join)
+            other.start()
+            thread.join(SHORT)
+            other.join()
 
-    all_the_time(work)
-    all_the_time(join)
+        return work
+
+    for _ in range(2):
+        all_the_time(start_and_join(), threads=1)
 
     def check() -> None:
-        for thread in current:
-            thread.join()
-            assert not thread.is_alive()
-        work()
-        join()
+        for slot in slots:
+            if slot[0].ident is not None:
+                slot[0].join()
+            assert not slot[0].is_alive()
+        start_and_join()()
 
     return check

@@ -47,8 +47,10 @@ def main() -> None:
         thread.join()
     elif who == "child":
         with tempfile.TemporaryFile("w+") as answer:
-            status, err = ended(lambda: grandchildren(fork_all, counts, answer))
+            status, err = ended(lambda: grandchildren(fork_all, counts, answer), count * HANG)
             answer.seek(0)
+            if status != 0 or err:
+                say("the child that forks ended with", status, err)
             counts.update(json.load(answer))
         counts["status"] += status != 0
         counts["spoke"] += err != ""
@@ -90,8 +92,12 @@ def try_one(checks: dict[str, Check], ends_itself: bool, counts: Counter[str]) -
         say("child", counts["forks"], "ended with", status, err)
 
 
-def ended(function: Callable[[], None]) -> tuple[int | None, str]:
+def ended(function: Callable[[], None], hang: float = HANG) -> tuple[int | None, str]:
     """Call it in a child, which then goes on to the end of its interpreter.
+
+    Args:
+        function: what the child does.
+        hang: seconds after which it counts as hung.
 
     Returns:
         The child's status, None if it hung, and what it wrote to its standard error.
@@ -108,13 +114,13 @@ def ended(function: Callable[[], None]) -> tuple[int | None, str]:
                 os._exit(1)
             # Through all frames below, and through the interpreter's own end.
             sys.exit(0)
-        status = wait_for(pid)
+        status = wait_for(pid, hang)
         err.seek(0)
         return status, err.read()
 
 
-def wait_for(pid: int) -> int | None:
-    deadline = time.monotonic() + HANG
+def wait_for(pid: int, hang: float) -> int | None:
+    deadline = time.monotonic() + hang
     while time.monotonic() < deadline:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:

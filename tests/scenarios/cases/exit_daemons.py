@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 from chosen import low_level, say, threading
-from exit_doings import SLEEPING, WAKING, Witness, Work, sleeper, values
+from exit_doings import ALONE, SLEEPING, WAKING, Witness, Work, sleeper, values
 from still import wait_until_still
 
-ALL = SLEEPING | WAKING
+ALL = SLEEPING | WAKING | ALONE
 
 
 class Lingering:
@@ -44,7 +44,7 @@ def start_daemons(chosen: list[str]) -> None:
     for name in chosen:
         work = again_and_again(ALL[name]) if name in WAKING else ALL[name]
         # Two of each: they also meet one another.
-        for _ in range(2 if name in WAKING else 1):
+        for _ in range(1 if name in SLEEPING else 2):
             threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
             started.acquire()
         if name in SLEEPING and not name.startswith("join"):
@@ -53,7 +53,7 @@ def start_daemons(chosen: list[str]) -> None:
             # have been stopped with it, stock hangs as well.
             low_level.start_new_thread(run, (work,))
             started.acquire()
-    if not set(chosen) & set(WAKING):
+    if set(chosen) <= set(SLEEPING):
         wait_until_still()
 
 
@@ -65,7 +65,7 @@ if __name__ == "__main__":
         sys.exit()
     what, ending = sys.argv[1:]
     values.main = Witness()
-    start_daemons(list(ALL) if what == "all" else [what])
+    start_daemons([*SLEEPING, *WAKING] if what == "all" else [what])
     atexit.register(say, "atexit")
     if ending == "raise":
         raise RuntimeError("the end")

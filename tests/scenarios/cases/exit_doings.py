@@ -170,30 +170,44 @@ def start_loop() -> None:
 
 
 @waking
-def start_and_join_loop() -> None:
-    thread = start(int)
-    if thread:
-        thread.join()
-
-
-@waking
 def bare_loop() -> None:
     """Threads that `threading` knows nothing of, each blocked for a moment."""
+    done = low_level.allocate_lock()
+    done.acquire()
+
+    def wait() -> None:
+        held.acquire(timeout=SOON)
+        done.release()
+
+    start_bare(wait)
+    done.acquire()
+
+
+def flood() -> None:
+    """More threads than can begin before the end, so that it finds many on their way."""
+    while True:
+        start_bare(int)
+
+
+def start_bare(function: Work) -> None:
     try:
-        low_level.start_new_thread(held.acquire, (True, SOON))
+        low_level.start_new_thread(function, ())
     except RuntimeError:
-        time.sleep(LONG)
-    time.sleep(SOON)
+        # There are too many, or the interpreter is going down and says so.
+        time.sleep(SOON)
 
 
-def start(function: Work) -> Any:
-    """A new thread; when the interpreter is going down and says so, the caller sleeps instead."""
+def start(function: Work) -> None:
+    """A new thread, when the last one that the caller has started so is over."""
     thread = threading.Thread(target=function, daemon=True)
     try:
+        if hasattr(values, "started"):
+            values.started.join()
         thread.start()
     except RuntimeError:
+        # As above.
         time.sleep(LONG)
-    return thread
+    values.started = thread
 
 
 def queue_doings(name: str) -> None:
@@ -260,3 +274,5 @@ for name in ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"):
     queue_doings(name)
 if MODE != "stock":
     tss_doings()
+# Not among the others, which would hardly get on.
+ALONE: dict[str, Work] = {"flood": flood}
