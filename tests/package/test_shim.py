@@ -320,7 +320,7 @@ def test_works_where_threading_comes_out_of_a_zip_file(tmp_path: object) -> None
         from rthread import threading as shim
         thread = shim.Thread(target=lambda: None)
         thread.start(); thread.join()
-        assert shim.Thread.start.__code__.co_filename.startswith(archive)
+        assert shim.Thread.join.__code__.co_filename.startswith(archive)
         """
     )
 
@@ -337,3 +337,27 @@ def test_says_what_is_missing_without_source() -> None:
         """
     )
     assert "needs the source or bytecode of the threading module" in output
+
+
+@pytest.mark.parametrize("how", ["rthread.install()", "import rthread.threading as threading"])
+def test_a_thread_that_fails_before_it_runs_is_an_exception(how: str) -> None:
+    """The interpreter's own start() waits for ever (gh-140746)."""
+    support.check_snippet(
+        f"""
+        import sys, threading, rthread
+        {how}
+        sys.unraisablehook = lambda _: None
+        for error in (MemoryError, SystemExit):
+            class Unlucky(threading.Thread):
+                def _bootstrap(self): raise error
+            thread = Unlucky()
+            try:
+                thread.start()
+            except RuntimeError as raised:
+                assert str(raised) == "can't start new thread"
+            else:
+                raise AssertionError
+            assert not thread.is_alive() and thread.ident is None
+            assert threading.enumerate() == [threading.main_thread()]
+        """
+    )
