@@ -2,6 +2,7 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
+# make test-parallel PYTHON=python3.14t  the tests of behaviour, each in four threads at a time
 # make stress SECONDS=60 PYTHONS=...  everything at once; SEED=... to try the same again
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
 # make chart                          the results of all benches as a table and as docs/bench.svg
@@ -51,7 +52,7 @@ asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
 asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
 	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
 
-.PHONY: build test test-one stress stress-one conformance conformance-one reliability \
+.PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
 	reliability-one torture check-models asan asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
@@ -78,6 +79,12 @@ test:
 test-one: build
 	@mkdir -p $(results)
 	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
+
+# Each test in several threads that begin together; without what is about the process or a signal.
+test-parallel: build
+	@$(python) -m pip install -q "pytest-run-parallel>=0.10"
+	$(python) -m pytest -q -p no:cacheprovider --parallel-threads=4 --skip-thread-unsafe=true \
+		tests/behaviour tests/native
 
 # Which seed it was is printed when something fails.
 SECONDS ?= 60

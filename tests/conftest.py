@@ -7,9 +7,11 @@ the stacks of all threads to the real standard error and ends the run.
 from __future__ import annotations
 
 import faulthandler
+import inspect
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -19,6 +21,30 @@ import support
 
 # Far above what the slowest test takes: only a hang meets it.
 WATCHDOG_SECONDS = 600.0
+
+# The mark by which pytest-run-parallel knows what it must not run in several threads at a time.
+ALONE = "thread_unsafe"
+
+# Fixtures that hand all threads one thing, which the test changes: it is about who was first then.
+_SHARED = frozenset({"running", "reports", "key", "condition", "event"})
+
+# What a test asks or changes of the whole process, or does in another one: more threads at it would
+# try nothing more of ours.
+_PROCESS_WIDE = frozenset(
+    {
+        "_count",
+        "_current_frames",
+        "check_snippet",
+        "fork",
+        "interrupt_main",
+        "pthread_kill",
+        "raise_signal",
+        "run_python",
+        "run_snippet",
+        "setitimer",
+        "stack_size",
+    }
+)
 
 _real_stderr = pytest.StashKey[int]()
 
@@ -38,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "watchdog(seconds): how long this test may take before it counts as hung"
     )
+    config.addinivalue_line("markers", f"{ALONE}(reason): not in several threads at a time")
     # Now, while pytest does not capture: the dump has to reach the terminal.
     config.stash[_real_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
 
@@ -45,6 +72,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     faulthandler.cancel_dump_traceback_later()
     os.close(config.stash[_real_stderr])
+
+
+# Before the plugin looks for marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what `make test-parallel` runs in one thread."""
+    if not isinstance(item, pytest.Function):
+        return
+    code = getattr(inspect.unwrap(item.function), "__code__", None)
+    names = _names(code) if code else frozenset()
+    for reason in (*(_SHARED & {*item.fixturenames}), *(_PROCESS_WIDE & names)):
+        item.add_marker(pytest.mark.thread_unsafe(reason=reason))
+
+
+def _names(code: CodeType) -> frozenset[str]:
+    """All that a function refers to by name, in the functions inside of it as well."""
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 # Last, so inside pytest's own wrapper: its timer, where one is configured, does not end a hung run,

@@ -14,6 +14,8 @@ from kits import CLASSES, QUEUES, Kit
 
 from support import HANG, collect_until
 
+pytestmark = pytest.mark.thread_unsafe(reason="looks at all objects of the process")
+
 ORDERED = ("Queue", "LifoQueue", "PriorityQueue")
 ROUNDS = 1000
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

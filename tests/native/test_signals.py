@@ -12,9 +12,10 @@ from kits import Interrupted, Kit, during, interrupt
 
 from support import HANG, collect_until, wait_until
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "pthread_kill"), reason="the OS cannot signal a thread"
-)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the OS cannot signal a thread"),
+    pytest.mark.thread_unsafe(reason="signal handlers run in the main thread"),
+]
 
 # With and without a time-out: two ways to wait.
 timeouts = pytest.mark.parametrize("timeout", [None, HANG], ids=["forever", "timed"])

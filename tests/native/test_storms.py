@@ -19,9 +19,10 @@ from kits import Interrupted, Kit, handling
 
 from support import HANG, Worker
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="the OS has no interval timers"
-)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the OS has no interval timers"),
+    pytest.mark.thread_unsafe(reason="signal handlers run in the main thread"),
+]
 
 GOAL = 200
 
