@@ -34,21 +34,24 @@ fn two_meet() {
     });
 }
 
+/// Nobody leaves before the other has come, and each sees what the other did before.
 #[test]
 fn two_meet_again() {
     model(|| {
-        let barrier = barrier();
-        let twice = |barrier: &Barrier| {
-            for _ in 0..2 {
+        let shared = Arc::new((Barrier::new(2), [AtomicU32::new(0), AtomicU32::new(0)]));
+        let twice = |(barrier, come): &(Barrier, [AtomicU32; 2])| {
+            for round in come {
+                round.fetch_add(1, Ordering::Relaxed);
                 if barrier.pass().is_none() {
                     pass(barrier, Endless).unwrap();
                 }
+                assert_eq!(round.load(Ordering::Relaxed), 2);
             }
         };
-        let thread = spawn(&barrier, twice);
-        twice(&barrier);
+        let thread = spawn(&shared, twice);
+        twice(&shared);
         thread.join().unwrap();
-        assert_eq!(barrier.count(), 0);
+        assert_eq!(shared.0.count(), 0);
     });
 }
 
