@@ -9,6 +9,7 @@
 # make conformance PYTHONS=...        CPython's own thread tests, as a table
 # make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
 # make asan CASES=20000               bad input and the tests, under AddressSanitizer
+# make tsan                           locks and waiting on real threads, under ThreadSanitizer
 # make check-models                   locks and waiting under model checkers, and against mutants
 # make torture PYTHONS=...            all of these and the model checks: hours
 # make lint, make rust-test, make clean
@@ -53,7 +54,7 @@ asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_nati
 	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
 
 .PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
-	reliability-one torture check-models asan asan-run demo bench chart lint rust-test clean
+	reliability-one torture check-models tsan asan asan-run demo bench chart lint rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -158,6 +159,12 @@ rust-test:
 # ways, which the models have to notice. MODELS="--only loom", "--mutant barrier", …: a part of it.
 check-models:
 	@$$(.ci/find-python $(PYTHON)) -m tests.models $(MODELS)
+
+# The tests of `sync`, so often; needs Rust's nightly with its sources.
+ROUNDS ?= 3
+
+tsan:
+	@$$(.ci/find-python $(PYTHON)) -m tests.models.tsan --rounds $(ROUNDS)
 
 asan:
 	@cargo +nightly --version >/dev/null 2>&1 || \

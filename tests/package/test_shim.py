@@ -320,7 +320,7 @@ def test_works_where_threading_comes_out_of_a_zip_file(tmp_path: object) -> None
         from rthread import threading as shim
         thread = shim.Thread(target=lambda: None)
         thread.start(); thread.join()
-        assert shim.Thread.join.__code__.co_filename.startswith(archive)
+        assert shim.Thread.start.__code__.co_filename.startswith(archive)
         """
     )
 
@@ -349,7 +349,7 @@ def test_a_thread_that_fails_before_it_runs_is_an_exception(how: str) -> None:
         sys.unraisablehook = lambda _: None
         for error in (MemoryError, SystemExit):
             class Unlucky(threading.Thread):
-                def _bootstrap(self): raise error
+                def _bootstrap_inner(self): raise error
             thread = Unlucky()
             try:
                 thread.start()
