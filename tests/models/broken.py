@@ -19,6 +19,7 @@ PARTS = (
     "tests/loom",
     "tests/models",
     "tests/shuttle",
+    "tests/sync",
 )
 
 CHOICE = """
