@@ -95,6 +95,7 @@ class Trial:
 
     def one(self, index: int, case: Case) -> None:
         self.journal.write(f"{self.seed}/{index} ours: {case.words}")
+        used = self.ours.used = self.stock.used = set()
         if self.only == "stock":
             if self.has(case):
                 self.attempt(case, self.stock)
@@ -102,7 +103,12 @@ class Trial:
         mine = self.attempt(case, self.ours)
         if mine.kind == "raises" and mine.type_name == "SystemError":
             self.report("system errors", index, case, mine)
-        if not self.has(case) or self.only == "ours":
+        if self.only == "ours":
+            return
+        if not self.has(case):
+            # The objects that it has used may not be like the other world's any more.
+            self.ours.forget_used(used)
+            self.stock.forget_used(used)
             return
         self.journal.write(f"{self.seed}/{index} stock: {case.words}")
         theirs = self.attempt(case, self.stock)

@@ -139,6 +139,14 @@ REASONS = [
         ),
     ),
     Reason(
+        "object.__getstate__, by way of whatever type, finds no dict in a native object",
+        lambda case, mine, theirs: (
+            case.target.name == "__getstate__"
+            and (mine.words, theirs.type_name) == ("None", "dict")
+        ),
+        python=False,
+    ),
+    Reason(
         "a native condition is not copied, as its lock is not",
         lambda case, mine, theirs: case.how == "copy" and case.target.owner == "Condition",
     ),

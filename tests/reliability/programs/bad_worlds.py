@@ -49,6 +49,8 @@ class World:
         self.functions = functions
         self.types = types
         self._objects: dict[tuple[str, str], Any] = {}
+        # Which of them the case has used.
+        self.used: set[tuple[str, str]] = set()
         self._derived: dict[str, type] = {}
         self.other: World | None = None
         # Changes the arguments of a call, by the name of what is called.
@@ -101,6 +103,7 @@ class World:
     def object(self, kind: str, state: str) -> Any:
         """The object of a type and state that earlier cases have used."""
         key = (kind, state)
+        self.used.add(key)
         if key not in self._objects:
             self._objects[key] = self.make(kind, state)
         return self._objects[key]
@@ -121,6 +124,11 @@ class World:
     def forget(self, kind: str = "") -> None:
         """Have new objects made from now on, of one type or of all."""
         gone = [self._objects.pop(key, None) for key in list(self._objects) if kind in ("", key[0])]
+        del gone
+
+    def forget_used(self, used: set[tuple[str, str]]) -> None:
+        """As `forget`, but of these objects only."""
+        gone = [self._objects.pop(key, None) for key in used]
         del gone
 
 
