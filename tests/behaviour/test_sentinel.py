@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import HANG, Worker, check_snippet, collect_until, stock
+from support import HANG, Worker, check_snippet, collect_until, stock, workers
 
 
 def take_sentinel(ours: Any) -> Any:
@@ -94,16 +94,15 @@ def test_sentinel_dropped_before_the_thread_ends(ours: Any) -> None:
 
 def test_sentinel_at_the_place_of_one_that_was_dropped(api: Any, ours: Any) -> None:
     """The thread that had the dropped one ends: that is nothing to the other's, nor to its own."""
-    first, second = Worker(api), Worker(api)
-    for _ in range(50):
-        dropped = first.do(lambda: id(take_sentinel(ours)))
-        if (others := second.do(take_at, ours, dropped)) is not None:
-            break
-    else:
-        pytest.skip("the memory is not used again")
-    first.vanish()
-    assert others.locked(), "the end of another thread has released it"
-    second.finish()
+    with workers(api, 2) as [first, second]:
+        for _ in range(50):
+            dropped = first.do(lambda: id(take_sentinel(ours)))
+            if (others := second.do(take_at, ours, dropped)) is not None:
+                break
+        else:
+            pytest.skip("the memory is not used again")
+        first.vanish()
+        assert others.locked(), "the end of another thread has released it"
     assert others.acquire(True, HANG), "nobody released the sentinel"
 
 
@@ -118,11 +117,10 @@ def test_second_sentinel_at_the_place_of_the_first(api: Any, ours: Any) -> None:
                 return sentinel
         return None
 
-    worker = Worker(api)
-    sentinel = worker.do(take_two)
+    with workers(api, 1) as [worker]:
+        sentinel = worker.do(take_two)
     if sentinel is None:
         pytest.skip("the memory is not used again")
-    worker.finish()
     assert sentinel.acquire(True, HANG), "nobody released the sentinel"
 
 

@@ -80,6 +80,7 @@ class Trial:
         self.reached: set[str] = set()
         self.found: list[str] = []
         self.only = ""
+        self.threads = self.ours.functions["_count"]()
 
     def run(self, count: int) -> None:
         sys.unraisablehook = self._unraisable
@@ -168,7 +169,7 @@ class Trial:
             self.ours.functions["rthread.uninstall"]()
         self.ours.functions["stack_size"](0)
         deadline = time.monotonic() + 10
-        while self.ours.functions["_count"]() and time.monotonic() < deadline:
+        while self.ours.functions["_count"]() > self.threads and time.monotonic() < deadline:
             time.sleep(0)
 
     def _unraisable(self, args: Any) -> None:
