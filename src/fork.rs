@@ -3,14 +3,22 @@
 //! Registered with the operating system and not with `os.register_at_fork`: it has to come before
 //! `threading`'s own hook, which expects the handles of dead threads to be done, and whoever
 //! imported `threading` before rthread has registered that one first. It also covers forks that
-//! Python does not know of.
+//! Python does not know of. Without a GIL `os.register_at_fork` is used as well, for what has to be
+//! done while the other threads still run.
 
+use core::ffi::c_void;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(unix)]
 use std::sync::Once;
 
+use pyo3_ffi::{self as ffi, PyObject};
+
+use crate::compat::{self, Raised};
+use crate::object::{self, drop_ref};
 #[cfg(unix)]
-use crate::{compat, handle, interpreter, sentinel, sync, tables};
+use crate::{handle, sentinel, sync};
+use crate::{interpreter, tables};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -36,6 +44,7 @@ pub fn register() {
             sentinel::after_fork();
             handle::after_fork_in_parent();
         }
+        interpreter::after_fork_in_parent();
     }
     unsafe extern "C" fn child() {
         // First: every queue, those of the tables' locks among them, may hold dead threads.
@@ -60,3 +69,43 @@ pub fn register() {
 /// There is no fork.
 #[cfg(not(unix))]
 pub fn register() {}
+
+/// Has Python tell of its forks before it stops all threads for one, in the calling interpreter.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn register_in_python() -> Result<(), Raised> {
+    struct Definition(ffi::PyMethodDef);
+    // SAFETY: CPython only reads it.
+    unsafe impl Sync for Definition {}
+    static BEFORE: Definition = Definition(ffi::PyMethodDef {
+        ml_name: c"before_fork".as_ptr(),
+        ml_meth: tables::method_pointer(before_fork as *mut c_void),
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: ptr::null(),
+    });
+    if !compat::IS_FREE_THREADED || cfg!(not(unix)) {
+        return Ok(());
+    }
+    // SAFETY: attached; new references are given back.
+    unsafe {
+        let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
+        let before = ffi::PyCFunction_New((&raw const BEFORE.0).cast_mut(), ptr::null_mut());
+        let names = ffi::Py_BuildValue(c"(s)".as_ptr(), c"before".as_ptr());
+        let done = if module.is_null() || before.is_null() || names.is_null() {
+            ptr::null_mut()
+        } else {
+            object::call_method(module, c"register_at_fork", &raw const before, 0, names)
+        };
+        for object in [module, before, names, done] {
+            drop_ref(object);
+        }
+        if done.is_null() { Err(Raised) } else { Ok(()) }
+    }
+}
+
+unsafe extern "C-unwind" fn before_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached.
+    unsafe { interpreter::before_fork() };
+    compat::none()
+}

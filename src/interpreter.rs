@@ -10,7 +10,13 @@
 //!   thread from running Python code among the ruins;
 //! - the interpreter, when it clears what it owns, says that it is over and waits for those who
 //!   are at it. They need nothing from it but that it is still there.
+//!
+//! Without a GIL a fork is a third party. The interpreter stops all threads for it, but not those
+//! without a state, and a thread that makes one holds locks which nobody would release in the
+//! child: clearing the states of the dead threads would wait for them there for ever. So a thread
+//! that is about to fork says so, waits for those who are at it, and the others wait for the fork.
 
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,8 +31,20 @@ use crate::object::drop_ref;
 /// How many threads, of whatever interpreter, are making their states.
 static ENTERING: AtomicUsize = AtomicUsize::new(0);
 
-/// How long to leave them alone before looking again.
+/// How many threads are about to fork.
+static FORKING: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// How many of these are the calling thread: a hook may fork in the middle of a fork.
+    static FORKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How long to leave others alone before looking again.
 const MOMENT: Duration = Duration::from_micros(100);
+
+/// How many moments a thread waits for a fork. One that takes longer may be waiting for this very
+/// thread, in a hook or for a lock: better a lock lost in the child, maybe, than a hang here.
+const PATIENCE: usize = 10_000;
 
 /// Whether one interpreter is over.
 pub struct Lifetime {
@@ -89,8 +107,16 @@ impl Lifetime {
     /// # Safety
     /// This is the lifetime of `interpreter`; the thread has no state of it.
     pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState) -> Entered {
-        // In this order, in all threads alike: either `end` waits for this one, or is heard of.
+        // In this order, in all threads alike: either `end` waits for this one, or is heard of. The
+        // same goes for forks.
         ENTERING.fetch_add(1, Ordering::SeqCst);
+        let mut patience = PATIENCE;
+        while FORKING.load(Ordering::SeqCst) > 0 && patience > 0 {
+            ENTERING.fetch_sub(1, Ordering::SeqCst);
+            std::thread::sleep(MOMENT);
+            patience -= 1;
+            ENTERING.fetch_add(1, Ordering::SeqCst);
+        }
         let entered = if self.is_over() {
             Entered::Over
         } else {
@@ -120,19 +146,48 @@ unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
     unsafe {
         let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
         (*lifetime).over.store(true, Ordering::SeqCst);
-        if ENTERING.load(Ordering::SeqCst) > 0 {
-            // Detached: without a GIL, one of them may want to stop all others for a moment.
+        wait_for_those_who_enter();
+        drop(Arc::from_raw(lifetime));
+    }
+}
+
+/// Returns when nobody is making a state.
+///
+/// # Safety
+/// Attached.
+unsafe fn wait_for_those_who_enter() {
+    if ENTERING.load(Ordering::SeqCst) > 0 {
+        // SAFETY: attached, as the caller promises. Detached meanwhile: without a GIL, one of them
+        // may want to stop all others for a moment.
+        unsafe {
             let state = PyEval_SaveThread();
             while ENTERING.load(Ordering::SeqCst) > 0 {
                 std::thread::sleep(MOMENT);
             }
             PyEval_RestoreThread(state);
         }
-        drop(Arc::from_raw(lifetime));
     }
+}
+
+/// The calling thread is about to fork, and the other threads run still.
+///
+/// # Safety
+/// Attached. The fork comes, whatever comes of it.
+pub unsafe fn before_fork() {
+    FORKS.set(FORKS.get() + 1);
+    FORKING.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: as the caller promises.
+    unsafe { wait_for_those_who_enter() };
+}
+
+/// By the thread that has forked, or has tried to.
+pub fn after_fork_in_parent() {
+    FORKING.fetch_sub(FORKS.take(), Ordering::SeqCst);
 }
 
 /// In the child of a fork nobody else is at it.
 pub fn after_fork_in_child() {
+    FORKS.set(0);
+    FORKING.store(0, Ordering::SeqCst);
     ENTERING.store(0, Ordering::SeqCst);
 }

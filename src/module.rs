@@ -232,7 +232,8 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             name_limit: 0,
         });
         abort_on_panic();
-        match (*state).fill(module).and_then(|()| publish(module, &*state)) {
+        let filled = (*state).fill(module).and_then(|()| publish(module, &*state));
+        match filled.and_then(|()| fork::register_in_python()) {
             Ok(()) => {
                 fork::register();
                 0

@@ -226,6 +226,29 @@ print("fine")
     )
 
 
+@pytest.mark.parametrize("start", ["threading.Thread", "shim.Thread"])
+def test_hook_that_waits_for_a_new_thread(start: str) -> None:
+    """Before a fork: without a GIL the start of a thread may wait for the fork."""
+    check_snippet(f"""
+        import os, sys, threading
+
+        started = []
+        def begin():
+            if not started:
+                from rthread import threading as shim
+                started.append({start}(target=os.getpid))
+                started[0].start()
+                started[0].join()
+
+        os.register_at_fork(before=begin)
+        import rthread.threading
+        if (pid := os.fork()) == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        assert started and not started[0].is_alive()
+    """)
+
+
 @both
 def test_lock_between_hammering_threads(module: str) -> None:
     """Forked at any moment, a lock that threads fight for is new after `_at_fork_reinit`."""
