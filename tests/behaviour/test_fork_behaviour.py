@@ -230,8 +230,10 @@ print("fine")
 def test_hook_that_waits_for_a_new_thread(start: str) -> None:
     """Before a fork: without a GIL the start of a thread may wait for the fork."""
     check_snippet(f"""
-        import os, sys, threading
+        import os, sys, threading, warnings
 
+        # The system may not have done with the thread that is over.
+        warnings.simplefilter("ignore", DeprecationWarning)
         started = []
         def begin():
             if not started:
