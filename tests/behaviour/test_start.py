@@ -476,9 +476,14 @@ def test_interrupt_main_from_a_thread(api: Any) -> None:
 
     lock = api.allocate_lock()
     lock.acquire()
-    with workers(api, 1) as [worker]:
-        with pytest.raises(KeyboardInterrupt):
-            ask_and_wait(worker)
+    # It may be ignored in here: a shell has that of what it runs in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with workers(api, 1) as [worker]:
+            with pytest.raises(KeyboardInterrupt):
+                ask_and_wait(worker)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert lock.locked()
 
 
