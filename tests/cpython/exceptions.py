@@ -53,9 +53,9 @@ class Unstable:
 
     Attributes:
         module: as test_threading.
-        test: its last name.
-        reason: the bug, with its number.
-        mended: the first release without it, of each series that got it.
+        test: its last name, or a pattern of the last two.
+        reason: the bug, with its number if it has one.
+        mended: the first release without it, of each series that got it; none if none has.
     """
 
     module: str
@@ -64,6 +64,8 @@ class Unstable:
     mended: tuple[tuple[int, int, int], ...]
 
     def applies(self, version: tuple[int, ...] = sys.version_info[:3]) -> bool:
+        if not self.mended:
+            return True
         of_series = [release for release in self.mended if release[:2] == version[:2]]
         return version < (of_series or [min(self.mended)])[0]
 
@@ -73,11 +75,23 @@ _SHUTDOWN_DEADLOCK = (
     "cannot be pickled (on stock 3.13.0 in 4 of 60 runs)"
 )
 
+_SHUTDOWN_HANG = (
+    "ProcessPoolExecutor may wait for ever in its shutdown when map() has just raised (on stock "
+    "3.11.2 once in 400 times)"
+)
+_COUNTED_LATE = (
+    "ProcessPoolExecutor gives out a result before it counts the process as idle, and may start "
+    "another one (on stock 3.14.7 in 16 of 1,000 times, with a switch interval of a microsecond)"
+)
+
 UNSTABLE = [
-    Unstable(module, test, _SHUTDOWN_DEADLOCK, mended=((3, 12, 8), (3, 13, 1)))
-    for module, test in [
-        ("test_concurrent_futures", "test_shutdown_deadlock_pickle"),
-        ("test_concurrent_futures", "test_processes_terminate"),
+    Unstable("test_concurrent_futures", test, reason, mended)
+    for test, reason, mended in [
+        ("test_shutdown_deadlock_pickle", _SHUTDOWN_DEADLOCK, ((3, 12, 8), (3, 13, 1))),
+        ("test_processes_terminate", _SHUTDOWN_DEADLOCK, ((3, 12, 8), (3, 13, 1))),
+        # Not seen since.
+        ("ProcessPool*.test_map_exception", _SHUTDOWN_HANG, ((3, 11, 7),)),
+        ("test_idle_process_reuse_one", _COUNTED_LATE, ()),
     ]
 ]
 

@@ -174,3 +174,7 @@ def test_a_test_is_unstable_until_the_bug_is_mended(
 ) -> None:
     unstable = Unstable("test_made_up", "test_it", "a bug", mended=((3, 12, 8), (3, 13, 1)))
     assert unstable.applies(version) == applies
+
+
+def test_a_bug_that_no_release_has_mended_applies_to_all() -> None:
+    assert Unstable("test_made_up", "test_it", "a bug", mended=()).applies((3, 99, 0))
