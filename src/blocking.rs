@@ -27,6 +27,9 @@ use crate::object::raise;
 pub use crate::sync::Waited;
 use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Waiter, wait_with};
 
+/// How long to leave others alone until there may be more memory.
+pub const UNTIL_MEMORY: Duration = Duration::from_millis(1);
+
 /// How long a caller is ready to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
@@ -131,12 +134,23 @@ pub unsafe fn take_back(lock: &Lock) -> Result<(), Raised> {
         }
         ffi::PyErr_Clear();
         while !lock.try_acquire() {
-            let state = PyEval_SaveThread();
-            std::thread::sleep(Duration::from_millis(1));
-            PyEval_RestoreThread(state);
+            pause(UNTIL_MEMORY);
         }
     }
     Ok(())
+}
+
+/// Leaves others alone for a while.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn pause(span: Duration) {
+    // SAFETY: attached, as the caller promises; attached again with the same state.
+    unsafe {
+        let state = PyEval_SaveThread();
+        std::thread::sleep(span);
+        PyEval_RestoreThread(state);
+    }
 }
 
 /// When a wait that begins now ends. A moment beyond what the clock can say never comes.

@@ -15,10 +15,11 @@ use std::sync::Once;
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::compat::{self, Raised};
+use crate::interpreter;
 use crate::object::{self, drop_ref};
+use crate::tables::{self, Definition};
 #[cfg(unix)]
 use crate::{handle, sentinel, sync};
-use crate::{interpreter, tables};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -75,22 +76,15 @@ pub fn register() {}
 /// # Safety
 /// Attached.
 pub unsafe fn register_in_python() -> Result<(), Raised> {
-    struct Definition(ffi::PyMethodDef);
-    // SAFETY: CPython only reads it.
-    unsafe impl Sync for Definition {}
-    static BEFORE: Definition = Definition(ffi::PyMethodDef {
-        ml_name: c"before_fork".as_ptr(),
-        ml_meth: tables::method_pointer(before_fork as *mut c_void),
-        ml_flags: ffi::METH_NOARGS,
-        ml_doc: ptr::null(),
-    });
+    static BEFORE: Definition =
+        Definition::new(c"before_fork", ffi::METH_NOARGS, before_fork as *mut c_void);
     if !compat::IS_FREE_THREADED || cfg!(not(unix)) {
         return Ok(());
     }
     // SAFETY: attached; new references are given back.
     unsafe {
         let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
-        let before = ffi::PyCFunction_New((&raw const BEFORE.0).cast_mut(), ptr::null_mut());
+        let before = BEFORE.bind(ptr::null_mut());
         let names = ffi::Py_BuildValue(c"(s)".as_ptr(), c"before".as_ptr());
         let done = if module.is_null() || before.is_null() || names.is_null() {
             ptr::null_mut()

@@ -9,9 +9,10 @@
 //!   the interpreter ends is known to nobody there, and without a GIL nothing would stop its
 //!   thread from running Python code among the ruins;
 //! - the interpreter, when it clears what it owns, says that it is over and waits for those who
-//!   are at it. They need nothing from it but that it is still there.
+//!   are at it. They need nothing from it but that it is still there. Where the interpreter is
+//!   freed in the end, it also waits for threads that found it ending while they waited to attach.
 //!
-//! Without a GIL a fork is a third party. The interpreter stops all threads for it, but not those
+//! Without a GIL that is not enough (see `closing`), and a fork is a third party. The interpreter stops all threads for it, but not those
 //! without a state, and a thread that makes one holds locks which nobody would release in the
 //! child: clearing the states of the dead threads would wait for them there for ever. So a thread
 //! that is about to fork says so, waits for those who are at it, and the others wait for the fork.
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
+use crate::blocking;
+use crate::closing::{self, Closing};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::drop_ref;
 
@@ -40,15 +43,22 @@ thread_local! {
 }
 
 /// How long to leave others alone before looking again.
-const MOMENT: Duration = Duration::from_micros(100);
+pub const MOMENT: Duration = Duration::from_micros(100);
 
 /// How many moments a thread waits for a fork. One that takes longer may be waiting for this very
 /// thread, in a hook or for a lock: better a lock lost in the child, maybe, than a hang here.
 const PATIENCE: usize = 10_000;
 
+/// How long to let threads leave before they are counted again; how often nobody may have left
+/// until nobody is taken to be on the way; and how often to look at most.
+const LEAVING: Duration = Duration::from_millis(5);
+const CALM: usize = 3;
+const LOOKS: usize = 200;
+
 /// Whether one interpreter is over.
 pub struct Lifetime {
     over: AtomicBool,
+    pub closing: Closing,
 }
 
 /// What a thread that wanted a state has got.
@@ -67,7 +77,7 @@ impl Lifetime {
     /// # Safety
     /// Attached.
     pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
-        let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false) });
+        let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false), closing: Closing::new() });
         let theirs = Arc::into_raw(Arc::clone(&lifetime));
         // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
         // when the interpreter is cleared: its modules are gone then and its threads stopped.
@@ -90,9 +100,10 @@ impl Lifetime {
             } else {
                 ffi::PyDict_SetItem(dict, key, capsule)
             };
+            let registered = if stored < 0 { Err(Raised) } else { closing::register(capsule) };
             drop_ref(key);
             drop_ref(capsule);
-            if stored < 0 {
+            if registered.is_err() {
                 if ffi::PyErr_Occurred().is_null() {
                     ffi::PyErr_NoMemory();
                 }
@@ -147,6 +158,9 @@ unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
         let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
         (*lifetime).over.store(true, Ordering::SeqCst);
         wait_for_those_who_enter();
+        if compat::LATE_THREADS_NEED_INTERPRETER && compat::is_finalizing() {
+            wait_for_those_who_leave();
+        }
         drop(Arc::from_raw(lifetime));
     }
 }
@@ -167,6 +181,30 @@ unsafe fn wait_for_those_who_enter() {
             PyEval_RestoreThread(state);
         }
     }
+}
+
+/// Returns when the threads that were waiting to attach when the end began have found out that they
+/// have to end. Nobody else comes any more: whoever does so later is told at the door.
+///
+/// # Safety
+/// Attached, and the interpreter ends.
+unsafe fn wait_for_those_who_leave() {
+    let mut threads = thread_count();
+    let mut calm = 0;
+    let mut looks = 0;
+    while threads != 1 && calm < CALM && looks < LOOKS {
+        // SAFETY: attached, as the caller promises. Detached meanwhile: each of them is let in, and
+        // ends, and lets the next one in.
+        unsafe { blocking::pause(LEAVING) };
+        let left = core::mem::replace(&mut threads, thread_count());
+        calm = if left == threads { calm + 1 } else { 0 };
+        looks += 1;
+    }
+}
+
+/// How many threads the process has; 0 where the system does not say.
+fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// The calling thread is about to fork, and the other threads run still.

@@ -11,6 +11,8 @@ mod args;
 #[cfg(feature = "python")]
 mod blocking;
 #[cfg(feature = "python")]
+mod closing;
+#[cfg(feature = "python")]
 mod compat;
 #[cfg(feature = "python")]
 mod excepthook;

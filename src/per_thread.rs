@@ -21,7 +21,8 @@ use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
-use crate::{sentinel, tables};
+use crate::sentinel;
+use crate::tables::Definition;
 
 /// The calling thread's key and sentinel, both borrowed from the thread state.
 #[derive(Clone, Copy)]
@@ -404,15 +405,8 @@ impl Table {
 /// A weak reference to the thread's sentinel whose callback drops the thread's value. It refers to
 /// the owner weakly too: an owner and its own watches would be a cycle.
 unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
-    struct Definition(ffi::PyMethodDef);
-    // SAFETY: CPython only reads it.
-    unsafe impl Sync for Definition {}
-    static DROP_VALUE: Definition = Definition(ffi::PyMethodDef {
-        ml_name: c"drop_value".as_ptr(),
-        ml_meth: tables::method_pointer(drop_value as *mut c_void),
-        ml_flags: ffi::METH_O,
-        ml_doc: ptr::null(),
-    });
+    static DROP_VALUE: Definition =
+        Definition::new(c"drop_value", ffi::METH_O, drop_value as *mut c_void);
     // SAFETY: attached; all objects are valid.
     unsafe {
         let owner = ffi::PyWeakref_NewRef(owner, ptr::null_mut());
@@ -424,7 +418,7 @@ unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
         if pair.is_null() {
             return ptr::null_mut();
         }
-        let callback = ffi::PyCFunction_New((&raw const DROP_VALUE.0).cast_mut(), pair);
+        let callback = DROP_VALUE.bind(pair);
         drop_ref(pair);
         if callback.is_null() {
             return ptr::null_mut();

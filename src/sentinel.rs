@@ -93,6 +93,10 @@ thread_local! {
 }
 
 /// Before anything else in a thread of ours, with its state.
+///
+/// Not inlined: where the variable is may be looked up long before it is used, and that takes
+/// memory.
+#[inline(never)]
 pub fn thread_begins(state: *mut PyThreadState) {
     THREAD.set((state, NONE));
 }

@@ -161,9 +161,37 @@ fn same_text(left: *const c_char, right: *const c_char) -> bool {
 }
 
 /// A function for a method table. The flags beside it say how it is called.
-pub const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
+const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
     // SAFETY: the union holds one pointer to a function, of whatever signature.
     unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
+}
+
+/// A function that is in no table.
+pub struct Definition(ffi::PyMethodDef);
+
+// SAFETY: CPython only reads it.
+unsafe impl Sync for Definition {}
+
+impl Definition {
+    /// The flags say how `function` is called.
+    pub const fn new(name: &'static CStr, flags: c_int, function: *mut c_void) -> Definition {
+        Definition(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: method_pointer(function),
+            ml_flags: flags,
+            ml_doc: ptr::null(),
+        })
+    }
+
+    /// A new function whose `self` is `this`, which may be null; null with an exception set if
+    /// there is no memory.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn bind(&'static self, this: *mut PyObject) -> *mut PyObject {
+        // SAFETY: attached, as the caller promises; the definition lives for ever.
+        unsafe { ffi::PyCFunction_New((&raw const self.0).cast_mut(), this) }
+    }
 }
 
 /// The table of properties; each is given its name as its closure.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
 use crate::blocking;
+use crate::closing::Start;
 use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
 use crate::interpreter::{Entered, Lifetime};
@@ -24,15 +25,15 @@ pub use os::OsThread;
 #[cfg_attr(unix, path = "thread/unix.rs")]
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
+mod reserve;
 mod waiting;
 
+use reserve::Reserve;
 use waiting::Waiting;
 
-/// More than a thread takes before it runs Python code. The starter sets it aside and the new
-/// thread gives it back just before it makes its state, so that running out of memory is the
-/// starter's exception. Without it the starter would have to wait for the thread to say that it has
-/// a state; one that waits anyway sets nothing aside.
-const RESERVE: usize = 128 << 10;
+/// More than a thread needs until it has a state, and at least so much.
+const PLENTY: usize = 32 << 10;
+const LITTLE: usize = 4096;
 
 /// How often a new thread asks for memory before it gives up, if somebody waits to hear of it.
 const ATTEMPTS: u32 = 10;
@@ -69,24 +70,6 @@ static LOST: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
-
-/// Memory that is set aside, or null.
-struct Reserve(*mut c_void);
-
-impl Reserve {
-    fn new() -> Option<Reserve> {
-        os::set_aside(RESERVE).map(Reserve)
-    }
-
-    /// # Safety
-    /// Called once.
-    unsafe fn give_back(&self) {
-        if !self.0.is_null() {
-            // SAFETY: as the caller promises.
-            unsafe { os::give_back(self.0, RESERVE) };
-        }
-    }
-}
 
 /// Drops what lost threads have left.
 ///
@@ -151,7 +134,7 @@ unsafe fn start(
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
         let reserve = if waiting.can_fail() {
-            Reserve(ptr::null_mut())
+            Reserve::none()
         } else if let Some(reserve) = Reserve::new() {
             reserve
         } else {
@@ -159,7 +142,6 @@ unsafe fn start(
             ffi::PyErr_NoMemory();
             return Err(Raised);
         };
-        let memory = Reserve(reserve.0);
         let boot = Shared::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
@@ -175,7 +157,7 @@ unsafe fn start(
             next: AtomicPtr::new(ptr::null_mut()),
         });
         let Some(boot) = boot else {
-            memory.give_back();
+            reserve.give_back();
             waited_for.into_iter().for_each(|object| drop_ref(object));
             ffi::PyErr_NoMemory();
             return Err(Raised);
@@ -189,9 +171,12 @@ unsafe fn start(
         // To wait may be the end of this thread: nothing with a destructor may be in the way.
         let ours = boot.leave();
         let boot = ours.get();
+        let closing = &boot.lifetime.closing;
+        let start = closing.begin();
         let Some((thread, ident)) =
             os::spawn(theirs.into_raw(), handle.is_some(), compat::stack_size())
         else {
+            closing.give_up();
             drop(theirs.take());
             boot.reserve.give_back();
             drop_arguments(boot);
@@ -204,9 +189,9 @@ unsafe fn start(
             handle.set_running(thread, ident);
             boot.published.set();
         }
-        if interpreter != compat::main_interpreter() {
+        if start == Start::Last || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
-            // main interpreter ends with the process.
+            // main interpreter ends with the process, and waits near its end alone.
             blocking::wait_for_event(&boot.has_state);
         }
         let runs = boot.waiting.wait(started);
@@ -298,6 +283,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     }
     // SAFETY: as above; called once.
     let begun = unsafe { make_state(shared) };
+    shared.lifetime.closing.has_begun();
     shared.has_state.set();
     if let Begun::With(state) = begun {
         sentinel::thread_begins(state);
@@ -334,23 +320,34 @@ enum Begun {
 /// # Safety
 /// Called once.
 unsafe fn make_state(boot: &Boot) -> Begun {
-    // SAFETY: as the caller promises; set by the starter.
-    unsafe { boot.reserve.give_back() };
+    // Not given back where nobody needs it: that takes longer than all the rest of a start.
+    let mut reserve = Some(&boot.reserve);
     let mut attempts = 0;
     loop {
-        if os::has_memory() {
+        if os::has_memory(if reserve.is_some() { PLENTY } else { LITTLE }) {
             // Here, as it is the first use of a thread-local variable of ours: the platform makes
             // room for all of them, and ends the process if it cannot.
             sentinel::thread_begins(ptr::null_mut());
             // SAFETY: a new thread, and the lifetime of that interpreter.
             match unsafe { boot.lifetime.enter(boot.interpreter) } {
-                Entered::State(state) => return Begun::With(state),
-                Entered::Over => {
+                Entered::NoMemory => {}
+                entered => {
+                    if let Some(reserve) = reserve {
+                        // SAFETY: set aside by the starter, and not given back.
+                        unsafe { reserve.keep() };
+                    }
+                    if let Entered::State(state) = entered {
+                        return Begun::With(state);
+                    }
                     boot.waiting.fail();
                     return Begun::Finalizing;
                 }
-                Entered::NoMemory => {}
             }
+        }
+        if let Some(reserve) = reserve.take() {
+            // SAFETY: set aside by the starter.
+            unsafe { reserve.give_back() };
+            continue;
         }
         // Somebody else got what we set aside.
         attempts += 1;
@@ -448,9 +445,31 @@ pub unsafe extern "C-unwind" fn start_new_thread(
         if check_allowed().is_err() {
             return ptr::null_mut();
         }
-        match start(State::of(module), function, args, kwargs, None) {
-            Ok(ident) => ffi::PyLong_FromUnsignedLongLong(ident),
+        // Once the thread runs it is too late to fail: room for a number of that size comes first.
+        let room = ffi::PyLong_FromUnsignedLongLong(1 << 59);
+        if room.is_null() {
+            return ptr::null_mut();
+        }
+        let started = start(State::of(module), function, args, kwargs, None);
+        drop_ref(room);
+        match started {
+            Ok(ident) => number(ident),
             Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// An int that the caller has to have: waits until there is memory for it.
+unsafe fn number(value: u64) -> *mut PyObject {
+    loop {
+        // SAFETY: attached, as the caller promises.
+        unsafe {
+            let number = ffi::PyLong_FromUnsignedLongLong(value);
+            if !number.is_null() {
+                return number;
+            }
+            ffi::PyErr_Clear();
+            blocking::pause(blocking::UNTIL_MEMORY);
         }
     }
 }

@@ -148,6 +148,11 @@ pub unsafe fn new_thread_state(interpreter: *mut PyInterpreterState) -> *mut PyT
     }
 }
 
+/// Whether a thread that is on its way into the interpreter, and finds that it has to end instead,
+/// may look at the main interpreter when that is freed: 3.10 does, since it mended gh-96387. From
+/// 3.11 on the main interpreter is never freed.
+pub const LATE_THREADS_NEED_INTERPRETER: bool = cfg!(not(Py_3_11));
+
 /// Whether the interpreter has begun to shut down for good.
 pub fn is_finalizing() -> bool {
     #[cfg(Py_3_13)]

@@ -74,11 +74,12 @@ pub unsafe fn give_back(memory: *mut c_void, size: usize) {
     unsafe { libc::munmap(memory, size) };
 }
 
-/// Whether there is a little memory just now.
-pub fn has_memory() -> bool {
+/// Whether there is as much memory just now.
+pub fn has_memory(size: usize) -> bool {
     // SAFETY: any size will do; freed once, and null may be.
     unsafe {
-        let memory = libc::malloc(4096);
+        // Else the compiler sees that nobody uses it, and takes it for granted.
+        let memory = core::hint::black_box(libc::malloc(size));
         libc::free(memory);
         !memory.is_null()
     }

@@ -6,12 +6,11 @@
 
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::time::Duration;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::blocking;
-use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread};
+use crate::compat;
 use crate::module::State;
 use crate::native;
 use crate::object::{self, drop_ref};
@@ -96,7 +95,12 @@ impl Waiting {
     pub unsafe fn end(&self, function: *mut PyObject) {
         // SAFETY: as the caller promises.
         unsafe {
-            if !self.started.is_null() && !is_set(self.started) {
+            let runs = match self.event.as_ref() {
+                // Not by its method, which may find no memory: it would be said to have failed.
+                Some(event) => event.is_set(),
+                None => self.started.is_null() || is_set(self.started),
+            };
+            if !runs {
                 self.end_failed(function);
             }
         }
@@ -126,9 +130,7 @@ impl Waiting {
                     return;
                 }
                 ffi::PyErr_Clear();
-                let state = PyEval_SaveThread();
-                std::thread::sleep(Duration::from_millis(1));
-                PyEval_RestoreThread(state);
+                blocking::pause(blocking::UNTIL_MEMORY);
             }
         }
     }

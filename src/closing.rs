@@ -1,0 +1,215 @@
+//! The last starts before an interpreter ends that has no GIL.
+//!
+//! It ends by freeing the states of all other threads, while its table of those who may still read
+//! what is about to be freed (`Python/qsbr.c`, seen in 3.14) goes on pointing at them. A thread that
+//! makes its state just then, and finds the table full, has it grow, and that writes into what has
+//! been freed. Nobody can stop such a thread: it has no state yet. So an atexit callback keeps the
+//! two apart:
+//!
+//! - it waits for those who have been started and have no state yet;
+//! - from then on a start by another thread is held up, until the end of the interpreter ends the
+//!   starter. Not for ever: a later callback may be waiting for what it starts;
+//! - a start by the thread that runs the callbacks waits until the new thread has its state.
+//!
+//! With a GIL there is no such table, and nothing of this is done.
+
+use core::ffi::{CStr, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use pyo3_ffi::{self as ffi, PyObject};
+
+use crate::blocking;
+use crate::compat::{self, Raised};
+use crate::interpreter::{Lifetime, MOMENT};
+use crate::object::{self, drop_ref};
+use crate::sync::fork;
+use crate::tables::Definition;
+
+/// How long starts are held up, all in all.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// How long a start leaves others alone before it looks again.
+const STEP: Duration = Duration::from_millis(10);
+
+/// How many moments the callback waits for the next thread to have its state: there may be no
+/// memory for one.
+const PATIENCE: usize = 10_000;
+
+/// The part of [`Closing::beginning`] that counts.
+const COUNT: u64 = u32::MAX as u64;
+
+/// What the starters of one interpreter and its end know of each other.
+pub struct Closing {
+    /// The callback has run, or runs.
+    near: AtomicBool,
+    end: OnceLock<End>,
+    /// How many threads have been started and have no state yet; above that, the epoch of forks in
+    /// which they were counted: those of an older one are not there any more.
+    beginning: AtomicU64,
+}
+
+/// The end that is near.
+struct End {
+    /// The thread that runs the callbacks.
+    thread: u64,
+    /// In which process.
+    epoch: u32,
+    /// Starts are held up until then.
+    held_up: Instant,
+}
+
+/// How a thread is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// As any other.
+    Usual,
+    /// By the thread that ends the interpreter: it has to wait until the new one has its state.
+    Last,
+}
+
+impl Closing {
+    pub const fn new() -> Closing {
+        Closing { near: AtomicBool::new(false), end: OnceLock::new(), beginning: AtomicU64::new(0) }
+    }
+
+    /// A thread is about to be started. To be followed by [`Closing::give_up`], or by
+    /// [`Closing::has_begun`] in the new thread.
+    ///
+    /// # Safety
+    /// Attached. To be held up may be the end of the thread.
+    pub unsafe fn begin(&self) -> Start {
+        if !compat::IS_FREE_THREADED {
+            return Start::Usual;
+        }
+        // In this order: either the callback waits for this one, or is heard of.
+        self.count();
+        if !self.near.load(Ordering::SeqCst) {
+            return Start::Usual;
+        }
+        self.give_up();
+        // SAFETY: attached, as the caller promises.
+        let start = unsafe { self.begin_near_the_end() };
+        self.count();
+        start
+    }
+
+    /// # Safety
+    /// As [`Closing::begin`].
+    #[cold]
+    unsafe fn begin_near_the_end(&self) -> Start {
+        // The child of a fork has its end before it, and is not told of it again.
+        let Some(end) = self.end.get().filter(|end| end.epoch == fork::epoch()) else {
+            return Start::Usual;
+        };
+        if end.thread == compat::thread_ident() {
+            return Start::Last;
+        }
+        while Instant::now() < end.held_up {
+            // SAFETY: as the caller promises.
+            unsafe { blocking::pause(STEP) };
+        }
+        Start::Usual
+    }
+
+    /// No thread could be started.
+    pub fn give_up(&self) {
+        self.has_begun();
+    }
+
+    /// By the new thread: it has a state, or never will.
+    pub fn has_begun(&self) {
+        if compat::IS_FREE_THREADED {
+            self.beginning.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn count(&self) {
+        let epoch = u64::from(fork::epoch()) << COUNT.count_ones();
+        let one_more = |found| Some(if found & !COUNT == epoch { found + 1 } else { epoch + 1 });
+        let _ = self.beginning.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
+    }
+
+    /// How many threads of this process are beginning.
+    fn beginning(&self) -> u64 {
+        let found = self.beginning.load(Ordering::SeqCst);
+        if found >> COUNT.count_ones() == u64::from(fork::epoch()) { found & COUNT } else { 0 }
+    }
+
+    /// The end is near: returns when everybody who has been started has a state.
+    ///
+    /// # Safety
+    /// Attached, by the thread that ends the interpreter.
+    unsafe fn close(&self) {
+        let (thread, epoch) = (compat::thread_ident(), fork::epoch());
+        self.end.get_or_init(|| End { thread, epoch, held_up: Instant::now() + HELD_UP });
+        self.near.store(true, Ordering::SeqCst);
+        let mut beginning = self.beginning();
+        let mut patience = PATIENCE;
+        while beginning > 0 && patience > 0 {
+            // SAFETY: as the caller promises.
+            unsafe { blocking::pause(MOMENT) };
+            let before = core::mem::replace(&mut beginning, self.beginning());
+            patience = if before == beginning { patience - 1 } else { PATIENCE };
+        }
+    }
+}
+
+/// Has the calling interpreter say when its end is near.
+///
+/// # Safety
+/// Attached; `lifetime` is a capsule around the lifetime of the calling interpreter.
+pub unsafe fn register(lifetime: *mut PyObject) -> Result<(), Raised> {
+    static CLOSE: Definition = Definition::new(c"close", ffi::METH_NOARGS, close as *mut c_void);
+    if !compat::IS_FREE_THREADED {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let module = import_unseen(c"atexit");
+        let close = CLOSE.bind(lifetime);
+        let done = if module.is_null() || close.is_null() {
+            ptr::null_mut()
+        } else {
+            object::call_method(module, c"register", &raw const close, 1, ptr::null_mut())
+        };
+        for object in [module, close, done] {
+            drop_ref(object);
+        }
+        if done.is_null() { Err(Raised) } else { Ok(()) }
+    }
+}
+
+/// Imports a module of the interpreter's own, and leaves it to the program to find it imported or not.
+///
+/// # Safety
+/// Attached.
+unsafe fn import_unseen(name: &'static CStr) -> *mut PyObject {
+    // SAFETY: attached, as the caller promises.
+    unsafe {
+        let modules = ffi::PyImport_GetModuleDict();
+        let known = ffi::PyMapping_HasKeyString(modules, name.as_ptr()) != 0;
+        let module = ffi::PyImport_ImportModule(name.as_ptr());
+        if !module.is_null()
+            && !known
+            && ffi::PyMapping_DelItemString(modules, name.as_ptr().cast_mut()) < 0
+        {
+            // Somebody else has.
+            ffi::PyErr_Clear();
+        }
+        module
+    }
+}
+
+unsafe extern "C-unwind" fn close(lifetime: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with what `register` has bound; the capsule lives as long
+    // as the call.
+    unsafe {
+        let lifetime = ffi::PyCapsule_GetPointer(lifetime, ptr::null()).cast::<Lifetime>();
+        (*lifetime).closing.close();
+    }
+    compat::none()
+}
