@@ -154,7 +154,9 @@ def _wait_for_both_at_exit(names: "dict[str, Any]") -> None:
     stock: dict[str, Any] = vars(threading)
     if "_thread_shutdown" not in stock:
         return
-    modules = (stock_thread(), _rthread)
+    # In this order: the stock module reports a thread that is just being started as an error, and
+    # one of ours may be starting it.
+    modules = (_rthread, stock_thread())
     # Nobody waits for those that `threading` has not started. In a sub-interpreter they may be
     # others than the one that ends it, and never done.
     others = (stock["_MainThread"], stock["_DummyThread"], names["_DummyThread"])
