@@ -122,3 +122,15 @@ SINCE_3_11 = sys.version_info >= (3, 11)
 SINCE_3_12 = sys.version_info >= (3, 12)
 SINCE_3_13 = sys.version_info >= (3, 13)
 SINCE_3_14 = sys.version_info >= (3, 14)
+
+
+def gives_up(kit: Kit, cls: Any, *, alone: bool = True) -> bool:
+    """Does `get` of a queue of this class return when its time is over?
+
+    Up to 3.12 the stock SimpleQueue takes what is left of a time-out, once it is less than zero,
+    for no time-out at all, and waits for ever. Another getter or a signal at its very end leads
+    there, and up to 3.10 so does a moment's delay, with nobody else about.
+    """
+    if not kit.is_stock or cls.__name__ != "SimpleQueue":
+        return True
+    return SINCE_3_11 if alone else SINCE_3_13

@@ -303,7 +303,10 @@ def queue_waits(q: Any, one: Step, name: str) -> bool:
     if one.method not in ("put", "get"):
         return False
     given_ = bound(getattr(q, one.method), one)
-    if given_ is None or not is_true(given_["block"]) or not is_long(given_["timeout"]):
+    if given_ is None or not is_true(given_["block"]):
+        return False
+    ends = one.method == "put" or kits.gives_up(STOCK, type(q))
+    if ends and not is_long(given_["timeout"]):
         return False
     if one.method == "get":
         return bool(q.empty())

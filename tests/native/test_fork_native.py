@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from kits import Kit, check_on
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the OS has no fork")
+from forked import IN_CHILD, needs_fork
+
+pytestmark = needs_fork
 
 PRELUDE = """
 import _thread
 
-def in_child(check):
-    # Fork, have the child run `check`, and give the child's exit status.
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            check()
-            status = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def blocked(function, *args):
+def blocked_in(function, *args):
     # A daemon thread that calls it; return when it is blocked in there.
     ids = []
     def run():
@@ -37,11 +21,7 @@ def blocked(function, *args):
     threading.Thread(target=run, daemon=True).start()
     while not ids:
         time.sleep(0.001)
-    path = f"/proc/self/task/{ids[0]}/stat"
-    for _ in range(5):
-        while os.path.exists(path) and open(path).read().rpartition(")")[2].split()[0] != "S":
-            time.sleep(0.001)
-        time.sleep(0.001)
+    blocked(ids[0])
 
 def called(function, *args):
     # What a thread of this process gets of it.
@@ -58,7 +38,7 @@ def wait_in(condition, *args):
 
 
 def check(kit: Kit, source: str) -> None:
-    check_on(kit, PRELUDE + source, flags=("-W", "ignore::DeprecationWarning"))
+    check_on(kit, IN_CHILD + PRELUDE + source, flags=("-W", "ignore::DeprecationWarning"))
 
 
 @pytest.mark.parametrize("is_set", [True, False])
@@ -72,13 +52,13 @@ if {is_set}:
     event.set()
 else:
     for _ in range(3):
-        blocked(event.wait)
+        blocked_in(event.wait)
 def child():
     assert event.is_set() is {is_set}
     assert event.wait(0) is {is_set}
     event.clear()
     assert event.wait(0.01) is False
-    blocked(event.wait)
+    blocked_in(event.wait)
     event.set()
     assert event.wait(30) and called(event.wait, 30)
     event._at_fork_reinit()
@@ -97,7 +77,7 @@ def test_an_event_wakes_a_waiter_of_the_child(kit: Kit) -> None:
         kit,
         """
 event = threading.Event()
-blocked(event.wait)
+blocked_in(event.wait)
 def child():
     results = []
     thread = threading.Thread(target=lambda: results.append(event.wait(30)))
@@ -119,7 +99,7 @@ def test_condition(kit: Kit, kind: str) -> None:
         f"""
 condition = threading.Condition(threading.{kind}())
 for _ in range(3):
-    blocked(wait_in, condition)
+    blocked_in(wait_in, condition)
 def child():
     with condition:
         assert condition.wait(0.01) is False
@@ -151,11 +131,11 @@ def test_a_condition_held_by_another_thread(kit: Kit, kind: str) -> None:
         kit,
         f"""
 condition = threading.Condition(threading.{kind}())
-blocked(wait_in, condition)
+blocked_in(wait_in, condition)
 def hold():
     with condition:
         threading.Event().wait()
-blocked(hold)
+blocked_in(hold)
 def child():
     assert not condition.acquire(False)
     condition._at_fork_reinit()
@@ -177,7 +157,7 @@ def test_a_condition_held_by_the_forking_thread(kit: Kit, kind: str) -> None:
         kit,
         f"""
 condition = threading.Condition(threading.{kind}())
-blocked(wait_in, condition)
+blocked_in(wait_in, condition)
 condition.acquire()
 def child():
     assert condition._is_owned()
@@ -202,7 +182,7 @@ def test_semaphore(kit: Kit, name: str) -> None:
 semaphore = threading.{name}(2)
 semaphore.acquire(), semaphore.acquire()
 for _ in range(3):
-    blocked(semaphore.acquire)
+    blocked_in(semaphore.acquire)
 def child():
     assert semaphore._value == 0
     assert semaphore.acquire(False) is False
@@ -233,9 +213,9 @@ semaphore = threading.{name}(3)
 for _ in range(3):
     semaphore.acquire()
 for _ in range(2):
-    blocked(semaphore.acquire)
+    blocked_in(semaphore.acquire)
 def child():
-    blocked(lambda: (semaphore.acquire(), got.append(1)))
+    blocked_in(lambda: (semaphore.acquire(), got.append(1)))
     semaphore.release()
     while not got:
         time.sleep(0.001)
@@ -280,7 +260,7 @@ def test_a_barrier_that_others_waited_at(kit: Kit) -> None:
         kit,
         """
 barrier = threading.Barrier(2)
-blocked(barrier.wait)
+blocked_in(barrier.wait)
 def child():
     assert barrier.n_waiting == 1
     assert barrier.wait(30) == 1
@@ -302,10 +282,10 @@ full = q if {name == "SimpleQueue"} else queue.{name}(1)
 if full is not q:
     full.put(0)
 for _ in range(2):
-    blocked(q.get)
+    blocked_in(q.get)
     if full is not q:
-        blocked(full.put, 1)
-        blocked(full.join)
+        blocked_in(full.put, 1)
+        blocked_in(full.join)
 def child():
     while not q.empty():
         q.get()
@@ -350,7 +330,7 @@ blocks = True
 q.put(Item(2))
 threading.Thread(target=q.put, args=(Item(1),), daemon=True).start()
 asked.wait()
-blocked(q.get)
+blocked_in(q.get)
 def child():
     global blocks
     blocks = False
@@ -359,7 +339,7 @@ def child():
     got = [called(q.get).number, q.get().number]
     assert got == [2, 3], got
     assert q.empty() and q.unfinished_tasks == 2
-    blocked(q.get)
+    blocked_in(q.get)
     q.put(Item(4))
 def mine():
     # The forking thread goes on with its own turn, and the others wait for that.
@@ -398,10 +378,10 @@ def test_a_queue_hands_its_item_to_the_child(ours: Kit) -> None:
             f"""
 q = queue.{name}()
 for _ in range(2):
-    blocked(q.get)
+    blocked_in(q.get)
 def child():
     got = []
-    blocked(lambda: got.append(q.get()))
+    blocked_in(lambda: got.append(q.get()))
     q.put(1)
     while not got:
         time.sleep(0.001)

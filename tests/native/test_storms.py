@@ -33,7 +33,10 @@ def weather(step: Callable[[], Any]) -> int:
     armed = False
 
     def handler(number: int, frame: object) -> None:
+        nonlocal armed
         if armed:
+            # Once a step: the next one may come before this is caught.
+            armed = False
             raise Interrupted
 
     with handling(signal.SIGALRM, handler):

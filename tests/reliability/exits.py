@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +29,7 @@ class Tries:
         self.bad_status = 0
         self.spoke = 0
         self.other_output = 0
+        self._lock = threading.Lock()
 
     def daemons(self, mode: str, doing: str) -> None:
         """Let threads do `doing` and have the main thread go away."""
@@ -35,13 +37,15 @@ class Tries:
             outcome = run(mode, "exit_daemons", doing, "end", timeout=HANG)
         except AssertionError as error:
             # It has the stacks of all threads.
-            self.hung += 1
             print(f"HUNG: {doing} ({mode}): {error}", flush=True)
+            with self._lock:
+                self.hung += 1
             return
-        self.ended += 1
-        self.bad_status += outcome.status != 0
-        self.spoke += outcome.err != ""
-        self.other_output += outcome.lines != ["main ends", "atexit"]
+        with self._lock:
+            self.ended += 1
+            self.bad_status += outcome.status != 0
+            self.spoke += outcome.err != ""
+            self.other_output += outcome.lines != ["main ends", "atexit"]
         if outcome != Outcome(0, "main ends\natexit\n", ""):
             print(f"BAD: {doing} ({mode}): {outcome}", flush=True)
 
@@ -58,9 +62,19 @@ def exits(count: int) -> Iterator[Figure]:
     # So that a few are of many things, and the same ones every time.
     first, rest = pairs[: len(MODES)], pairs[len(MODES) :]
     random.Random(4).shuffle(rest)
+    yield from tried(first + rest, count)
+
+
+@proof("floods", "an end in the midst of starts", long=1000, short=9, unit="exits")
+def floods(count: int) -> Iterator[Figure]:
+    """More of what the end meets least often in the midst of something: threads that begin."""
+    yield from tried([(mode, "flood") for mode in MODES], count)
+
+
+def tried(pairs: list[tuple[str, str]], count: int) -> Iterator[Figure]:
     tries = Tries()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        chosen = itertools.islice(itertools.cycle(first + rest), count)
+        chosen = itertools.islice(itertools.cycle(pairs), count)
         for done in [pool.submit(tries.daemons, *pair) for pair in chosen]:
             done.result()
     yield exactly("exits", tries.ended, count)

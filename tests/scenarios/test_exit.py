@@ -39,6 +39,14 @@ def test_threads_started_late_are_waited_for_too(mode: str) -> None:
     assert run(mode, "exit_order", "late", "end") == expected
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_threads_are_started_by_callbacks(mode: str) -> None:
+    expected = run_stock("exit_starts")
+    assert len(expected.lines) == 7
+
+    assert run(mode, "exit_starts") == expected
+
+
 # Not all that there is: tests/reliability tries the rest too, and more often.
 SLEEPING = [
     "acquire",

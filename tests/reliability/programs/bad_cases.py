@@ -248,7 +248,7 @@ class Plan:
         """Objects go, in whatever state they are."""
 
         def run(world: World) -> None:
-            world.forget(target.owner)
+            world.forget_of(target.owner)
 
         return _case(target, "drop", None, [], {}, run, True)
 

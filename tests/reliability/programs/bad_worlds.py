@@ -10,7 +10,7 @@ import builtins
 import gc
 import importlib
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -121,15 +121,16 @@ class World:
                 except Exception:
                     break
 
-    def forget(self, kind: str = "") -> None:
-        """Have new objects made from now on, of one type or of all."""
-        gone = [self._objects.pop(key, None) for key in list(self._objects) if kind in ("", key[0])]
+    def forget(self, which: Iterable[tuple[str, str]] | None = None) -> None:
+        """Have new objects made from now on, in place of some, by type and state, or of all."""
+        if which is None:
+            which = list(self._objects)
+        gone = [self._objects.pop(key, None) for key in which]
         del gone
 
-    def forget_used(self, used: set[tuple[str, str]]) -> None:
-        """As `forget`, but of these objects only."""
-        gone = [self._objects.pop(key, None) for key in used]
-        del gone
+    def forget_of(self, kind: str) -> None:
+        """As `forget`, for the objects of one type, or of all if that is empty."""
+        self.forget([key for key in list(self._objects) if kind in ("", key[0])])
 
 
 def _lock(world: World, _: type) -> Any:

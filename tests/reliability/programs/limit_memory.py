@@ -54,8 +54,13 @@ def start_one(way: Callable[[], Any], found: Counter[str]) -> None:
         found["went well"] += 1
 
 
+def besides(step: int, count: int) -> int:
+    """Page by page from none at all, and then in larger steps to more than a thread takes."""
+    return (step if 2 * step < count else BESIDES // PAGE * step // count) * PAGE
+
+
 def starts(count: int) -> Counter[str]:
-    """Starts with more and more memory, page by page: each step on the way is the last one once."""
+    """Starts with more and more memory, so that each step on the way is the last one once."""
     found: Counter[str] = Counter()
     ran: list[int] = []
 
@@ -69,10 +74,9 @@ def starts(count: int) -> Counter[str]:
     if hasattr(low_level, "start_joinable_thread"):
         ways.append(lambda: low_level.start_joinable_thread(run))
     for step in range(count):
-        stack = STACKS[step % len(STACKS)]
-        # With a stack that is kept from before or with a new one: from less than that takes to
-        # more than the thread takes besides.
-        size = (stack if step // 2 % 2 else 0) + BESIDES * step // count // PAGE * PAGE
+        # With a stack that is kept from before or with a new one, small or large.
+        stack = STACKS[step % 2]
+        size = (stack if step // 2 % 2 else 0) + besides(step // 4, count // 4)
         threading.stack_size(stack)
         for way in ways:
             with room_for(size):
