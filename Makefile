@@ -51,7 +51,8 @@ asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=8192
 # Not what measures memory, and not what runs processes: those are the subject elsewhere.
 asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
-	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py
+	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py \
+	--ignore=tests/behaviour/test_fork_handles.py
 
 .PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
 	reliability-one torture check-models tsan asan asan-run demo bench chart lint rust-test clean
