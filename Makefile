@@ -50,9 +50,8 @@ asan_build = RUSTUP_TOOLCHAIN=nightly CARGO_BUILD_TARGET=$$(rustc -vV | sed -n '
 asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=8192
 # Not what measures memory, and not what runs processes: those are the subject elsewhere.
-asan_tests = tests/native tests/behaviour --ignore=tests/native/test_memory_native.py \
-	--ignore=tests/native/test_fork_native.py --ignore=tests/behaviour/test_fork_behaviour.py \
-	--ignore=tests/behaviour/test_fork_handles.py
+asan_tests = tests/native tests/behaviour $(addprefix --ignore=,tests/native/test_memory_native.py \
+	$(wildcard tests/native/test_fork_*.py tests/behaviour/test_fork_*.py))
 
 .PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
 	reliability-one torture check-models tsan asan asan-run demo bench chart lint rust-test clean

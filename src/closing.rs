@@ -25,7 +25,6 @@ use pyo3_ffi::{self as ffi, PyObject};
 use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::interpreter::{Lifetime, MOMENT};
-use crate::object::{self, drop_ref};
 use crate::sync::fork;
 use crate::tables::Definition;
 
@@ -167,20 +166,8 @@ pub unsafe fn register(lifetime: *mut PyObject) -> Result<(), Raised> {
     if !compat::IS_FREE_THREADED {
         return Ok(());
     }
-    // SAFETY: as the caller promises; new references are given back.
-    unsafe {
-        let module = import_unseen(c"atexit");
-        let close = CLOSE.bind(lifetime);
-        let done = if module.is_null() || close.is_null() {
-            ptr::null_mut()
-        } else {
-            object::call_method(module, c"register", &raw const close, 1, ptr::null_mut())
-        };
-        for object in [module, close, done] {
-            drop_ref(object);
-        }
-        if done.is_null() { Err(Raised) } else { Ok(()) }
-    }
+    // SAFETY: as the caller promises.
+    unsafe { CLOSE.register(lifetime, import_unseen(c"atexit"), c"register", None) }
 }
 
 /// Imports a module of the interpreter's own, and leaves it to the program to find it imported or not.

@@ -16,7 +16,6 @@ use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::compat::{self, Raised};
 use crate::interpreter;
-use crate::object::{self, drop_ref};
 use crate::tables::{self, Definition};
 #[cfg(unix)]
 use crate::{handle, sentinel, sync};
@@ -81,20 +80,10 @@ pub unsafe fn register_in_python() -> Result<(), Raised> {
     if !compat::IS_FREE_THREADED || cfg!(not(unix)) {
         return Ok(());
     }
-    // SAFETY: attached; new references are given back.
+    // SAFETY: attached.
     unsafe {
         let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
-        let before = BEFORE.bind(ptr::null_mut());
-        let names = ffi::Py_BuildValue(c"(s)".as_ptr(), c"before".as_ptr());
-        let done = if module.is_null() || before.is_null() || names.is_null() {
-            ptr::null_mut()
-        } else {
-            object::call_method(module, c"register_at_fork", &raw const before, 0, names)
-        };
-        for object in [module, before, names, done] {
-            drop_ref(object);
-        }
-        if done.is_null() { Err(Raised) } else { Ok(()) }
+        BEFORE.register(ptr::null_mut(), module, c"register_at_fork", Some(c"before"))
     }
 }
 

@@ -12,10 +12,13 @@
 //!   are at it. They need nothing from it but that it is still there. Where the interpreter is
 //!   freed in the end, it also waits for threads that found it ending while they waited to attach.
 //!
-//! Without a GIL that is not enough (see `closing`), and a fork is a third party. The interpreter stops all threads for it, but not those
-//! without a state, and a thread that makes one holds locks which nobody would release in the
-//! child: clearing the states of the dead threads would wait for them there for ever. So a thread
-//! that is about to fork says so, waits for those who are at it, and the others wait for the fork.
+//! Without a GIL that is not enough (see `closing`), and a fork is a third party. The interpreter
+//! stops all threads for it, but not those without a state, and a thread that makes one holds locks
+//! which nobody would release in the child: clearing the states of the dead threads would wait for
+//! them there for ever. A thread that clears its own state can be stopped in the midst of it, and
+//! what the child does then is to clear it once more: it takes the state off a list that it is not
+//! on (`_Py_brc_remove_thread`, seen in 3.14), and crashes. So a thread that is about to fork says
+//! so, waits for those who are at either, and the others wait for the fork.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -34,19 +37,27 @@ use crate::object::drop_ref;
 /// How many threads, of whatever interpreter, are making their states.
 static ENTERING: AtomicUsize = AtomicUsize::new(0);
 
+/// How many threads are clearing their states; counted without a GIL only.
+static CLEARING: AtomicUsize = AtomicUsize::new(0);
+
 /// How many threads are about to fork.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// How many of these are the calling thread: a hook may fork in the middle of a fork.
     static FORKS: Cell<usize> = const { Cell::new(0) };
+
+    /// How many of those who clear their states are the calling thread, one at most: what it
+    /// destroys may fork.
+    static CLEARS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How long to leave others alone before looking again.
 pub const MOMENT: Duration = Duration::from_micros(100);
 
-/// How many moments a thread waits for a fork. One that takes longer may be waiting for this very
-/// thread, in a hook or for a lock: better a lock lost in the child, maybe, than a hang here.
+/// How many moments a thread waits for a fork, and a fork for threads that end. One that takes longer
+/// may be waiting for this very thread, in a hook, a finalizer or for a lock: better a lock lost in
+/// the child, maybe, than a hang here.
 const PATIENCE: usize = 10_000;
 
 /// How long to let threads leave before they are counted again; how often nobody may have left
@@ -120,14 +131,7 @@ impl Lifetime {
     pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState) -> Entered {
         // In this order, in all threads alike: either `end` waits for this one, or is heard of. The
         // same goes for forks.
-        ENTERING.fetch_add(1, Ordering::SeqCst);
-        let mut patience = PATIENCE;
-        while FORKING.load(Ordering::SeqCst) > 0 && patience > 0 {
-            ENTERING.fetch_sub(1, Ordering::SeqCst);
-            std::thread::sleep(MOMENT);
-            patience -= 1;
-            ENTERING.fetch_add(1, Ordering::SeqCst);
-        }
+        count_between_forks(&ENTERING, || std::thread::sleep(MOMENT));
         let entered = if self.is_over() {
             Entered::Over
         } else {
@@ -148,6 +152,39 @@ impl Lifetime {
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst) || compat::is_finalizing()
+    }
+}
+
+/// Gives up the calling thread's state.
+///
+/// # Safety
+/// Attached with `state`; there is none afterwards. This may be the end of the thread.
+pub unsafe fn leave(state: *mut PyThreadState) {
+    if compat::IS_FREE_THREADED {
+        // SAFETY: as the caller promises.
+        count_between_forks(&CLEARING, || unsafe { blocking::pause(MOMENT) });
+        CLEARS.set(1);
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        compat::PyThreadState_Clear(state);
+        compat::PyThreadState_DeleteCurrent();
+    }
+    if compat::IS_FREE_THREADED {
+        CLEARS.set(0);
+        CLEARING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Counts the calling thread among those for whom a fork waits; if there is one, after that.
+fn count_between_forks(those: &AtomicUsize, pause: impl Fn()) {
+    those.fetch_add(1, Ordering::SeqCst);
+    let mut patience = PATIENCE;
+    while FORKING.load(Ordering::SeqCst) > 0 && patience > 0 {
+        those.fetch_sub(1, Ordering::SeqCst);
+        pause();
+        patience -= 1;
+        those.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -216,6 +253,12 @@ pub unsafe fn before_fork() {
     FORKING.fetch_add(1, Ordering::SeqCst);
     // SAFETY: as the caller promises.
     unsafe { wait_for_those_who_enter() };
+    let mut patience = PATIENCE;
+    while CLEARING.load(Ordering::SeqCst) > CLEARS.get() && patience > 0 {
+        // SAFETY: as the caller promises.
+        unsafe { blocking::pause(MOMENT) };
+        patience -= 1;
+    }
 }
 
 /// By the thread that has forked, or has tried to.
@@ -223,9 +266,10 @@ pub fn after_fork_in_parent() {
     FORKING.fetch_sub(FORKS.take(), Ordering::SeqCst);
 }
 
-/// In the child of a fork nobody else is at it.
+/// In the child of a fork nobody else is at anything.
 pub fn after_fork_in_child() {
     FORKS.set(0);
     FORKING.store(0, Ordering::SeqCst);
     ENTERING.store(0, Ordering::SeqCst);
+    CLEARING.store(CLEARS.get(), Ordering::SeqCst);
 }

@@ -9,7 +9,8 @@ use std::ffi::CString;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
-use crate::object::{Doc, Function, Getter, Property, Setter};
+use crate::compat::Raised;
+use crate::object::{self, Doc, Function, Getter, Property, Setter, drop_ref};
 use crate::stock::{self, Known};
 use crate::sync::Mutex;
 
@@ -191,6 +192,36 @@ impl Definition {
     pub unsafe fn bind(&'static self, this: *mut PyObject) -> *mut PyObject {
         // SAFETY: attached, as the caller promises; the definition lives for ever.
         unsafe { ffi::PyCFunction_New((&raw const self.0).cast_mut(), this) }
+    }
+
+    /// Hands it, bound to `this`, to a function of `module`: alone, or by `keyword`.
+    ///
+    /// # Safety
+    /// Attached. `module` is the caller's no more; it may be null with an exception set.
+    pub unsafe fn register(
+        &'static self,
+        this: *mut PyObject,
+        module: *mut PyObject,
+        registry: &CStr,
+        keyword: Option<&CStr>,
+    ) -> Result<(), Raised> {
+        // SAFETY: attached, as the caller promises; new references are given back.
+        unsafe {
+            let function = self.bind(this);
+            let (nargs, keywords) = match keyword {
+                Some(keyword) => (0, ffi::Py_BuildValue(c"(s)".as_ptr(), keyword.as_ptr())),
+                None => (1, ffi::PyTuple_New(0)),
+            };
+            let done = if module.is_null() || function.is_null() || keywords.is_null() {
+                ptr::null_mut()
+            } else {
+                object::call_method(module, registry, &raw const function, nargs, keywords)
+            };
+            for object in [module, function, keywords, done] {
+                drop_ref(object);
+            }
+            if done.is_null() { Err(Raised) } else { Ok(()) }
+        }
     }
 }
 

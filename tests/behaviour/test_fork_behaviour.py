@@ -321,45 +321,6 @@ print("fine")
 
 
 @both
-def test_fork_while_threads_start_and_end(module: str) -> None:
-    """Every table has to be whole whenever the fork comes."""
-    check(
-        module,
-        """
-stop = False
-local, key = api._local(), rthread.TSS()
-key.create()
-def once():
-    local.x = key
-    key.set(local)
-    rthread._set_sentinel()
-def churn():
-    while not stop:
-        api.start_new_thread(once, ())
-        if hasattr(api, "start_joinable_thread"):
-            api.start_joinable_thread(once).join()
-        while api._count() > 20 and not stop:
-            time.sleep(0)
-for _ in range(2):
-    thread(churn)
-def child():
-    global stop
-    stop = True
-    once()
-    use(api.allocate_lock())
-    if hasattr(api, "start_joinable_thread"):
-        api.start_joinable_thread(once).join()
-    key.delete()
-    gc.collect()
-for _ in range(15):
-    assert in_child(child) == 0
-stop = True
-print("fine")
-""",
-    )
-
-
-@both
 def test_child_forks_again(module: str) -> None:
     check(
         module,

@@ -79,6 +79,21 @@ def fork_hooks(count: int) -> Iterator[Figure]:
 
 
 @proof(
+    "fork ends",
+    "forks while threads end that leave something to be freed",
+    long=9000,
+    short=90,
+    unit="forks",
+    missing=NO_FORK,
+)
+def fork_ends(count: int) -> Iterator[Figure]:
+    each = -(-count // len(MODES))
+    fine = sum(goes_well(mode, "fork_ends", each) for mode in MODES)
+    yield exactly("forks", each * fine, each * len(MODES))
+    yield exactly("modes in which no child crashed or hung", fine, len(MODES))
+
+
+@proof(
     "processes",
     "multiprocessing by forks, among busy threads",
     long=20,
