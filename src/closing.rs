@@ -1,17 +1,20 @@
-//! The last starts before an interpreter ends that has no GIL.
+//! The last threads that begin or end before an interpreter ends that has no GIL.
 //!
 //! It ends by freeing the states of all other threads, while its table of those who may still read
 //! what is about to be freed (`Python/qsbr.c`, seen in 3.14) goes on pointing at them. A thread that
 //! makes its state just then, and finds the table full, has it grow, and that writes into what has
-//! been freed. Nobody can stop such a thread: it has no state yet. So an atexit callback keeps the
-//! two apart:
+//! been freed. Nobody can stop such a thread: it has no state yet. A thread that clears its state can
+//! be stopped, but in the midst of it, and then the end clears the state once more, which crashes as
+//! in the child of a fork (see `interpreter`). So an atexit callback keeps them apart:
 //!
-//! - it waits for those who have been started and have no state yet;
-//! - from then on a start by another thread is held up, until the end of the interpreter ends the
-//!   starter. Not for ever: a later callback may be waiting for what it starts;
+//! - it waits for those who have been started and have no state yet, and for those who are clearing
+//!   theirs;
+//! - from then on a start by another thread is held up, and so is a thread that has come to its end,
+//!   until the end of the interpreter ends it. Not for ever: a later callback may be waiting for what
+//!   the one starts, or for the other;
 //! - a start by the thread that runs the callbacks waits until the new thread has its state.
 //!
-//! With a GIL there is no such table, and nothing of this is done.
+//! With a GIL there is no such table, and threads are not stopped there: nothing of this is done.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -20,45 +23,47 @@ use core::time::Duration;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use pyo3_ffi::{self as ffi, PyObject};
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 
 use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::interpreter::{Lifetime, MOMENT};
-use crate::sync::fork;
+use crate::sync::{Event, fork};
 use crate::tables::Definition;
 
-/// How long starts are held up, all in all.
+/// How long threads are held up when the callback is done.
 const HELD_UP: Duration = Duration::from_secs(1);
 
-/// How long a start leaves others alone before it looks again.
-const STEP: Duration = Duration::from_millis(10);
-
-/// How many moments the callback waits for the next thread to have its state: there may be no
-/// memory for one.
+/// How many moments the callback waits for the next thread to have its state, or to be rid of it:
+/// there may be no memory for one, and what is destroyed with the other may wait for something.
 const PATIENCE: usize = 10_000;
 
-/// The part of [`Closing::beginning`] that counts.
+/// The part of [`Closing::crossing`] that counts.
 const COUNT: u64 = u32::MAX as u64;
 
-/// What the starters of one interpreter and its end know of each other.
+/// What the threads of one interpreter and its end know of each other.
 pub struct Closing {
     /// The callback has run, or runs.
     near: AtomicBool,
     end: OnceLock<End>,
-    /// How many threads have been started and have no state yet; above that, the epoch of forks in
-    /// which they were counted: those of an older one are not there any more.
-    beginning: AtomicU64,
+    /// How many threads have been started and have no state yet, or are clearing theirs; above that,
+    /// the epoch of forks in which they were counted: those of an older one are not there any more.
+    crossing: AtomicU64,
 }
+
+/// Counts forks, see `sync::fork`.
+type Epoch = u32;
 
 /// The end that is near.
 struct End {
     /// The thread that runs the callbacks.
     thread: u64,
     /// In which process.
-    epoch: u32,
-    /// Starts are held up until then.
-    held_up: Instant,
+    epoch: Epoch,
+    /// The callback is done.
+    done: Event,
+    /// Threads are held up until then; known when the callback is done.
+    held_up: OnceLock<Instant>,
 }
 
 /// How a thread is started.
@@ -72,7 +77,7 @@ pub enum Start {
 
 impl Closing {
     pub const fn new() -> Closing {
-        Closing { near: AtomicBool::new(false), end: OnceLock::new(), beginning: AtomicU64::new(0) }
+        Closing { near: AtomicBool::new(false), end: OnceLock::new(), crossing: AtomicU64::new(0) }
     }
 
     /// A thread is about to be started. To be followed by [`Closing::give_up`], or by
@@ -90,28 +95,45 @@ impl Closing {
             return Start::Usual;
         }
         self.give_up();
-        // SAFETY: attached, as the caller promises.
-        let start = unsafe { self.begin_near_the_end() };
+        let start = match self.end() {
+            Some(end) if end.thread == compat::thread_ident() => Start::Last,
+            end => {
+                // SAFETY: attached, as the caller promises.
+                unsafe { hold_up(end) };
+                Start::Usual
+            }
+        };
         self.count();
         start
     }
 
+    /// The calling thread is about to clear its state of `interpreter`. To be followed by
+    /// [`Closing::has_left`] with what this gives.
+    ///
     /// # Safety
     /// As [`Closing::begin`].
-    #[cold]
-    unsafe fn begin_near_the_end(&self) -> Start {
-        // The child of a fork has its end before it, and is not told of it again.
-        let Some(end) = self.end.get().filter(|end| end.epoch == fork::epoch()) else {
-            return Start::Usual;
-        };
-        if end.thread == compat::thread_ident() {
-            return Start::Last;
-        }
-        while Instant::now() < end.held_up {
+    pub unsafe fn leave(&self, interpreter: *mut PyInterpreterState) -> Epoch {
+        self.count();
+        // A sub-interpreter does not stop its threads: it must not have any when it ends.
+        if self.near.load(Ordering::SeqCst) && interpreter == compat::main_interpreter() {
+            self.has_left(fork::epoch());
             // SAFETY: as the caller promises.
-            unsafe { blocking::pause(STEP) };
+            unsafe { hold_up(self.end()) };
+            self.count();
         }
-        Start::Usual
+        fork::epoch()
+    }
+
+    /// It has no state any more. What was destroyed with that may have forked.
+    pub fn has_left(&self, counted: Epoch) {
+        if counted == fork::epoch() {
+            self.crossing.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Of this process: the child of a fork has its end before it, and is not told of it again.
+    fn end(&self) -> Option<&End> {
+        self.end.get().filter(|end| end.epoch == fork::epoch())
     }
 
     /// No thread could be started.
@@ -122,37 +144,61 @@ impl Closing {
     /// By the new thread: it has a state, or never will.
     pub fn has_begun(&self) {
         if compat::IS_FREE_THREADED {
-            self.beginning.fetch_sub(1, Ordering::SeqCst);
+            self.crossing.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     fn count(&self) {
         let epoch = u64::from(fork::epoch()) << COUNT.count_ones();
         let one_more = |found| Some(if found & !COUNT == epoch { found + 1 } else { epoch + 1 });
-        let _ = self.beginning.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
+        let _ = self.crossing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
     }
 
-    /// How many threads of this process are beginning.
-    fn beginning(&self) -> u64 {
-        let found = self.beginning.load(Ordering::SeqCst);
+    /// How many threads of this process are on their way in or out.
+    fn crossing(&self) -> u64 {
+        let found = self.crossing.load(Ordering::SeqCst);
         if found >> COUNT.count_ones() == u64::from(fork::epoch()) { found & COUNT } else { 0 }
     }
 
-    /// The end is near: returns when everybody who has been started has a state.
+    /// The end is near: returns when everybody who has been started has a state, and everybody who
+    /// clears one has none.
     ///
     /// # Safety
     /// Attached, by the thread that ends the interpreter.
     unsafe fn close(&self) {
         let (thread, epoch) = (compat::thread_ident(), fork::epoch());
-        self.end.get_or_init(|| End { thread, epoch, held_up: Instant::now() + HELD_UP });
+        let end = self.end.get_or_init(|| End {
+            thread,
+            epoch,
+            done: Event::new(),
+            held_up: OnceLock::new(),
+        });
         self.near.store(true, Ordering::SeqCst);
-        let mut beginning = self.beginning();
+        let mut crossing = self.crossing();
         let mut patience = PATIENCE;
-        while beginning > 0 && patience > 0 {
+        while crossing > 0 && patience > 0 {
             // SAFETY: as the caller promises.
             unsafe { blocking::pause(MOMENT) };
-            let before = core::mem::replace(&mut beginning, self.beginning());
-            patience = if before == beginning { patience - 1 } else { PATIENCE };
+            let before = core::mem::replace(&mut crossing, self.crossing());
+            patience = if before == crossing { patience - 1 } else { PATIENCE };
+        }
+        end.held_up.get_or_init(|| Instant::now() + HELD_UP);
+        end.done.set();
+    }
+}
+
+/// Returns when there is nothing to wait for any more, if the calling thread is there still.
+///
+/// # Safety
+/// As [`Closing::begin`].
+#[cold]
+unsafe fn hold_up(end: Option<&End>) {
+    let Some(end) = end else { return };
+    // SAFETY: as the caller promises.
+    unsafe {
+        blocking::wait_for_event(&end.done);
+        if let Some(until) = end.held_up.get() {
+            blocking::pause(until.saturating_duration_since(Instant::now()));
         }
     }
 }

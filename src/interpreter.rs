@@ -150,29 +150,41 @@ impl Lifetime {
         entered
     }
 
+    /// Gives up the calling thread's state.
+    ///
+    /// # Safety
+    /// This is the lifetime of `interpreter`; attached to it with `state`, to none afterwards. This
+    /// may be the end of the thread.
+    pub unsafe fn leave(&self, interpreter: *mut PyInterpreterState, state: *mut PyThreadState) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            if !compat::IS_FREE_THREADED {
+                give_up(state);
+                return;
+            }
+            // Neither the end of the interpreter nor a fork may come in the midst of it.
+            let counted = self.closing.leave(interpreter);
+            count_between_forks(&CLEARING, || blocking::pause(MOMENT));
+            CLEARS.set(1);
+            give_up(state);
+            CLEARS.set(0);
+            CLEARING.fetch_sub(1, Ordering::SeqCst);
+            self.closing.has_left(counted);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst) || compat::is_finalizing()
     }
 }
 
-/// Gives up the calling thread's state.
-///
 /// # Safety
-/// Attached with `state`; there is none afterwards. This may be the end of the thread.
-pub unsafe fn leave(state: *mut PyThreadState) {
-    if compat::IS_FREE_THREADED {
-        // SAFETY: as the caller promises.
-        count_between_forks(&CLEARING, || unsafe { blocking::pause(MOMENT) });
-        CLEARS.set(1);
-    }
+/// Attached with `state`, which is gone afterwards.
+unsafe fn give_up(state: *mut PyThreadState) {
     // SAFETY: as the caller promises.
     unsafe {
         compat::PyThreadState_Clear(state);
         compat::PyThreadState_DeleteCurrent();
-    }
-    if compat::IS_FREE_THREADED {
-        CLEARS.set(0);
-        CLEARING.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

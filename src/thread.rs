@@ -13,7 +13,7 @@ use crate::blocking;
 use crate::closing::Start;
 use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
-use crate::interpreter::{self, Entered, Lifetime};
+use crate::interpreter::{Entered, Lifetime};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
 use crate::sentinel;
@@ -372,7 +372,7 @@ unsafe fn run_attached(boot: &Boot, state: *mut PyThreadState) {
         call(boot);
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
-        interpreter::leave(state);
+        boot.lifetime.leave(boot.interpreter, state);
     }
 }
 

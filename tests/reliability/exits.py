@@ -65,10 +65,10 @@ def exits(count: int) -> Iterator[Figure]:
     yield from tried(first + rest, count)
 
 
-@proof("floods", "an end in the midst of starts", long=1000, short=9, unit="exits")
+@proof("floods", "an end in the midst of starts and ends", long=2000, short=18, unit="exits")
 def floods(count: int) -> Iterator[Figure]:
-    """More of what the end meets least often in the midst of something: threads that begin."""
-    yield from tried([(mode, "flood") for mode in MODES], count)
+    """More of what the end meets least often in the midst of something: those who begin or end."""
+    yield from tried([(mode, doing) for doing in ("flood", "ebb") for mode in MODES], count)
 
 
 def tried(pairs: list[tuple[str, str]], count: int) -> Iterator[Figure]:

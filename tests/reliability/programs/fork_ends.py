@@ -1,48 +1,19 @@
-"""Forks while threads end, which without a GIL leave memory that others may still read.
-
-That takes a lock of the interpreter's when a thread clears its state, and there a fork can stop it.
-Argument: how many forks.
-"""
+"""Forks while threads end that leave something to be freed. Argument: how many forks."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import time
 import warnings
 from collections import Counter
 
 from chosen import low_level, say
+from crowds import start_crowds
 
-# Threads that start at a time, and how many starters do so.
-CROWD = 6
 STARTERS = 2
 # When a child is taken to hang, in seconds.
 HANG = 300
-
-shared: list[int] = []
-table: dict[object, int] = {}
-
-
-def leave_something(ran: list[int]) -> None:
-    """What grows and shrinks while others may look is freed later."""
-    me = low_level.get_ident()
-    for number in range(3):
-        shared.extend(range(20))
-        shared.clear()
-        table[me] = table[me, number] = number
-        table.clear()
-    ran.append(1)
-
-
-def start_crowds() -> None:
-    while True:
-        ran: list[int] = []
-        for _ in range(CROWD):
-            low_level.start_new_thread(leave_something, (ran,))
-        while len(ran) < CROWD:
-            time.sleep(0)
 
 
 def status_of_child() -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import MODE, low_level, threading
+from crowds import start_crowds
 
 Work = Callable[[], object]
 
@@ -189,6 +190,15 @@ def flood() -> None:
         start_bare(int)
 
 
+def ebb() -> None:
+    """Threads that end in crowds, so that the end finds many on their way out."""
+    try:
+        start_crowds()
+    except RuntimeError:
+        # The interpreter is going down and says so.
+        time.sleep(LONG)
+
+
 def start_bare(function: Work) -> None:
     try:
         low_level.start_new_thread(function, ())
@@ -275,4 +285,4 @@ for name in ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"):
 if MODE != "stock":
     tss_doings()
 # Not among the others, which would hardly get on.
-ALONE: dict[str, Work] = {"flood": flood}
+ALONE: dict[str, Work] = {"flood": flood, "ebb": ebb}
