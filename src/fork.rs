@@ -3,8 +3,8 @@
 //! Registered with the operating system and not with `os.register_at_fork`: it has to come before
 //! `threading`'s own hook, which expects the handles of dead threads to be done, and whoever
 //! imported `threading` before rthread has registered that one first. It also covers forks that
-//! Python does not know of. Without a GIL `os.register_at_fork` is used as well, for what has to be
-//! done while the other threads still run.
+//! Python does not know of. `os.register_at_fork` is used as well, for what has to be done while the
+//! other threads still run.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -70,14 +70,14 @@ pub fn register() {
 #[cfg(not(unix))]
 pub fn register() {}
 
-/// Has Python tell of its forks before it stops all threads for one, in the calling interpreter.
+/// Has Python tell of its forks before them, in the calling interpreter: other threads can run then.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn register_in_python() -> Result<(), Raised> {
     static BEFORE: Definition =
         Definition::new(c"before_fork", ffi::METH_NOARGS, before_fork as *mut c_void);
-    if !compat::IS_FREE_THREADED || cfg!(not(unix)) {
+    if cfg!(not(unix)) {
         return Ok(());
     }
     // SAFETY: attached.

@@ -12,13 +12,14 @@
 //!   are at it. They need nothing from it but that it is still there. Where the interpreter is
 //!   freed in the end, it also waits for threads that found it ending while they waited to attach.
 //!
-//! Without a GIL that is not enough (see `closing`), and a fork is a third party. The interpreter
-//! stops all threads for it, but not those without a state, and a thread that makes one holds locks
-//! which nobody would release in the child: clearing the states of the dead threads would wait for
-//! them there for ever. A thread that clears its own state can be stopped in the midst of it, and
-//! what the child does then is to clear it once more: it takes the state off a list that it is not
-//! on (`_Py_brc_remove_thread`, seen in 3.14), and crashes. So a thread that is about to fork says
-//! so, waits for those who are at either, and the others wait for the fork.
+//! Without a GIL that is not enough (see `closing`), and a fork is a third party. Neither a GIL nor the
+//! stop of all threads keeps a thread that makes its state from doing so in the midst of a fork, with
+//! locks of the interpreter's which nobody releases in the child: clearing the states of the dead
+//! threads waits for them there for ever (`HEAD_LOCK` up to 3.11, the pool of bytecode indices in
+//! 3.14). Without a GIL a thread that clears its own state can be stopped in the midst of it, and what
+//! the child does then is to clear it once more: it takes the state off a list that it is not on
+//! (`_Py_brc_remove_thread`, seen in 3.14), and crashes. So a thread that is about to fork says so,
+//! waits for those who are at either, and the others wait for the fork.
 
 use core::cell::Cell;
 use core::ffi::c_void;
