@@ -72,10 +72,7 @@ def forks(count: int) -> Iterator[Figure]:
     missing=NO_FORK,
 )
 def fork_hooks(count: int) -> Iterator[Figure]:
-    each = -(-count // len(MODES))
-    fine = sum(goes_well(mode, "fork_hooks", each) for mode in MODES)
-    yield exactly("forks", each * fine, each * len(MODES))
-    yield exactly("modes in which all was in order", fine, len(MODES))
+    yield from in_all_modes("fork_hooks", count, "modes in which all was in order")
 
 
 @proof(
@@ -87,10 +84,7 @@ def fork_hooks(count: int) -> Iterator[Figure]:
     missing=NO_FORK,
 )
 def fork_ends(count: int) -> Iterator[Figure]:
-    each = -(-count // len(MODES))
-    fine = sum(goes_well(mode, "fork_ends", each) for mode in MODES)
-    yield exactly("forks", each * fine, each * len(MODES))
-    yield exactly("modes in which no child crashed or hung", fine, len(MODES))
+    yield from in_all_modes("fork_ends", count, "modes in which no child crashed or hung")
 
 
 @proof(
@@ -105,6 +99,14 @@ def processes(count: int) -> Iterator[Figure]:
     modes = ("command", "children", "install", "shim")
     fine = sum(goes_well(mode, "processes", count) for mode in modes)
     yield exactly("modes in which all rounds went well", fine, len(modes))
+
+
+def in_all_modes(program: str, count: int, what: str) -> Iterator[Figure]:
+    """So many forks over all modes, in each the same number."""
+    each = -(-count // len(MODES))
+    fine = sum(goes_well(mode, program, each) for mode in MODES)
+    yield exactly("forks", each * fine, each * len(MODES))
+    yield exactly(what, fine, len(MODES))
 
 
 def goes_well(mode: str, program: str, count: int) -> bool:
