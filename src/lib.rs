@@ -11,6 +11,8 @@ mod args;
 #[cfg(feature = "python")]
 mod blocking;
 #[cfg(feature = "python")]
+mod by_address;
+#[cfg(feature = "python")]
 mod closing;
 #[cfg(feature = "python")]
 mod compat;
@@ -52,3 +54,5 @@ mod tables;
 mod thread;
 #[cfg(feature = "python")]
 mod tss;
+#[cfg(feature = "python")]
+mod values;

@@ -162,10 +162,7 @@ unsafe extern "C-unwind" fn new(
         let ready = (*object).owner.table.fill(Some(retire)).is_ok()
             && per_thread::current(module)
                 .and_then(|current| make_dict(object, current))
-                .map(|(dict, watch)| {
-                    drop_ref(dict);
-                    drop_ref(watch);
-                })
+                .map(|dict| drop_ref(dict))
                 .is_ok();
         if !ready {
             drop_ref(object.cast());
@@ -226,15 +223,13 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
             ffi::PyObject_ClearWeakRefs(slf);
         }
         clear_local(slf);
+        (*slf.cast::<LocalObject>()).owner.table.end();
         object::free(slf);
     }
 }
 
-/// An empty dict for the calling thread, and its watch. New references.
-unsafe fn make_dict(
-    local: *mut LocalObject,
-    current: Current,
-) -> Result<(*mut PyObject, *mut PyObject), Raised> {
+/// An empty dict for the calling thread. A new reference.
+unsafe fn make_dict(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a valid LocalObject.
     unsafe {
         let dict = ffi::PyDict_New();
@@ -242,7 +237,10 @@ unsafe fn make_dict(
             return Err(Raised);
         }
         match (*local).owner.table.insert(local.cast(), current, dict) {
-            Ok(watch) => Ok((dict, watch)),
+            Ok(before) => {
+                drop_ref(before);
+                Ok(dict)
+            }
             Err(Raised) => {
                 drop_ref(dict);
                 Err(Raised)
@@ -265,7 +263,7 @@ unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Rais
     // SAFETY: attached; a valid LocalObject.
     unsafe {
         let current = per_thread::current((*local).module)?;
-        let mut dict = (*local).owner.table.get(current.key)?;
+        let mut dict = (*local).owner.table.get(current.key);
         if dict.is_null() {
             dict = first_use(local, current)?;
         }
@@ -279,7 +277,7 @@ unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Rais
 unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a valid LocalObject.
     unsafe {
-        let (dict, watch) = make_dict(local, current)?;
+        let dict = make_dict(local, current)?;
         let class = ffi::Py_TYPE(local.cast());
         let failed = !compat::inherits_init(class)
             && (*class)
@@ -287,11 +285,11 @@ unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut Py
                 .is_some_and(|init| init(local.cast(), (*local).args, (*local).kwargs) < 0);
         if failed {
             // So that the next use tries again.
-            (*local).owner.table.remove(local.cast(), current.key, watch);
+            (*local).owner.table.remove(local.cast(), current.key);
             drop_ref(dict);
+            return Err(Raised);
         }
-        drop_ref(watch);
-        if failed { Err(Raised) } else { Ok(dict) }
+        Ok(dict)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Python values that belong to one object and one thread, and go when either goes.
 //!
-//! `_local` and `TSS` keep them in a dict of their own, so that the garbage collector sees them as
+//! `_local` and `TSS` keep them themselves (see `values`), so that the garbage collector sees them as
 //! part of the object and a cycle through them can be collected. What the thread state holds are
 //! two objects without references to anything: a *key*, under which the objects file the thread's
 //! values, and a *sentinel*, whose death says that the thread state is being cleared. For each
@@ -13,7 +13,7 @@
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
@@ -23,6 +23,7 @@ use crate::module::State;
 use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
 use crate::sentinel;
 use crate::tables::Definition;
+use crate::values::Values;
 
 /// The calling thread's key and sentinel, both borrowed from the thread state.
 #[derive(Clone, Copy)]
@@ -246,11 +247,11 @@ impl Current {
     }
 }
 
-/// The values of one object: the dict by key, and the weak references to sentinels.
+/// The values of one object.
 #[repr(C)]
 pub struct Table {
-    values: *mut PyObject,
-    watches: *mut PyObject,
+    /// None in an object that is not complete.
+    values: Option<NonNull<Values>>,
     /// Called before a value is dropped.
     retire: Option<Retire>,
 }
@@ -264,18 +265,20 @@ pub struct Owner {
 }
 
 impl Table {
-    /// Makes the dict and the set. On failure the owner's dealloc cleans up.
+    /// Makes room for values. On failure the owner's dealloc cleans up.
     ///
     /// # Safety
     /// Attached; the table is all zero.
     pub unsafe fn fill(&mut self, retire: Option<Retire>) -> Result<(), Raised> {
-        // SAFETY: attached.
-        unsafe {
-            self.values = ffi::PyDict_New();
-            self.watches = ffi::PySet_New(ptr::null_mut());
-        }
+        self.values = Values::new();
         self.retire = retire;
-        if self.values.is_null() || self.watches.is_null() { Err(Raised) } else { Ok(()) }
+        // SAFETY: attached, as the caller promises.
+        self.values.map(|_| ()).ok_or_else(|| unsafe { no_memory() })
+    }
+
+    fn values(&self) -> Option<&Values> {
+        // SAFETY: they live as long as the owner.
+        self.values.map(|values| unsafe { values.as_ref() })
     }
 
     /// The value of this thread as a new reference, null if it has none.
@@ -283,76 +286,51 @@ impl Table {
     /// # Safety
     /// Attached.
     #[inline]
-    pub unsafe fn get(&self, key: *mut PyObject) -> Result<*mut PyObject, Raised> {
-        if self.values.is_null() {
-            return Ok(ptr::null_mut());
-        }
-        // SAFETY: `values` is a dict; keys are hashed by identity.
-        unsafe { compat::dict_get(self.values, key) }
+    pub unsafe fn get(&self, key: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        self.values().map_or(ptr::null_mut(), |values| unsafe { values.get(key) })
     }
 
-    /// Sets the value of this thread and, with `watch`, sees to it that it goes with the thread.
-    /// The watch as a new reference (null if the thread is ending), for [`Table::remove`].
+    /// Sets the value of this thread and sees to it that it goes with the thread. The value before
+    /// as a new reference, null if there was none.
     ///
     /// # Safety
-    /// Attached; `owner` is the object that this table is part of.
+    /// Attached; `owner` is the object that this table is part of, and complete.
     pub unsafe fn insert(
         &self,
         owner: *mut PyObject,
         current: Current,
         value: *mut PyObject,
     ) -> Result<*mut PyObject, Raised> {
+        let Some(values) = self.values() else { return Ok(ptr::null_mut()) };
         // SAFETY: attached; all objects are valid.
         unsafe {
-            if ffi::PyDict_SetItem(self.values, current.key, value) < 0 {
-                return Err(Raised);
+            let before = values.set(current.key, value).ok_or_else(|| no_memory())?;
+            if before.is_null() && !current.is_ending() {
+                let watch = make_watch(owner, current);
+                if watch.is_null() {
+                    self.remove(owner, current.key);
+                    return Err(Raised);
+                }
+                values.watch(current.key, watch);
             }
-            if current.is_ending() {
-                return Ok(ptr::null_mut());
-            }
-            let watch = make_watch(owner, current);
-            if watch.is_null() || ffi::PySet_Add(self.watches, watch) < 0 {
-                self.remove(owner, current.key, watch);
-                drop_ref(watch);
-                return Err(Raised);
-            }
-            Ok(watch)
+            Ok(before)
         }
     }
 
-    /// Replaces the value of a thread that has one.
+    /// Drops a thread's value. An exception that is set stays set.
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn replace(&self, key: *mut PyObject, value: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: attached; all objects are valid.
-        if unsafe { ffi::PyDict_SetItem(self.values, key, value) } < 0 {
-            Err(Raised)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Drops the value and the watch (which may be null). An exception that is set stays set.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn remove(&self, owner: *mut PyObject, key: *mut PyObject, watch: *mut PyObject) {
+    pub unsafe fn remove(&self, owner: *mut PyObject, key: *mut PyObject) {
         // SAFETY: attached; all objects are valid.
         unsafe {
             let pending = compat::take_exception();
             if let Some(retire) = self.retire {
                 retire(owner, key);
             }
-            if !self.values.is_null() && ffi::PyDict_DelItem(self.values, key) < 0 {
-                // KeyError: it was never there, or somebody else has dropped it.
-                ffi::PyErr_Clear();
-            }
-            if !watch.is_null()
-                && !self.watches.is_null()
-                && ffi::PySet_Discard(self.watches, watch) < 0
-            {
-                compat::unraisable(self.watches);
+            if let Some(values) = self.values() {
+                values.remove(key);
             }
             compat::restore_exception(pending);
         }
@@ -362,44 +340,41 @@ impl Table {
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn empty(&self) {
-        // SAFETY: attached; the dict and the set live as long as the owner. The watches first, so
-        // that no callback comes for a value that is gone.
-        unsafe {
-            if ffi::PySet_Clear(self.watches) < 0 {
-                compat::unraisable(self.watches);
-            }
-            ffi::PyDict_Clear(self.values);
+    pub unsafe fn clear(&self) {
+        if let Some(values) = self.values() {
+            // SAFETY: as the caller promises.
+            unsafe { values.clear() };
         }
     }
 
     /// # Safety
     /// Called by the collector.
     pub unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        for object in [self.values, self.watches] {
-            if !object.is_null() {
-                // SAFETY: the collector's own visitor, a valid object.
-                let stop = unsafe { visit(object, arg) };
-                if stop != 0 {
-                    return stop;
-                }
-            }
-        }
-        0
+        // SAFETY: as the caller promises.
+        self.values().map_or(0, |values| unsafe { values.traverse(visit, arg) })
     }
 
     /// Drops everything.
     ///
     /// # Safety
-    /// Attached.
-    pub unsafe fn clear(&mut self) {
-        // SAFETY: attached; the table owns both. The watches first: a value's finalizer could end
-        // a thread's business otherwise.
+    /// Attached; the owner is about to be freed.
+    pub unsafe fn end(&mut self) {
+        // SAFETY: as the caller promises.
         unsafe {
-            clear(&mut self.watches);
-            clear(&mut self.values);
+            self.clear();
+            if let Some(values) = self.values.take() {
+                Values::free(values);
+            }
         }
     }
+}
+
+/// # Safety
+/// Attached.
+unsafe fn no_memory() -> Raised {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::PyErr_NoMemory() };
+    Raised
 }
 
 /// A weak reference to the thread's sentinel whose callback drops the thread's value. It refers to
@@ -430,13 +405,13 @@ unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
 }
 
 /// The callback of a watch: the thread with this key ends.
-unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, watch: *mut PyObject) -> *mut PyObject {
+unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached; `pair` is what `make_watch` packed.
     unsafe {
         let object = compat::weakref_get(ffi::PyTuple_GET_ITEM(pair, 0));
         if !object.is_null() {
             let table = &(*object.cast::<Owner>()).table;
-            table.remove(object, ffi::PyTuple_GET_ITEM(pair, 1), watch);
+            table.remove(object, ffi::PyTuple_GET_ITEM(pair, 1));
             drop_ref(object);
         }
     }

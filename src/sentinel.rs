@@ -11,12 +11,11 @@
 //! was, before the thread of the dead one ends; so a thread knows the number of its own as well.
 
 use core::cell::Cell;
-use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr;
-use std::collections::HashMap;
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
+use crate::by_address::{ByAddress, by_address};
 use crate::compat;
 use crate::lock::LockObject;
 use crate::module::State;
@@ -35,13 +34,12 @@ pub const NONE: Name = Name { address: 0, number: 0 };
 
 struct Sentinels {
     /// The numbers of those that are alive and whose threads are, by address.
-    numbers: HashMap<usize, u64, BuildHasherDefault<Address>>,
+    numbers: ByAddress<u64>,
     /// The latest.
     number: u64,
 }
 
-static SENTINELS: Mutex<Sentinels> =
-    Mutex::new(Sentinels { numbers: HashMap::with_hasher(BuildHasherDefault::new()), number: 0 });
+static SENTINELS: Mutex<Sentinels> = Mutex::new(Sentinels { numbers: by_address(), number: 0 });
 
 impl Sentinels {
     /// Nothing if there is no memory.
@@ -59,28 +57,6 @@ impl Sentinels {
             self.numbers.remove(&name.address);
         }
         found
-    }
-}
-
-/// Spreads addresses, whose low bits are all alike. A hash map and not a tree: it can be asked
-/// whether there is memory for one more.
-#[derive(Default)]
-struct Address(u64);
-
-impl Hasher for Address {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_usize(usize::from(byte));
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = (self.0 ^ address as u64).wrapping_mul(ODD).rotate_left(32);
     }
 }
 

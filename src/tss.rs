@@ -153,7 +153,7 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
         if !(*tss).owner.weakrefs.is_null() {
             ffi::PyObject_ClearWeakRefs(slf);
         }
-        (*tss).owner.table.clear();
+        (*tss).owner.table.end();
         object::free(slf);
     }
 }
@@ -222,11 +222,8 @@ unsafe extern "C-unwind" fn get(slf: *mut PyObject, _: *mut PyObject) -> *mut Py
             return not_created();
         }
         let Ok(current) = per_thread::current((*tss).module) else { return ptr::null_mut() };
-        match (*tss).owner.table.get(current.key) {
-            Ok(value) if value.is_null() => compat::none(),
-            Ok(value) => value,
-            Err(Raised) => ptr::null_mut(),
-        }
+        let value = (*tss).owner.table.get(current.key);
+        if value.is_null() { compat::none() } else { value }
     }
 }
 
@@ -237,28 +234,16 @@ unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mu
         let table = &(*tss).owner.table;
         let Some(life) = (*tss).life() else { return not_created() };
         let Ok(current) = per_thread::current((*tss).module) else { return ptr::null_mut() };
-        let Ok(before) = table.get(current.key) else { return ptr::null_mut() };
-        // Dropped at the very end: a finalizer of the old value that calls get() finds the new one.
-        let kept = if before.is_null() {
-            table.insert(slf, current, value)
+        let Ok(before) = table.insert(slf, current, value) else { return ptr::null_mut() };
+        // A `delete` in another thread may have cleared the table before our value came. One that is
+        // still to come finds it.
+        let result = if (*tss).life() == Some(life) {
+            compat::none()
         } else {
-            table.replace(current.key, value).map(|()| ptr::null_mut())
+            table.remove(slf, current.key);
+            not_created()
         };
-        let result = match kept {
-            Err(Raised) => ptr::null_mut(),
-            Ok(watch) => {
-                // A `delete` in another thread may have emptied the table before our value came.
-                // One that is still to come finds it.
-                let result = if (*tss).life() == Some(life) {
-                    compat::none()
-                } else {
-                    table.remove(slf, current.key, watch);
-                    not_created()
-                };
-                drop_ref(watch);
-                result
-            }
-        };
+        // At the very end: a finalizer of the old value that calls get() finds the new one.
         drop_ref(before);
         result
     }
@@ -268,9 +253,9 @@ unsafe extern "C-unwind" fn delete(slf: *mut PyObject, _: *mut PyObject) -> *mut
     // SAFETY: called by CPython, attached, with a TssObject.
     unsafe {
         let tss = slf.cast::<TssObject>();
-        // Finalizers run while the table is emptied; they find an object without a key.
+        // Finalizers run while the table is cleared; they find an object without a key.
         (*tss).set_created(false);
-        (*tss).owner.table.empty();
+        (*tss).owner.table.clear();
     }
     compat::none()
 }

@@ -28,7 +28,10 @@ def in_child(check):
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        print("in_child:", status, file=sys.stderr)
+    return status
 
 def blocked(native_id):
     # Wait until a thread sleeps in the kernel, where that can be seen.

@@ -249,15 +249,6 @@ pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
     Ok(())
 }
 
-/// Reports an exception in a callback that has nobody to raise it to.
-///
-/// # Safety
-/// Attached, an exception is set, `object` is a valid object.
-pub unsafe fn unraisable(object: *mut PyObject) {
-    // SAFETY: as the caller promises.
-    unsafe { ffi::PyErr_WriteUnraisable(object) }
-}
-
 /// `dict.setdefault(key, value)`: a new reference.
 ///
 /// # Safety

@@ -119,3 +119,47 @@ assert events == ["waits", True]
 print("fine")
 """,
     )
+
+
+@pytest.mark.parametrize("give", ["local.value = {}", "key.set({})"])
+def test_fork_while_a_value_is_dropped(give: str) -> None:
+    """Nothing is locked meanwhile that another thread waits for, and nobody releases in the child.
+
+    Without a GIL a dict would be: its lock is handed over to a thread that waits for it, which the
+    fork keeps from hearing of that.
+    """
+    check(
+        "rthread",
+        f"""
+local, key = api._local(), rthread.TSS()
+key.create()
+events = []
+class Slow:
+    def __del__(self):
+        events.append("dropped")
+        end = time.monotonic() + 60
+        while "forked" not in events and time.monotonic() < end:
+            pass
+def first():
+    {give.format("Slow()")}
+def second():
+    {give.format(2)}
+    events.append("set")
+def child():
+    {give.format(3)}
+    assert key.get() == 3 or local.value == 3
+    key.delete()
+api.start_new_thread(first, ())
+while "dropped" not in events:
+    time.sleep(0.001)
+api.start_new_thread(second, ())
+end = time.monotonic() + 1
+while "set" not in events and time.monotonic() < end:
+    time.sleep(0.001)
+assert in_child(child) == 0
+events.append("forked")
+while "set" not in events:
+    time.sleep(0.001)
+print("fine")
+""",
+    )
