@@ -367,7 +367,7 @@ unsafe fn run_attached(boot: &Boot, state: *mut PyThreadState) {
     // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
     // is shutting down.
     unsafe {
-        compat::PyEval_AcquireThread(state);
+        compat::attach_first(state);
         boot.count.fetch_add(1, Ordering::Relaxed);
         call(boot);
         drop_arguments(boot);

@@ -6,6 +6,8 @@ use core::ffi::c_void;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
+use super::PyEval_AcquireThread;
+
 unsafe extern "C" {
     #[cfg(Py_3_13)]
     fn Py_IsFinalizing() -> c_int;
@@ -126,25 +128,38 @@ pub fn thread_state() -> *mut PyThreadState {
     }
 }
 
-/// A state for the calling thread, which has none of this interpreter; null if there is no memory.
+/// A state for the calling thread, which has none of this interpreter; null if there is no memory. To
+/// be attached with [`attach_first`].
 ///
 /// # Safety
 /// The interpreter is there, and stays so.
 pub unsafe fn new_thread_state(interpreter: *mut PyInterpreterState) -> *mut PyThreadState {
-    // `PyThreadState_New` of 3.11 does not ask whether it got a state: these are its two halves.
+    // The first half of `PyThreadState_New` of 3.11, which does not ask whether it got a state.
     #[cfg(all(Py_3_11, not(Py_3_12)))]
     // SAFETY: as the caller promises.
     unsafe {
-        let state = _PyThreadState_Prealloc(interpreter);
-        if !state.is_null() {
-            _PyThreadState_SetCurrent(state);
-        }
-        state
+        _PyThreadState_Prealloc(interpreter)
     }
     #[cfg(not(all(Py_3_11, not(Py_3_12))))]
     // SAFETY: as the caller promises.
     unsafe {
         ffi::PyThreadState_New(interpreter)
+    }
+}
+
+/// Attaches a fresh state of the calling thread. This may be the end of the thread, if the interpreter
+/// is shutting down.
+///
+/// # Safety
+/// From [`new_thread_state`]; attached to nothing.
+pub unsafe fn attach_first(state: *mut PyThreadState) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        PyEval_AcquireThread(state);
+        // The other half. It looks into the state, which the end of the interpreter may have freed
+        // as long as nothing is attached (stock crashes now and then).
+        #[cfg(all(Py_3_11, not(Py_3_12)))]
+        _PyThreadState_SetCurrent(state);
     }
 }
 
