@@ -12,6 +12,7 @@ import gc
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,12 +132,34 @@ def _child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _dump_and_kill(process: subprocess.Popen[str]) -> tuple[str, str]:
+    native = _native_stacks(process.pid)
     _signal_group(process, signal.SIGABRT)
     try:
-        return process.communicate(timeout=10)
+        out, err = process.communicate(timeout=10)
     except subprocess.TimeoutExpired:
         _signal_group(process, signal.SIGKILL)
-        return process.communicate()
+        out, err = process.communicate()
+    return out, err + native
+
+
+def _native_stacks(group: int) -> str:
+    """What gdb, where there is one, shows of a process group.
+
+    Late in its end an interpreter does not show stacks any more.
+    """
+    gdb = shutil.which("gdb")
+    if gdb is None or not os.path.isdir("/proc/self"):
+        return ""
+    text = ""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if os.getpgid(int(name)) == group:
+                command = [gdb, "-p", name, "-batch", "-ex", "thread apply all bt 40"]
+                shown = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+                lines = shown.stdout.splitlines()
+                frames = [line for line in lines if line.startswith(("#", "Thread "))]
+                text += "\n".join(("", f"--- process {name}", *frames))
+    return text
 
 
 def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
