@@ -13,9 +13,10 @@ pub const fn by_address<T>() -> ByAddress<T> {
     HashMap::with_hasher(BuildHasherDefault::new())
 }
 
-/// One of `count`, a power of two, for an address.
+/// One of `count`, a power of two and at most 256, for an address. By bits that a map makes no use
+/// of: those who meet in one are not alike for it.
 pub fn choose(address: usize, count: usize) -> usize {
-    (((address as u64).wrapping_mul(ODD) >> 32) as usize) & (count - 1)
+    (((address as u64).wrapping_mul(ODD) >> 56) as usize) & (count - 1)
 }
 
 /// Spreads addresses, whose low bits are all alike.
