@@ -5,10 +5,13 @@
 //! makes its state just then, and finds the table full, has it grow, and that writes into what has
 //! been freed. Nobody can stop such a thread: it has no state yet. A thread that clears its state can
 //! be stopped, but in the midst of it, and then the end clears the state once more, which crashes as
-//! in the child of a fork (see `interpreter`). So an atexit callback keeps them apart:
+//! in the child of a fork (see `interpreter`). And a thread that drops what it was started with tells
+//! the owner, under a lock of the interpreter's (`Python/brc.c`); if it has to wait for that, and is
+//! stopped before it knows that it has been given it, the end waits for the lock for ever. So an atexit
+//! callback keeps them apart:
 //!
-//! - it waits for those who have been started and have no state yet, and for those who are clearing
-//!   theirs;
+//! - it waits for those who have been started and have no state yet, and for those who are dropping
+//!   what they were started with or clearing their states;
 //! - from then on a start by another thread is held up, and so is a thread that has come to its end,
 //!   until the end of the interpreter ends it. Not for ever: a later callback may be waiting for what
 //!   the one starts, or for the other;
@@ -46,13 +49,13 @@ pub struct Closing {
     /// The callback has run, or runs.
     near: AtomicBool,
     end: OnceLock<End>,
-    /// How many threads have been started and have no state yet, or are clearing theirs; above that,
-    /// the epoch of forks in which they were counted: those of an older one are not there any more.
+    /// How many threads have been started and have no state yet, or are at their end; above that, the
+    /// epoch of forks in which they were counted: those of an older one are not there any more.
     crossing: AtomicU64,
 }
 
 /// Counts forks, see `sync::fork`.
-type Epoch = u32;
+pub type Epoch = u32;
 
 /// The end that is near.
 struct End {
@@ -107,12 +110,15 @@ impl Closing {
         start
     }
 
-    /// The calling thread is about to clear its state of `interpreter`. To be followed by
-    /// [`Closing::has_left`] with what this gives.
+    /// The calling thread is about to drop what it was started with, and then to clear its state of
+    /// `interpreter`. To be followed by [`Closing::has_left`] with what this gives.
     ///
     /// # Safety
     /// As [`Closing::begin`].
     pub unsafe fn leave(&self, interpreter: *mut PyInterpreterState) -> Epoch {
+        if !compat::IS_FREE_THREADED {
+            return fork::epoch();
+        }
         self.count();
         // A sub-interpreter does not stop its threads: it must not have any when it ends.
         if self.near.load(Ordering::SeqCst) && interpreter == compat::main_interpreter() {

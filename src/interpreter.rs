@@ -31,7 +31,7 @@ use std::sync::Arc;
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
 use crate::blocking;
-use crate::closing::{self, Closing};
+use crate::closing::{self, Closing, Epoch};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::drop_ref;
 
@@ -151,20 +151,29 @@ impl Lifetime {
         entered
     }
 
+    /// The calling thread has come to its end, and is about to drop what it was started with. To be
+    /// followed by [`Lifetime::leave`] with what this gives.
+    ///
+    /// # Safety
+    /// This is the lifetime of `interpreter`; attached to it. This may be the end of the thread.
+    pub unsafe fn come_to_end(&self, interpreter: *mut PyInterpreterState) -> Epoch {
+        // SAFETY: as the caller promises.
+        unsafe { self.closing.leave(interpreter) }
+    }
+
     /// Gives up the calling thread's state.
     ///
     /// # Safety
-    /// This is the lifetime of `interpreter`; attached to it with `state`, to none afterwards. This
+    /// Attached with `state`, to none afterwards; `counted` is from [`Lifetime::come_to_end`]. This
     /// may be the end of the thread.
-    pub unsafe fn leave(&self, interpreter: *mut PyInterpreterState, state: *mut PyThreadState) {
+    pub unsafe fn leave(&self, state: *mut PyThreadState, counted: Epoch) {
         // SAFETY: as the caller promises.
         unsafe {
             if !compat::IS_FREE_THREADED {
                 give_up(state);
                 return;
             }
-            // Neither the end of the interpreter nor a fork may come in the midst of it.
-            let counted = self.closing.leave(interpreter);
+            // No fork may come in the midst of it.
             count_between_forks(&CLEARING, || blocking::pause(MOMENT));
             CLEARS.set(1);
             give_up(state);

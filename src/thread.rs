@@ -370,9 +370,10 @@ unsafe fn run_attached(boot: &Boot, state: *mut PyThreadState) {
         compat::attach_first(state);
         boot.count.fetch_add(1, Ordering::Relaxed);
         call(boot);
+        let counted = boot.lifetime.come_to_end(boot.interpreter);
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
-        boot.lifetime.leave(boot.interpreter, state);
+        boot.lifetime.leave(state, counted);
     }
 }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 
 import pytest
 
-from scenarios.run import INSTALLED, MODES, run, run_stock
+from scenarios.run import INSTALLED, MODES, Outcome, run, run_stock
 
 ORDER = [
     "main ends, threads: 3",
@@ -96,6 +97,17 @@ def test_daemon_threads_do_not_change_the_status(ending: str, status: int, mode:
     assert expected.status == status
 
     assert run(mode, "exit_daemons", "all", ending) == expected
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL nobody waits for that"
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_thread_drops_at_its_end_is_waited_for(mode: str) -> None:
+    """Stopped in the midst of it, it may keep a lock of the interpreter's, and the end hangs."""
+    outcome = run(mode, "exit_drops")
+
+    assert outcome == Outcome(0, "main ends\ndropped\n", "")
 
 
 @pytest.mark.parametrize("mode", MODES)
