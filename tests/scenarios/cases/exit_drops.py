@@ -34,6 +34,6 @@ if __name__ == "__main__":
     starter = threading.Thread(target=start)
     starter.start()
     starter.join()
+    say("main ends")
     go.release()
     dropping.acquire()
-    say("main ends")
