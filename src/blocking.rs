@@ -25,7 +25,7 @@ use pyo3_ffi as ffi;
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
 pub use crate::sync::Waited;
-use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Waiter, wait_with};
+use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, wait_with};
 
 /// How long to leave others alone until there may be more memory.
 pub const UNTIL_MEMORY: Duration = Duration::from_millis(1);
@@ -85,6 +85,27 @@ pub unsafe fn wait_until<T: Awaitable>(
         let outcome = wait_as(waiter.get(), what, deadline, signals, false);
         waiter.free();
         outcome
+    }
+}
+
+/// [`wait_until`], and the ticket that the waiter was left if what it waited for was retired
+/// meanwhile; it is the caller's. `Err` if the wait has not begun.
+///
+/// # Safety
+/// As [`wait`].
+pub unsafe fn wait_with_ticket<T: Awaitable>(
+    what: &T,
+    deadline: Deadline,
+    signals: Signals,
+) -> Result<(Result<Waited, Raised>, Option<Ticket>), Raised> {
+    // SAFETY: as the caller promises; the waiter is in no queue before and after.
+    unsafe {
+        refuse_at_shutdown()?;
+        let waiter = NewWaiter::allocate()?;
+        let outcome = wait_as(waiter.get(), what, deadline, signals, false);
+        let ticket = waiter.get().ticket();
+        waiter.free();
+        Ok((outcome, ticket))
     }
 }
 

@@ -286,6 +286,47 @@ pub unsafe fn raise(exception: *mut PyObject, message: &CStr) -> *mut PyObject {
     ptr::null_mut()
 }
 
+/// Raises AttributeError in the words of the interpreter; null for the caller to return.
+///
+/// # Safety
+/// Attached; a valid object and a string.
+#[cold]
+pub unsafe fn raise_no_attribute(object: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let words = c"'%.100s' object has no attribute '%U'";
+        let text = ffi::PyUnicode_FromFormat(words.as_ptr(), type_name(object), name);
+        if text.is_null() {
+            return ptr::null_mut();
+        }
+        let class = ffi::PyExc_AttributeError;
+        let error = ffi::PyObject_CallFunctionObjArgs(class, text, ptr::null_mut::<PyObject>());
+        drop_ref(text);
+        if error.is_null() {
+            return ptr::null_mut();
+        }
+        // For those who suggest another name.
+        if ffi::PyObject_SetAttrString(error, c"name".as_ptr(), name) < 0
+            || ffi::PyObject_SetAttrString(error, c"obj".as_ptr(), object) < 0
+        {
+            ffi::PyErr_Clear();
+        }
+        ffi::PyErr_SetObject(class, error);
+        drop_ref(error);
+    }
+    ptr::null_mut()
+}
+
+/// Makes errors call a type by this name, as they do those written in Python: without its module.
+///
+/// # Safety
+/// Attached; a heap type that no other thread has.
+pub unsafe fn set_short_name(class: *mut PyTypeObject, name: &'static CStr) {
+    // SAFETY: as the caller promises; the name lives for ever, and CPython frees its own copy by
+    // another pointer.
+    unsafe { (*class).tp_name = name.as_ptr() };
+}
+
 /// Raises RuntimeError.
 ///
 /// # Safety

@@ -1,103 +1,96 @@
 //! `threading.Condition`.
 //!
-//! Native over rthread's own locks. Over any other lock the object is open from the start: then
-//! the Python class does everything, with whatever methods the lock has.
+//! Native over rthread's own locks. Over any other lock the object is a Python one from the start:
+//! then the Python class does everything, with whatever methods the lock has.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::open::{self, Openable};
-use super::{Kind, Making, pure};
+use super::class::{self, NativeClass};
+use super::head::Head;
+use super::lookups::Namespace;
+use super::materialize::{self, Counts, Materialize, Retirement, Values};
+use super::method::{LEFT_TO_PYTHON, Native};
+use super::{Kind, Making};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
-use crate::sync::Condition;
-use crate::{args, lock, rlock};
+use crate::object::{self, Call, Collected, Doc, Function, Property, drop_ref};
+use crate::sync::{Condition, Retire, Ticket};
+use crate::{lock, rlock};
 
 mod inner;
-mod parts;
 mod waiting;
 
-pub use parts::{make_held, make_held_lock, make_over, release_held, release_held_lock};
-
-use inner::Held;
+use inner::CondLock;
 use waiting::{check_owned, notify, wait, wait_for};
 
 #[repr(C)]
 struct ConditionObject {
-    base: PyObject,
+    head: Head,
     condition: Condition,
-    /// One of ours, unless the object is open.
+    /// One of ours, if the object has ever been native.
     lock: *mut PyObject,
-    /// A [`Mode`].
-    mode: AtomicU8,
+    /// What that is; written before the object becomes native.
+    over: Over,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
 }
 
-/// What a condition is made of. Zero: of the parts in its dict, if it has any yet.
+/// What kind of lock a native condition has.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-enum Mode {
-    OverLock = 1,
-    OverRLock = 2,
+enum Over {
+    Lock = 0,
+    RLock = 1,
 }
 
-const METHODS: &[Function] = &[
+const METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<ConditionObject, 1>)),
+    (c"__enter__", Call::NoArgs(enter)),
+    (c"__exit__", Call::Fast(exit)),
+    (c"wait", Call::FastKeywords(wait)),
+    (c"wait_for", Call::FastKeywords(wait_for)),
+    (c"notify", Call::FastKeywords(notify)),
+    (c"notify_all", Call::NoArgs(notify_all)),
+    (c"notifyAll", class::PYTHON),
+    (c"_is_owned", Call::NoArgs(is_owned)),
+    (c"_release_save", Call::NoArgs(release_save)),
+    (c"_acquire_restore", Call::Object(acquire_restore)),
+    (c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    (c"__repr__", class::PYTHON),
+];
+
+/// Attributes of a Python object, which has them from its lock.
+const OF_LOCK: &[Function] = &[
     Function {
         name: c"acquire",
         call: Call::FastKeywords(acquire),
-        doc: Doc::PythonOr(c"Acquire the lock of the condition, with the lock's own arguments."),
+        doc: Doc::Own(c"Acquire the lock of the condition, with the lock's own arguments."),
     },
     Function {
         name: c"release",
         call: Call::NoArgs(release),
-        doc: Doc::PythonOr(c"release($self)\n--\n\nRelease the lock of the condition."),
+        doc: Doc::Own(c"release($self)\n--\n\nRelease the lock of the condition."),
     },
     Function {
         name: c"locked",
         call: Call::NoArgs(locked),
-        doc: Doc::PythonOr(
-            c"locked($self)\n--\n\nWhether the lock of the condition is locked.\n\n\
-            A method of the class from CPython 3.14 on, there as the lock's own.",
-        ),
-    },
-    Function::python(c"__enter__", Call::NoArgs(enter)),
-    Function::python(c"__exit__", Call::Fast(exit)),
-    Function::python(c"wait", Call::FastKeywords(wait)),
-    Function::python(c"wait_for", Call::FastKeywords(wait_for)),
-    Function::python(c"notify", Call::FastKeywords(notify)),
-    Function::python(c"notify_all", Call::NoArgs(notify_all)),
-    Function::python(c"notifyAll", Call::NoArgs(notify_all_old)),
-    Function::python(c"_is_owned", Call::NoArgs(is_owned)),
-    Function::python(c"_release_save", Call::NoArgs(release_save)),
-    Function::python(c"_acquire_restore", Call::Object(acquire_restore)),
-    Function::python(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
-    Function {
-        name: c"__reduce_ex__",
-        call: Call::Object(reduce),
-        doc: Doc::Own(
-            c"__reduce_ex__($self, protocol, /)\n--\n\nLike the lock of the condition: not at all.",
-        ),
+        doc: Doc::Own(c"locked($self)\n--\n\nWhether the lock of the condition is locked."),
     },
 ];
 
-/// What a derived class may replace: the Python class calls these to handle the lock.
-const HOOKS: [&CStr; 3] = [c"_is_owned", c"_release_save", c"_acquire_restore"];
-
 const PROPERTIES: &[Property] = &[
-    Property { name: c"_lock", get: get_lock, set: Some(open::set::<ConditionObject>), doc: None },
     Property {
-        name: c"_waiters",
-        get: get_waiters,
-        set: Some(open::set::<ConditionObject>),
+        name: c"_lock",
+        get: get_lock,
+        set: Some(materialize::set::<ConditionObject>),
         doc: None,
     },
-    open::DICT,
+    materialize::part::<ConditionObject>(c"_waiters"),
+    materialize::dict_property::<ConditionObject>(),
 ];
 
 /// Makes the type. A new reference.
@@ -105,29 +98,24 @@ const PROPERTIES: &[Property] = &[
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a ConditionObject.
+    let builtin = if compat::CONDITION_HAS_LOCKED { OF_LOCK } else { &OF_LOCK[..2] };
+    // SAFETY: the struct is described as it is.
     unsafe {
-        Type {
+        class::Class::<ConditionObject> {
             name: c"threading.Condition",
-            size: size_of::<ConditionObject>(),
-            weakrefs: Some(offset_of!(ConditionObject, weakrefs)),
-            dict: Some(offset_of!(ConditionObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
+            short_name: c"Condition",
+            kind: Kind::Condition,
+            weakrefs: offset_of!(ConditionObject, weakrefs),
+            dict: offset_of!(ConditionObject, dict),
+            base: ptr::null_mut(),
             methods: METHODS,
+            builtin,
             properties: PROPERTIES,
-            vectorcall: Some(vectorcall),
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<ConditionObject> as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<ConditionObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<ConditionObject> as *mut c_void),
-            ],
-            ..PLAIN
+            new: Some(class::new::<ConditionObject>),
+            init: class::init_slot::<ConditionObject, 1>,
+            vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
         }
-        .make(making.module)
+        .make(making)
     }
 }
 
@@ -139,148 +127,96 @@ unsafe fn this<'a>(slf: *mut PyObject) -> &'a ConditionObject {
     unsafe { &*slf.cast::<ConditionObject>() }
 }
 
-/// The lock, unless the object is open.
+/// The lock.
 ///
 /// # Safety
-/// `slf` is a ConditionObject, and outlives the result.
+/// `slf` is a ConditionObject that is native, or has been when the call began, and outlives the
+/// result.
 #[inline]
-unsafe fn held<'a>(slf: *mut PyObject) -> Option<Held<'a>> {
-    // SAFETY: as the caller promises; the mode says what the lock is, and is set after it.
+unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
+    // SAFETY: as the caller promises; the fields are set before the object becomes native, and the
+    // lock stays as long as the object.
     unsafe {
         let this = this(slf);
-        match this.mode.load(Ordering::Acquire) {
-            mode if mode == Mode::OverLock as u8 => Some(Held::Lock(lock::of(this.lock))),
-            mode if mode == Mode::OverRLock as u8 => Some(Held::RLock(rlock::of(this.lock))),
-            _ => None,
+        match this.over {
+            Over::Lock => CondLock::Lock(lock::of(this.lock)),
+            Over::RLock => CondLock::RLock(rlock::of(this.lock)),
         }
     }
 }
 
-impl Openable for ConditionObject {
-    unsafe fn is_open(slf: *mut PyObject) -> bool {
+impl Materialize for ConditionObject {
+    const STATE: &'static [&'static CStr] = &[];
+
+    unsafe fn waiters(slf: *mut PyObject) -> Counts {
         // SAFETY: as the caller promises.
-        unsafe { held(slf) }.is_none()
+        [unsafe { this(slf) }.condition.waiters(), 0, 0]
     }
 
-    /// A native one has all that a Python one has, and only ends: its lock cannot be replaced.
-    unsafe fn open(slf: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises.
+    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
+        // SAFETY: as the caller promises; the format takes two objects and a number.
         unsafe {
-            if Self::is_open(slf) {
-                return Ok(());
+            let args = ffi::Py_BuildValue(c"(OOn)".as_ptr(), slf, this(slf).lock, tickets[0]);
+            materialize::make_parts(state, Kind::Condition, args)
+        }
+    }
+
+    unsafe fn retire(
+        slf: *mut PyObject,
+        _: *mut PyObject,
+        tickets: [&[Ticket]; materialize::CONDITIONS],
+        _: &mut Values,
+    ) -> Retirement {
+        // SAFETY: as the caller promises.
+        match unsafe { this(slf) }.condition.retire(tickets[0]) {
+            Retire::Done { used, .. } => Retirement::Done([used, 0, 0]),
+            Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+            Retire::Already => Retirement::Done([0; materialize::CONDITIONS]),
+        }
+    }
+}
+
+impl NativeClass<1> for ConditionObject {
+    const ARGUMENTS: [&'static CStr; 1] = [c"lock"];
+    const PARTS: &'static [&'static CStr] = &[c"_lock", c"_waiters"];
+    const NAMESPACE: Namespace = Namespace::Threading;
+
+    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises: no other thread looks at the fields.
+        unsafe {
+            let [given] = given;
+            let state = State::of_type(ffi::Py_TYPE(slf))?;
+            if !this(slf).lock.is_null() {
+                // It has been native before.
+                return Ok(false);
             }
-            object::raise(ffi::PyExc_AttributeError, c"the lock of a condition cannot be replaced");
-        }
-        Err(Raised)
-    }
-}
-
-/// The native type, if `condition` is one of ours; null if not.
-unsafe fn type_of(condition: *mut PyObject) -> *mut PyTypeObject {
-    // SAFETY: attached; a valid object.
-    unsafe {
-        match State::of_type(ffi::Py_TYPE(condition)) {
-            Ok(state) => (*state).natives.types[Kind::Condition as usize],
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                ptr::null_mut()
+            let class = if given.is_null() { ptr::null_mut() } else { ffi::Py_TYPE(given) };
+            let (over, lock) = if given.is_null() || given == ffi::Py_None() {
+                (Over::RLock, object::allocate::<PyObject>((*state).rlock_type))
+            } else if class == (*state).lock_type {
+                (Over::Lock, given)
+            } else if class == (*state).rlock_type {
+                (Over::RLock, given)
+            } else {
+                return Ok(false);
+            };
+            if lock.is_null() {
+                return Err(Raised);
             }
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython; all zero is an open condition that has no parts yet.
-    unsafe { object::allocate(class) }
-}
-
-/// `Condition(…)`, for `Condition()` without detours.
-unsafe extern "C-unwind" fn vectorcall(
-    class: *mut PyObject,
-    args: *const *mut PyObject,
-    nargsf: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with the type; the highest bit of the number of arguments
-    // is a flag. Nobody else has the new objects.
-    unsafe {
-        let nargs = nargsf & Py_ssize_t::MAX;
-        let made = object::allocate::<ConditionObject>(class.cast());
-        if made.is_null() {
-            return ptr::null_mut();
-        }
-        let done = if nargs == 0 && kwnames.is_null() {
-            State::of_type(class.cast()).is_ok_and(|state| {
-                (*made).lock = object::allocate((*state).rlock_type);
-                (*made).mode.store(Mode::OverRLock as u8, Ordering::Release);
-                !(*made).lock.is_null()
-            })
-        } else {
-            args::tuple_and_dict(ptr::null_mut(), args, nargs, kwnames).is_ok_and(
-                |(positional, keywords)| {
-                    let status = init(made.cast(), positional, keywords);
-                    drop_ref(positional);
-                    drop_ref(keywords);
-                    status == 0
-                },
-            )
-        };
-        if done {
-            return made.cast();
-        }
-        // Open again: what it would need its lock for is not to be done any more.
-        (*made).mode.store(0, Ordering::Release);
-        drop_ref(made.cast());
-    }
-    ptr::null_mut()
-}
-
-unsafe extern "C-unwind" fn init(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with a ConditionObject, a tuple, and a dict or null.
-    unsafe {
-        let dict = this(slf).dict;
-        let fresh = this(slf).lock.is_null()
-            && (dict.is_null() || ffi::PyDict_GetItemString(dict, c"_lock".as_ptr()).is_null());
-        let given = match (ffi::PyTuple_GET_SIZE(args), kwargs.is_null()) {
-            (0, true) => ffi::Py_None(),
-            (1, true) => ffi::PyTuple_GET_ITEM(args, 0),
-            (0, false) if ffi::PyDict_Size(kwargs) == 1 => {
-                ffi::PyDict_GetItemString(kwargs, c"lock".as_ptr())
+            if lock == given {
+                ffi::Py_INCREF(lock);
             }
-            _ => ptr::null_mut(),
-        };
-        let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) else { return -1 };
-        let Ok(replaced) = pure::replaces(slf, Kind::Condition, &HOOKS) else { return -1 };
-        if given.is_null() || !fresh || replaced {
-            return pure::init(slf, Kind::Condition, args, kwargs);
+            let own = slf.cast::<ConditionObject>();
+            (*own).lock = lock;
+            (*own).over = over;
         }
-        let (mode, lock) = if given == ffi::Py_None() {
-            (Mode::OverRLock, object::allocate::<PyObject>((*state).rlock_type))
-        } else if ffi::Py_TYPE(given) == (*state).lock_type {
-            (Mode::OverLock, given)
-        } else if ffi::Py_TYPE(given) == (*state).rlock_type {
-            (Mode::OverRLock, given)
-        } else {
-            return pure::init(slf, Kind::Condition, args, kwargs);
-        };
-        if lock.is_null() {
-            return -1;
-        }
-        if lock == given {
-            ffi::Py_INCREF(lock);
-        }
-        (*slf.cast::<ConditionObject>()).lock = lock;
-        this(slf).mode.store(mode as u8, Ordering::Release);
+        Ok(true)
     }
-    0
+
+    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { &raw mut (*slf.cast::<ConditionObject>()).dict }
+    }
 }
 
 impl Collected for ConditionObject {
@@ -311,12 +247,7 @@ impl Collected for ConditionObject {
     }
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a ConditionObject.
-    unsafe { pure::call_no_args(slf, Kind::Condition, c"__repr__") }
-}
-
-/// Calls a method of the lock that an open condition was made with.
+/// Calls a method of the lock of a Python object.
 unsafe fn of_lock(
     slf: *mut PyObject,
     name: &CStr,
@@ -344,10 +275,12 @@ unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
     unsafe {
-        match held(slf) {
-            Some(Held::Lock(_)) => lock::acquire(this(slf).lock, args, nargs, kwnames),
-            Some(Held::RLock(_)) => rlock::acquire(this(slf).lock, args, nargs, kwnames),
-            None => of_lock(slf, c"acquire", args, nargs, kwnames),
+        if !class::is_of_phase_native(slf) {
+            return of_lock(slf, c"acquire", args, nargs, kwnames);
+        }
+        match this(slf).over {
+            Over::Lock => lock::acquire(this(slf).lock, args, nargs, kwnames),
+            Over::RLock => rlock::acquire(this(slf).lock, args, nargs, kwnames),
         }
     }
 }
@@ -355,10 +288,20 @@ unsafe extern "C-unwind" fn acquire(
 unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
-        match held(slf) {
-            Some(Held::Lock(_)) => lock::release(this(slf).lock, ptr::null_mut()),
-            Some(Held::RLock(_)) => rlock::release(this(slf).lock, ptr::null_mut()),
-            None => of_lock(slf, c"release", ptr::null(), 0, ptr::null_mut()),
+        if !class::is_of_phase_native(slf) {
+            return of_lock(slf, c"release", ptr::null(), 0, ptr::null_mut());
+        }
+        release_lock(slf)
+    }
+}
+
+/// Releases the lock of a native condition.
+unsafe fn release_lock(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `release`.
+    unsafe {
+        match this(slf).over {
+            Over::Lock => lock::release(this(slf).lock, ptr::null_mut()),
+            Over::RLock => rlock::release(this(slf).lock, ptr::null_mut()),
         }
     }
 }
@@ -366,169 +309,108 @@ unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mu
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
-        match held(slf) {
-            Some(Held::Lock(lock)) => compat::bool_object(lock.is_locked()),
-            Some(Held::RLock(lock)) => compat::bool_object(lock.is_locked()),
-            None => of_lock(slf, c"locked", ptr::null(), 0, ptr::null_mut()),
+        if !class::is_of_phase_native(slf) {
+            return of_lock(slf, c"locked", ptr::null(), 0, ptr::null_mut());
         }
+        compat::bool_object(match lock_of(slf) {
+            CondLock::Lock(lock) => lock.is_locked(),
+            CondLock::RLock(lock) => lock.is_locked(),
+        })
     }
 }
 
 unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
+    // SAFETY: called, attached, with a native ConditionObject.
     unsafe {
-        compat::note_use(slf);
-        match held(slf) {
-            Some(Held::Lock(lock)) if lock.try_acquire() => compat::bool_object(true),
-            Some(_) => acquire(slf, ptr::null(), 0, ptr::null_mut()),
-            None => pure::call_no_args(slf, Kind::Condition, c"__enter__"),
+        match this(slf).over {
+            Over::Lock if lock::of(this(slf).lock).try_acquire() => compat::bool_object(true),
+            Over::Lock => lock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
+            Over::RLock => rlock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
         }
     }
 }
 
 unsafe extern "C-unwind" fn exit(
     slf: *mut PyObject,
-    args: *const *mut PyObject,
+    _: *const *mut PyObject,
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        match held(slf) {
-            Some(Held::Lock(lock)) if nargs == 3 && lock.release().is_ok() => compat::none(),
-            Some(_) if nargs == 3 => release(slf, ptr::null_mut()),
-            _ => pure::call(slf, Kind::Condition, c"__exit__", args, nargs, ptr::null_mut()),
-        }
-    }
+    // SAFETY: called, attached, with a native ConditionObject.
+    unsafe { if nargs == 3 { release_lock(slf) } else { LEFT_TO_PYTHON } }
 }
 
 unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
+    // SAFETY: called, attached, with a native ConditionObject.
     unsafe {
-        // A derived class may have a notify() of its own.
-        let held =
-            if object::is_of_python_class::<ConditionObject>(slf) { None } else { held(slf) };
-        let Some(held) = held else {
-            return pure::call_no_args(slf, Kind::Condition, c"notify_all");
-        };
-        if check_owned(held, c"cannot notify on un-acquired lock").is_err() {
+        // A class may have a notify() of its own.
+        if Head::of(slf).replaces_called() {
+            return LEFT_TO_PYTHON;
+        }
+        if check_owned(lock_of(slf), c"cannot notify on un-acquired lock").is_err() {
             return ptr::null_mut();
         }
-        this(slf).condition.notify(usize::MAX);
+        if this(slf).condition.notify(usize::MAX) { compat::none() } else { LEFT_TO_PYTHON }
     }
-    compat::none()
-}
-
-/// Warns that it is deprecated.
-unsafe extern "C-unwind" fn notify_all_old(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe { pure::call_no_args(slf, Kind::Condition, c"notifyAll") }
 }
 
 unsafe extern "C-unwind" fn is_owned(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        match held(slf) {
-            Some(held) => compat::bool_object(held.is_owned()),
-            None => pure::call_no_args(slf, Kind::Condition, c"_is_owned"),
-        }
-    }
+    // SAFETY: called, attached, with a native ConditionObject.
+    compat::bool_object(unsafe { lock_of(slf) }.is_owned())
 }
 
 unsafe extern "C-unwind" fn release_save(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
+    // SAFETY: called, attached, with a native ConditionObject.
     unsafe {
-        match held(slf) {
-            Some(Held::Lock(_)) => release(slf, ptr::null_mut()),
-            Some(Held::RLock(_)) => rlock::release_save(this(slf).lock, ptr::null_mut()),
-            None => pure::call_no_args(slf, Kind::Condition, c"_release_save"),
+        match this(slf).over {
+            Over::Lock => lock::release(this(slf).lock, ptr::null_mut()),
+            Over::RLock => rlock::release_save(this(slf).lock, ptr::null_mut()),
         }
     }
 }
 
 unsafe extern "C-unwind" fn acquire_restore(
     slf: *mut PyObject,
-    state: *mut PyObject,
+    saved: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
+    // SAFETY: called, attached, with a native ConditionObject that the caller keeps alive.
     unsafe {
-        match held(slf) {
-            Some(Held::Lock(_)) => {
-                let acquired = acquire(slf, ptr::null(), 0, ptr::null_mut());
+        match this(slf).over {
+            Over::Lock => {
+                let null = ptr::null_mut();
+                let acquired = lock::acquire(this(slf).lock, ptr::null(), 0, null);
                 if acquired.is_null() {
                     return acquired;
                 }
                 drop_ref(acquired);
                 compat::none()
             }
-            Some(Held::RLock(_)) => of_lock(slf, c"_acquire_restore", &state, 1, ptr::null_mut()),
-            None => {
-                let null = ptr::null_mut();
-                pure::call(slf, Kind::Condition, c"_acquire_restore", &state, 1, null)
+            Over::RLock => {
+                let (name, null) = (c"_acquire_restore", ptr::null_mut());
+                object::call_method(this(slf).lock, name, &saved, 1, null)
             }
         }
     }
 }
 
-/// For the child of a fork: nobody waits any more, and the lock is free.
+/// For the child of a fork: no thread waits any more, and the lock is free.
 unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a ConditionObject, in a process with one thread.
+    // SAFETY: called with a native ConditionObject, in a process with one thread.
     unsafe {
-        let own = &raw mut (*slf.cast::<ConditionObject>()).condition;
-        match held(slf) {
-            Some(Held::Lock(_)) => {
-                own.write(Condition::new());
-                lock::at_fork_reinit(this(slf).lock, ptr::null_mut())
-            }
-            Some(Held::RLock(_)) => {
-                own.write(Condition::new());
-                rlock::at_fork_reinit(this(slf).lock, ptr::null_mut())
-            }
-            None => pure::call_no_args(slf, Kind::Condition, c"_at_fork_reinit"),
+        (&raw mut (*slf.cast::<ConditionObject>()).condition).write(Condition::new());
+        match this(slf).over {
+            Over::Lock => lock::at_fork_reinit(this(slf).lock, ptr::null_mut()),
+            Over::RLock => rlock::at_fork_reinit(this(slf).lock, ptr::null_mut()),
         }
-    }
-}
-
-/// A condition cannot be pickled because its lock cannot, which says so in its own words. An open
-/// one is like any other object.
-unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, protocol: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject; the method of `object` is given
-    // the object itself.
-    unsafe {
-        let name = c"__reduce_ex__";
-        if !ConditionObject::is_open(slf) {
-            return of_lock(slf, name, &protocol, 1, ptr::null_mut());
-        }
-        let base = (&raw mut ffi::PyBaseObject_Type).cast();
-        object::call_method(base, name, [slf, protocol].as_ptr(), 2, ptr::null_mut())
     }
 }
 
 unsafe extern "C-unwind" fn get_lock(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a ConditionObject.
     unsafe {
-        if ConditionObject::is_open(slf) {
-            return open::get::<ConditionObject>(slf, name);
+        if !class::is_of_phase_native(slf) {
+            return materialize::get::<ConditionObject>(slf, name);
         }
         ffi::Py_INCREF(this(slf).lock);
         this(slf).lock
-    }
-}
-
-/// As many as there are, for those who ask for the length; there is nothing to be seen of them.
-unsafe extern "C-unwind" fn get_waiters(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject; the tuple is filled before
-    // anybody has it.
-    unsafe {
-        if ConditionObject::is_open(slf) {
-            return open::get::<ConditionObject>(slf, name);
-        }
-        let count = this(slf).condition.waiters() as Py_ssize_t;
-        let waiters = ffi::PyTuple_New(count);
-        if !waiters.is_null() {
-            for index in 0..count {
-                ffi::PyTuple_SET_ITEM(waiters, index, compat::none());
-            }
-        }
-        waiters
     }
 }

@@ -1,40 +1,47 @@
 //! `threading.Event`.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::open::{self, Openable};
-use super::{Kind, Making, arguments, condition, pure};
-use crate::blocking::{self, Signals, Timeout, Waited};
+use super::class::{self, NativeClass};
+use super::head::Head;
+use super::lookups::Namespace;
+use super::materialize::{self, Counts, Materialize, Retirement, Values};
+use super::method::{LEFT_TO_PYTHON, Native};
+use super::ticket::{self, Ended};
+use super::{Kind, Making, arguments};
+use crate::blocking::{self, Timeout};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref};
-use crate::sync::{Deadline, Event};
+use crate::module::State;
+use crate::object::{self, Call, Collected, Property, drop_ref};
+use crate::sync::{Event, Retire, Ticket};
 
 #[repr(C)]
 struct EventObject {
-    base: PyObject,
+    head: Head,
     event: Event,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
 }
 
-const METHODS: &[Function] = &[
-    Function::python(c"is_set", Call::NoArgs(is_set)),
-    Function::python(c"isSet", Call::NoArgs(is_set_old)),
-    Function::python(c"set", Call::NoArgs(set)),
-    Function::python(c"clear", Call::NoArgs(clear)),
-    Function::python(c"wait", Call::FastKeywords(wait)),
-    Function::python(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
-    open::copy::<EventObject>(),
+const METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<EventObject, 0>)),
+    (c"is_set", Call::NoArgs(is_set)),
+    (c"isSet", class::PYTHON),
+    (c"set", Call::NoArgs(set)),
+    (c"clear", Call::NoArgs(clear)),
+    (c"wait", Call::FastKeywords(wait)),
+    (c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    (c"__repr__", class::PYTHON),
 ];
 
 const PROPERTIES: &[Property] = &[
     Property { name: c"_flag", get: get_flag, set: Some(set_flag), doc: None },
-    open::part::<EventObject>(c"_cond"),
-    open::dict_of_parts::<EventObject>(),
+    materialize::part::<EventObject>(c"_cond"),
+    materialize::dict_property::<EventObject>(),
 ];
 
 /// Makes the type. A new reference.
@@ -42,28 +49,23 @@ const PROPERTIES: &[Property] = &[
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect an EventObject.
+    // SAFETY: the struct is described as it is.
     unsafe {
-        Type {
+        class::Class::<EventObject> {
             name: c"threading.Event",
-            size: size_of::<EventObject>(),
-            weakrefs: Some(offset_of!(EventObject, weakrefs)),
-            dict: Some(offset_of!(EventObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
+            short_name: c"Event",
+            kind: Kind::Event,
+            weakrefs: offset_of!(EventObject, weakrefs),
+            dict: offset_of!(EventObject, dict),
+            base: ptr::null_mut(),
             methods: METHODS,
+            builtin: &[],
             properties: PROPERTIES,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<EventObject> as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<EventObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<EventObject> as *mut c_void),
-            ],
-            ..PLAIN
+            new: Some(class::new::<EventObject>),
+            init: class::init_slot::<EventObject, 0>,
+            vectorcall: Some(class::vectorcall::<EventObject, 0>),
         }
-        .make(making.module)
+        .make(making)
     }
 }
 
@@ -75,7 +77,7 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Event {
     unsafe { &(*slf.cast::<EventObject>()).event }
 }
 
-/// What is inside of an event, for as long as that lives.
+/// The primitive inside of a native event, for as long as that lives.
 ///
 /// # Safety
 /// `slf` is an EventObject.
@@ -84,75 +86,54 @@ pub unsafe fn inside(slf: *mut PyObject) -> *const Event {
     unsafe { of(slf) }
 }
 
-impl Openable for EventObject {
-    unsafe fn is_open(slf: *mut PyObject) -> bool {
+impl Materialize for EventObject {
+    const STATE: &'static [&'static CStr] = &[c"_flag"];
+
+    unsafe fn waiters(slf: *mut PyObject) -> Counts {
         // SAFETY: as the caller promises.
-        unsafe { of(slf) }.state().is_none()
+        [unsafe { of(slf) }.waiters(), 0, 0]
     }
 
-    unsafe fn open(slf: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises.
+    unsafe fn parts(_: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
+        // SAFETY: as the caller promises; the format takes a number.
         unsafe {
-            let Some(flag) = of(slf).state() else { return Ok(()) };
-            let dict = open::dict(slf)?;
-            let opened = open_into(slf, dict, flag);
-            drop_ref(dict);
-            opened
+            let args = ffi::Py_BuildValue(c"(n)".as_ptr(), tickets[0]);
+            materialize::make_parts(state, Kind::Event, args)
+        }
+    }
+
+    unsafe fn retire(
+        slf: *mut PyObject,
+        _: *mut PyObject,
+        tickets: [&[Ticket]; materialize::CONDITIONS],
+        values: &mut Values,
+    ) -> Retirement {
+        // SAFETY: as the caller promises.
+        match unsafe { of(slf) }.retire(tickets[0]) {
+            Retire::Done { state, used } => {
+                values[0] = compat::bool_object(state);
+                Retirement::Done([used, 0, 0])
+            }
+            Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+            Retire::Already => Retirement::Done([0; materialize::CONDITIONS]),
         }
     }
 }
 
-/// # Safety
-/// As [`Openable::open`]; `dict` is the object's.
-unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject, flag: bool) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
-        let opened = open_with(slf, dict, condition, flag);
-        drop_ref(condition);
-        opened
+impl NativeClass<0> for EventObject {
+    const ARGUMENTS: [&'static CStr; 0] = [];
+    const PARTS: &'static [&'static CStr] = &[c"_cond", c"_flag"];
+    const NAMESPACE: Namespace = Namespace::Threading;
+
+    unsafe fn begin(slf: *mut PyObject, _: [*mut PyObject; 0]) -> Result<bool, Raised> {
+        // All zero is an event that is not set; one that was retired stays so.
+        // SAFETY: as the caller promises.
+        Ok(unsafe { of(slf) }.state().is_some())
     }
-}
 
-/// # Safety
-/// As `open_into`; `condition` is its condition, or what somebody has in its place.
-unsafe fn open_with(
-    slf: *mut PyObject,
-    dict: *mut PyObject,
-    condition: *mut PyObject,
-    flag: bool,
-) -> Result<(), Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        open::offer(dict, c"_flag", compat::bool_object(flag))?;
-        let Some(flag) = of(slf).close() else { return Ok(()) };
-        let stored = open::store(dict, c"_flag", compat::bool_object(flag));
-        condition::release_held(condition);
-        stored
-    }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython; all zero is an event that is not set. Arguments are for __init__.
-    unsafe { object::allocate(class) }
-}
-
-unsafe extern "C-unwind" fn init(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with an EventObject, a tuple, and a dict or null.
-    unsafe {
-        let plain = ffi::PyTuple_GET_SIZE(args) == 0 && kwargs.is_null();
-        if plain && of(slf).clear() {
-            return 0;
-        }
-        pure::init(slf, Kind::Event, args, kwargs)
+    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { &raw mut (*slf.cast::<EventObject>()).dict }
     }
 }
 
@@ -175,44 +156,22 @@ impl Collected for EventObject {
     }
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with an EventObject.
-    unsafe { pure::call_no_args(slf, Kind::Event, c"__repr__") }
-}
-
 unsafe extern "C-unwind" fn is_set(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with an EventObject.
-    unsafe {
-        compat::note_use(slf);
-        match of(slf).state() {
-            Some(set) => compat::bool_object(set),
-            None => pure::call_no_args(slf, Kind::Event, c"is_set"),
-        }
+    // SAFETY: called with an EventObject.
+    match unsafe { of(slf) }.state() {
+        Some(set) => compat::bool_object(set),
+        None => LEFT_TO_PYTHON,
     }
-}
-
-/// Warns that it is deprecated.
-unsafe extern "C-unwind" fn is_set_old(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with an EventObject.
-    unsafe { pure::call_no_args(slf, Kind::Event, c"isSet") }
 }
 
 unsafe extern "C-unwind" fn set(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with an EventObject.
-    unsafe {
-        if of(slf).set() { compat::none() } else { pure::call_no_args(slf, Kind::Event, c"set") }
-    }
+    // SAFETY: called, attached, with an EventObject.
+    if unsafe { of(slf) }.set() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
 unsafe extern "C-unwind" fn clear(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with an EventObject.
-    unsafe {
-        if of(slf).clear() {
-            compat::none()
-        } else {
-            pure::call_no_args(slf, Kind::Event, c"clear")
-        }
-    }
+    // SAFETY: called, attached, with an EventObject.
+    if unsafe { of(slf) }.clear() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
 unsafe extern "C-unwind" fn wait(
@@ -221,16 +180,15 @@ unsafe extern "C-unwind" fn wait(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with an EventObject that it keeps alive.
+    // SAFETY: called, attached, with an EventObject that the caller keeps alive.
     unsafe {
         let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
-            return pure::call(slf, Kind::Event, c"wait", args, nargs, kwnames);
+            return LEFT_TO_PYTHON;
         };
-        compat::note_use(slf);
         match of(slf).state() {
             Some(true) => compat::bool_object(true),
             Some(false) => wait_for(slf, seconds),
-            None => pure::call(slf, Kind::Event, c"wait", args, nargs, kwnames),
+            None => LEFT_TO_PYTHON,
         }
     }
 }
@@ -239,44 +197,45 @@ unsafe extern "C-unwind" fn wait(
 unsafe fn wait_for(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `wait`.
     unsafe {
+        compat::note_use(slf);
         let deadline = match arguments::timeout(seconds) {
             Ok(Timeout::Zero) => return compat::bool_object(false),
             Ok(timeout) => blocking::deadline(timeout),
             Err(Raised) => return ptr::null_mut(),
         };
-        match blocking::wait_until(of(slf), deadline, Signals::Handle) {
-            Ok(Waited::Got) => compat::bool_object(true),
-            Ok(Waited::TimedOut) => compat::bool_object(false),
-            Ok(Waited::Dismissed) => wait_opened(slf, deadline),
+        match ticket::wait(slf, of(slf), deadline) {
+            Ok(Ended::Notified(notified)) => compat::bool_object(notified),
+            Ok(Ended::SentAway) => wait_again(slf, arguments::remaining(deadline)),
+            Ok(ended) => match ticket::run_pending(slf) {
+                Ok(()) => compat::bool_object(ended == Ended::Got),
+                Err(Raised) => ptr::null_mut(),
+            },
             Err(Raised) => ptr::null_mut(),
         }
     }
 }
 
-/// Somebody has opened the event meanwhile.
-unsafe fn wait_opened(slf: *mut PyObject, deadline: Deadline) -> *mut PyObject {
-    // SAFETY: as in `wait`; the new reference is given back.
+/// The event became a Python one before the wait began. Takes the time left, null if it raised.
+unsafe fn wait_again(slf: *mut PyObject, left: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `wait`; the reference is ours.
     unsafe {
-        let left = arguments::remaining(deadline);
         if left.is_null() {
-            return ptr::null_mut();
+            return left;
         }
-        let result = pure::call(slf, Kind::Event, c"wait", &left, 1, ptr::null_mut());
+        let result = object::call_method(slf, c"wait", &left, 1, ptr::null_mut());
         drop_ref(left);
         result
     }
 }
 
-/// For the child of a fork: nobody waits any more. The flag stays.
+/// For the child of a fork: no thread waits any more. The flag stays.
 unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with an EventObject, in a process with one thread.
+    // SAFETY: called with an EventObject, in a process with one thread.
     unsafe {
-        let Some(set) = of(slf).state() else {
-            return pure::call_no_args(slf, Kind::Event, c"_at_fork_reinit");
-        };
+        let Some(set) = of(slf).state() else { return LEFT_TO_PYTHON };
         (&raw mut (*slf.cast::<EventObject>()).event).write(Event::new());
         if set {
-            of(slf).set();
+            let _ = of(slf).set();
         }
     }
     compat::none()
@@ -286,8 +245,8 @@ unsafe extern "C-unwind" fn get_flag(slf: *mut PyObject, name: *mut c_void) -> *
     // SAFETY: called by CPython, attached, with an EventObject.
     unsafe {
         match of(slf).state() {
-            Some(set) => compat::bool_object(set),
-            None => open::get::<EventObject>(slf, name),
+            Some(set) if class::is_of_phase_native(slf) => compat::bool_object(set),
+            _ => materialize::get::<EventObject>(slf, name),
         }
     }
 }
@@ -299,12 +258,10 @@ unsafe extern "C-unwind" fn set_flag(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with an EventObject.
     unsafe {
-        // It is only a flag: who waits goes on waiting.
-        let done = if value == ffi::Py_True() {
-            of(slf).mark()
-        } else {
-            value == ffi::Py_False() && of(slf).clear()
-        };
-        if done { 0 } else { open::set::<EventObject>(slf, value, name) }
+        // It is only a flag: waiters go on waiting.
+        let done = class::is_of_phase_native(slf)
+            && ((value == ffi::Py_True() && of(slf).mark())
+                || (value == ffi::Py_False() && of(slf).clear()));
+        if done { 0 } else { materialize::set::<EventObject>(slf, value, name) }
     }
 }

@@ -1,0 +1,322 @@
+//! Making native classes, and their `__init__`.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use super::head::{self, Fitness, Head, Phase};
+use super::lookups::{self, Namespace};
+use super::materialize::{self, Materialize};
+use super::method::{self, LEFT_TO_PYTHON, Native};
+use super::{Kind, Making, arguments, python_class};
+use crate::args;
+use crate::compat::{self, Raised};
+use crate::module::State;
+use crate::object::{self, Call, Collected, FastKeywords, Function, Like, PLAIN, Property, Type};
+
+/// A class with an `__init__` of `N` arguments.
+pub trait NativeClass<const N: usize>: Materialize + Collected {
+    /// The names of the arguments.
+    const ARGUMENTS: [&'static CStr; N];
+    /// The attributes that a Python object of the class has.
+    const PARTS: &'static [&'static CStr];
+    /// The namespace of its module.
+    const NAMESPACE: Namespace;
+
+    /// Fills in the state of a native object, if these arguments (null where not given) are ordinary
+    /// ones; false if they are for the Python class, and then nothing has changed.
+    ///
+    /// # Safety
+    /// Attached; `slf` is an object of the class that this thread is changing. Runs no Python code.
+    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; N]) -> Result<bool, Raised>;
+
+    /// Where the dict of an object is.
+    ///
+    /// # Safety
+    /// `slf` is an object of the class.
+    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject;
+}
+
+/// A method that is left to Python: the class has it so that it is found there.
+pub const PYTHON: Call = Call::NoArgs(left_to_python);
+
+unsafe extern "C-unwind" fn left_to_python(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    LEFT_TO_PYTHON
+}
+
+pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> R;
+type New =
+    unsafe extern "C-unwind" fn(*mut PyTypeObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+
+/// What a native class is made of. `T` is the struct of its objects.
+pub struct Class<'a, T: Collected + Materialize> {
+    /// With its module.
+    pub name: &'static CStr,
+    /// Without.
+    pub short_name: &'static CStr,
+    pub kind: Kind,
+    pub weakrefs: usize,
+    pub dict: usize,
+    /// Borrowed; null for `object`.
+    pub base: *mut PyTypeObject,
+    /// In the place of the Python class's methods.
+    pub methods: &'a [Native],
+    /// Methods that the Python class does not have.
+    pub builtin: &'a [Function],
+    pub properties: &'a [Property],
+    /// None: inherited.
+    pub new: Option<New>,
+    pub init: Slot<c_int>,
+    pub vectorcall: Option<FastKeywords>,
+}
+
+impl<T: Collected + Materialize> Class<'_, T> {
+    /// Makes the type. A new reference.
+    ///
+    /// # Safety
+    /// Attached; the struct is described as it is.
+    pub unsafe fn make(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
+        // SAFETY: as the caller promises; the slots are what their numbers say; no other thread has
+        // the type before it is finished.
+        unsafe {
+            let mut slots = vec![
+                (ffi::Py_tp_dealloc, object::dealloc::<T> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<T> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<T> as *mut c_void),
+                (ffi::Py_tp_setattro, materialize::set_attribute as *mut c_void),
+            ];
+            if let Some(new) = self.new {
+                slots.push((ffi::Py_tp_new, new as *mut c_void));
+            }
+            let made = Type {
+                name: self.name,
+                size: size_of::<T>(),
+                weakrefs: Some(self.weakrefs),
+                dict: Some(self.dict),
+                flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
+                like: Like::Nothing(c""),
+                base: self.base,
+                methods: self.builtin,
+                properties: self.properties,
+                vectorcall: self.vectorcall,
+                slots: &slots,
+            }
+            .make(making.module)?;
+            let finished = finish(made, self.kind, self.methods, making);
+            if finished.is_err() {
+                object::drop_ref(made.cast());
+                return Err(Raised);
+            }
+            // The method of that name calls the same.
+            (*made).tp_init = Some(core::mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
+            object::set_short_name(made, self.short_name);
+            Ok(made)
+        }
+    }
+}
+
+/// Gives a new class the methods, and all that the Python class has beside them.
+unsafe fn finish(
+    made: *mut PyTypeObject,
+    kind: Kind,
+    methods: &[Native],
+    making: &Making,
+) -> Result<(), Raised> {
+    // SAFETY: attached, as in `make`.
+    unsafe {
+        let state = State::of(making.module);
+        let python = (*state).natives.python[kind as usize];
+        method::install(made, python, methods, state)?;
+        let rest = making.finish;
+        let args = [made.cast(), python];
+        let done = compat::vectorcall(rest, args.as_ptr(), 2, ptr::null_mut());
+        object::drop_ref(done);
+        if done.is_null() { Err(Raised) } else { Ok(()) }
+    }
+}
+
+/// `tp_new`: an object without attributes. Arguments are for `__init__`.
+///
+/// # Safety
+/// Called by CPython; `T` is the struct of the class, and all zero is a valid one.
+pub unsafe extern "C-unwind" fn new<T>(
+    class: *mut PyTypeObject,
+    _: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe { object::allocate(class) }
+}
+
+/// Whether the object's state is in the primitive.
+///
+/// # Safety
+/// A native object.
+#[inline]
+pub unsafe fn is_of_phase_native(slf: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { Head::of(slf) }.phase() == Phase::Native
+}
+
+/// `tp_init`.
+///
+/// # Safety
+/// Called by CPython with an object of the class, a tuple, and a dict or null.
+pub unsafe extern "C-unwind" fn init_slot<T: NativeClass<N>, const N: usize>(
+    slf: *mut PyObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match arguments::bind_tuple(args, kwargs, T::ARGUMENTS) {
+            Some(given) => match init::<T, N>(slf, given) {
+                Ok(true) => return 0,
+                Ok(false) => {}
+                Err(Raised) => return -1,
+            },
+            None => {}
+        }
+        init_in_python(slf, args, kwargs)
+    }
+}
+
+/// The method `__init__`.
+///
+/// # Safety
+/// Called, attached, with an object of the class.
+pub unsafe extern "C-unwind" fn init_method<T: NativeClass<N>, const N: usize>(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let Some(given) = arguments::bind(args, nargs, kwnames, T::ARGUMENTS) else {
+            return LEFT_TO_PYTHON;
+        };
+        match init::<T, N>(slf, given) {
+            Ok(true) => compat::none(),
+            Ok(false) => LEFT_TO_PYTHON,
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// Makes a new object native. False if it is for the Python class: it is not new, or its class, the
+/// arguments or the names that `__init__` looks up are not the usual ones.
+///
+/// # Safety
+/// Attached; an object of the class.
+unsafe fn init<T: NativeClass<N>, const N: usize>(
+    slf: *mut PyObject,
+    given: [*mut PyObject; N],
+) -> Result<bool, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let class = ffi::Py_TYPE(slf);
+        let state = State::of_type(class)?;
+        let fitness = head::fitness(class, state)?;
+        if fitness.0 == Fitness::Unfit || !lookups::are_as_expected(state, T::NAMESPACE) {
+            return Ok(false);
+        }
+        let dict = AtomicPtr::from_ptr(T::dict(slf)).load(Ordering::Acquire);
+        if materialize::has_parts(dict, T::PARTS)? {
+            return Ok(false);
+        }
+        let head = Head::of(slf);
+        if !head.begin_change(Phase::Python) {
+            return Ok(false);
+        }
+        let begun = T::begin(slf, given);
+        let native = matches!(begun, Ok(true)) && head::note_fitness(slf, fitness);
+        head.end_change(if native { Phase::Native } else { Phase::Python });
+        begun.map(|_| native)
+    }
+}
+
+/// `__init__` of the Python class, which makes the object a Python one.
+///
+/// # Safety
+/// Attached; a native object; a tuple, and a dict or null.
+#[cold]
+unsafe fn init_in_python(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let class = ffi::Py_TYPE(slf);
+        let Ok(state) = State::of_type(class) else { return -1 };
+        let Some(kind) = head::kind_of(class, state) else { return -1 };
+        let all = python_class::with_first(slf, args);
+        if all.is_null() {
+            return -1;
+        }
+        let result = compat::PyObject_Call((*state).natives.inits[kind as usize], all, kwargs);
+        object::drop_ref(all);
+        object::drop_ref(result);
+        if result.is_null() { -1 } else { 0 }
+    }
+}
+
+/// `tp_vectorcall`: makes an object without detours by way of tuples, as long as the class has the
+/// `__new__` and the `__init__` that it came with.
+///
+/// # Safety
+/// Called by CPython, attached, with the type; `T` is the struct of its objects, and all zero is a
+/// valid one.
+pub unsafe extern "C-unwind" fn vectorcall<T: NativeClass<N>, const N: usize>(
+    class: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as the caller promises; the highest bit of the number of arguments is a flag; no other
+    // thread has the new object.
+    unsafe {
+        let nargs = nargsf & Py_ssize_t::MAX;
+        let own: Slot<c_int> = init_slot::<T, N>;
+        let is_own = |init: ffi::initproc| init as usize == own as usize;
+        if (*class.cast::<PyTypeObject>()).tp_init.is_some_and(is_own)
+            && let Some(given) = arguments::bind(args, nargs, kwnames, T::ARGUMENTS)
+        {
+            let made = object::allocate::<PyObject>(class.cast());
+            if made.is_null() {
+                return made;
+            }
+            match init::<T, N>(made, given) {
+                Ok(true) => return made,
+                Ok(false) => object::drop_ref(made),
+                Err(Raised) => {
+                    object::drop_ref(made);
+                    return ptr::null_mut();
+                }
+            }
+        }
+        call_type(class, args, nargs, kwnames)
+    }
+}
+
+/// What the interpreter does to make an object where a type has no `tp_vectorcall`.
+#[cold]
+unsafe fn call_type(
+    class: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: attached, as in `vectorcall`; new references are given back.
+    unsafe {
+        let Ok((args, kwargs)) = args::tuple_and_dict(ptr::null_mut(), args, nargs, kwnames) else {
+            return ptr::null_mut();
+        };
+        let made = match (*ffi::Py_TYPE(class)).tp_call {
+            Some(call) => call(class, args, kwargs),
+            None => ptr::null_mut(),
+        };
+        object::drop_ref(args);
+        object::drop_ref(kwargs);
+        made
+    }
+}

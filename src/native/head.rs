@@ -1,0 +1,347 @@
+//! What every native object begins with: whether it is served natively, or by its Python class.
+
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use super::{KINDS, Kind};
+use crate::compat::{self, Raised};
+use crate::module::State;
+use crate::object;
+
+/// Where an object stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// The Python class does everything, with the attributes in the dict. A new object is one, until
+    /// `__init__` makes it native.
+    Python = 0,
+    /// The state is in the primitive.
+    Native = 1,
+    /// One thread makes it one of the others. It runs no Python code until that is done, so nothing
+    /// that waits for it can be in its way.
+    Changing = 2,
+}
+
+/// The beginning of every native object. All zero: of phase `Python`.
+#[repr(C)]
+pub struct Head {
+    base: PyObject,
+    /// The version of the class in which it was last found fit, see [`Fitness`].
+    class_version: AtomicU32,
+    phase: AtomicU8,
+    /// Whether its class replaces a method that others of its methods call by way of the object.
+    replaces_called: AtomicU8,
+}
+
+impl Head {
+    /// The beginning of an object.
+    ///
+    /// # Safety
+    /// A native object, which outlives the result.
+    #[inline]
+    pub unsafe fn of<'a>(object: *mut PyObject) -> &'a Head {
+        // SAFETY: as the caller promises: every native object begins with one.
+        unsafe { &*object.cast::<Head>() }
+    }
+
+    /// Where the object stands. What was done before it got there is visible.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Python,
+            1 => Phase::Native,
+            _ => Phase::Changing,
+        }
+    }
+
+    /// Begins a change; false if the object is not, or no longer, in that phase.
+    #[must_use]
+    pub fn begin_change(&self, from: Phase) -> bool {
+        let (from, to) = (from as u8, Phase::Changing as u8);
+        self.phase.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends a change that this thread has begun.
+    pub fn end_change(&self, to: Phase) {
+        self.phase.store(to as u8, Ordering::Release);
+    }
+
+    /// The phase, once no thread is changing it.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn settled_phase(&self) -> Phase {
+        loop {
+            match self.phase() {
+                // SAFETY: attached, as the caller promises.
+                Phase::Changing => unsafe { crate::blocking::pause(CHANGE_TAKES) },
+                phase => return phase,
+            }
+        }
+    }
+
+    /// Whether a method that others call by way of the object has been replaced in its class. Only
+    /// of use for an object that [`is_native`].
+    #[inline]
+    pub fn replaces_called(&self) -> bool {
+        self.replaces_called.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// How long to leave a thread alone that changes an object.
+const CHANGE_TAKES: core::time::Duration = core::time::Duration::from_micros(20);
+
+/// Whether this object is served natively at the moment: it is of phase `Native`, and neither its
+/// class nor a base has replaced something that the Python class works by.
+///
+/// # Safety
+/// Attached; a native object, and the state of its module.
+#[inline]
+pub unsafe fn is_native(object: *mut PyObject, state: *const State) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let head = Head::of(object);
+        if head.phase() != Phase::Native {
+            return false;
+        }
+        let version = compat::class_version(ffi::Py_TYPE(object));
+        if version == head.class_version.load(Ordering::Relaxed) && version != 0 {
+            return true;
+        }
+        check_class(object, state)
+    }
+}
+
+#[cold]
+unsafe fn check_class(object: *mut PyObject, state: *const State) -> bool {
+    // SAFETY: as in `is_native`. A class that cannot be asked is not fit.
+    unsafe {
+        match fitness(ffi::Py_TYPE(object), state) {
+            Ok(fitness) => note_fitness(object, fitness),
+            Err(Raised) => {
+                ffi::PyErr_Clear();
+                false
+            }
+        }
+    }
+}
+
+/// Writes down what was found of the object's class. Whether it is fit.
+///
+/// # Safety
+/// A native object.
+pub unsafe fn note_fitness(object: *mut PyObject, found: (Fitness, u32)) -> bool {
+    // SAFETY: as the caller promises.
+    let head = unsafe { Head::of(object) };
+    let (fitness, version) = found;
+    if fitness == Fitness::Unfit {
+        return false;
+    }
+    head.replaces_called.store(u8::from(fitness == Fitness::ReplacesCalled), Ordering::Relaxed);
+    head.class_version.store(version, Ordering::Relaxed);
+    true
+}
+
+/// What a class is for native objects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fitness {
+    /// It has what the native class has.
+    Fit = 1,
+    /// It replaces a method that others call by way of the object: those are left to Python.
+    ReplacesCalled = 2,
+    /// It replaces something by which the Python class works, or how attributes are found.
+    Unfit = 3,
+}
+
+/// What was found of classes, by their versions, which no two classes share.
+pub struct Fitnesses([AtomicU64; PLACES]);
+
+const PLACES: usize = 64;
+
+impl Fitnesses {
+    /// Nothing yet.
+    pub const fn new() -> Fitnesses {
+        Fitnesses([const { AtomicU64::new(0) }; PLACES])
+    }
+
+    fn find(&self, version: u32) -> Option<Fitness> {
+        let found = self.0[version as usize % PLACES].load(Ordering::Relaxed);
+        if found >> 8 != u64::from(version) {
+            return None;
+        }
+        match found & 0xff {
+            1 => Some(Fitness::Fit),
+            2 => Some(Fitness::ReplacesCalled),
+            3 => Some(Fitness::Unfit),
+            _ => None,
+        }
+    }
+
+    fn store(&self, version: u32, fitness: Fitness) {
+        let entry = u64::from(version) << 8 | fitness as u64;
+        self.0[version as usize % PLACES].store(entry, Ordering::Relaxed);
+    }
+}
+
+/// What a class is, and the version in which it is that; that is 0 if it has none.
+///
+/// # Safety
+/// Attached; a native class or one derived from one, and the state of its module.
+pub unsafe fn fitness(
+    class: *mut PyTypeObject,
+    state: *const State,
+) -> Result<(Fitness, u32), Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let natives = &(*state).natives;
+        // The version first: a change that comes after it makes it another one.
+        let mut version = compat::class_version(class);
+        if version == 0 {
+            version = compat::assign_class_version(class, (*state).qualname_name);
+        }
+        if version != 0
+            && let Some(found) = natives.fitnesses.find(version)
+        {
+            return Ok((found, version));
+        }
+        let fitness = look_at(class, state)?;
+        if version != 0 {
+            natives.fitnesses.store(version, fitness);
+        }
+        Ok((fitness, version))
+    }
+}
+
+/// The kind that a class is of: that of the first of our own among its bases.
+///
+/// # Safety
+/// Attached; a native class or one derived from one, and the state of its module.
+pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<Kind> {
+    // SAFETY: as the caller promises; a base is a type or null.
+    unsafe {
+        let mut base = class;
+        while !base.is_null() {
+            for (index, (kind, ..)) in KINDS.iter().enumerate() {
+                if (*state).natives.types[index] == base {
+                    return Some(*kind);
+                }
+            }
+            base = (*base).tp_base;
+        }
+    }
+    None
+}
+
+#[cold]
+unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitness, Raised> {
+    // SAFETY: as in `fitness`; the names are borrowed from a dict that nothing changes; new
+    // references are given back.
+    unsafe {
+        let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
+        let native = (*state).natives.types[kind as usize];
+        if (*class).tp_getattro != Some(ffi::PyObject_GenericGetAttr)
+            || (*class).tp_setattro != (*state).natives.setattro
+        {
+            return Ok(Fitness::Unfit);
+        }
+        let mut fitness = Fitness::Fit;
+        let snapshot = (*state).natives.snapshots[kind as usize];
+        let (mut position, mut name, mut entry) = (0, core::ptr::null_mut(), core::ptr::null_mut());
+        while ffi::PyDict_Next(snapshot, &mut position, &mut name, &mut entry) != 0 {
+            let found = compat::PyObject_GetAttr(class.cast(), name);
+            if found.is_null() {
+                if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+                    return Err(Raised);
+                }
+                ffi::PyErr_Clear();
+            }
+            object::drop_ref(found);
+            if found == entry {
+                continue;
+            }
+            if !is_named(name, called(kind)) {
+                return Ok(Fitness::Unfit);
+            }
+            fitness = Fitness::ReplacesCalled;
+        }
+        let _ = native;
+        Ok(fitness)
+    }
+}
+
+/// Methods that others call by way of the object, where these are native.
+fn called(kind: Kind) -> &'static [&'static core::ffi::CStr] {
+    match kind {
+        Kind::Condition => &[c"wait", c"notify"],
+        Kind::Semaphore | Kind::BoundedSemaphore => &[c"release"],
+        Kind::Queue | Kind::LifoQueue | Kind::PriorityQueue => &[c"put", c"get"],
+        _ => &[],
+    }
+}
+
+/// Methods that nothing else calls: a class may replace them, and all others work as before.
+fn uncalled(kind: Kind) -> &'static [&'static core::ffi::CStr] {
+    match kind {
+        Kind::Condition => &[c"acquire", c"release", c"locked", c"wait_for", c"notify_all"],
+        Kind::Event => &[c"is_set", c"set", c"clear", c"wait"],
+        Kind::Semaphore | Kind::BoundedSemaphore => &[c"acquire"],
+        Kind::Barrier => &[c"wait", c"reset", c"abort", c"parties", c"n_waiting", c"broken"],
+        Kind::Queue | Kind::LifoQueue | Kind::PriorityQueue => &[
+            c"put_nowait",
+            c"get_nowait",
+            c"qsize",
+            c"empty",
+            c"full",
+            c"task_done",
+            c"join",
+            c"shutdown",
+        ],
+        _ => &[],
+    }
+}
+
+/// # Safety
+/// Attached; a string.
+unsafe fn is_named(name: *mut PyObject, names: &[&core::ffi::CStr]) -> bool {
+    // SAFETY: as the caller promises.
+    names
+        .iter()
+        .any(|known| unsafe { ffi::PyUnicode_CompareWithASCIIString(name, known.as_ptr()) == 0 })
+}
+
+/// The attributes of a native class that must be its own for its objects to be native: a new dict.
+///
+/// # Safety
+/// Attached; `class` is the native class of this kind; `base` is the dict of the class that it is
+/// derived from, or null.
+pub unsafe fn snapshot(
+    class: *mut PyTypeObject,
+    kind: Kind,
+    base: *mut PyObject,
+) -> Result<*mut PyObject, Raised> {
+    // SAFETY: as the caller promises; a heap type has a dict, and no other thread has the class.
+    unsafe {
+        let made = if base.is_null() { ffi::PyDict_New() } else { ffi::PyDict_Copy(base) };
+        if made.is_null() {
+            return Err(Raised);
+        }
+        let (mut position, mut name, mut value) =
+            (0 as Py_ssize_t, core::ptr::null_mut(), core::ptr::null_mut());
+        while ffi::PyDict_Next((*class).tp_dict, &mut position, &mut name, &mut value) != 0 {
+            // The interpreter's own names are none that the Python class works by.
+            let special = ffi::PyUnicode_ReadChar(name, 0) == u32::from(b'_')
+                && ffi::PyUnicode_GetLength(name) > 1
+                && ffi::PyUnicode_ReadChar(name, 1) == u32::from(b'_');
+            if special || is_named(name, uncalled(kind)) {
+                continue;
+            }
+            if ffi::PyDict_SetItem(made, name, value) < 0 {
+                object::drop_ref(made);
+                return Err(Raised);
+            }
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,355 @@
+//! The methods of native classes: functions in the place of those of the Python classes.
+//!
+//! A [`Method`] is called like a C function and looks like the Python function that it stands for:
+//! it binds to a true bound method, and every attribute (`__code__`, `__defaults__`, `__doc__`) is
+//! that function's. It serves objects that are native. Any other object, and every call that the
+//! native code leaves to Python, goes on to the Python function, with the very same arguments.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use super::head;
+use crate::compat::{self, Raised};
+use crate::module::State;
+use crate::object::{self, Call, Collected, Like, PLAIN, Type, drop_ref};
+
+/// The answer of native code that leaves a call to the Python function.
+pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
+
+/// What a native class has of its own: a method's name, and how it is called.
+pub type Native = (&'static CStr, Call);
+
+/// `tp_vectorcall` and the like.
+type Entry = unsafe extern "C-unwind" fn(
+    *mut PyObject,
+    *const *mut PyObject,
+    usize,
+    *mut PyObject,
+) -> *mut PyObject;
+
+/// See the module's documentation.
+#[repr(C)]
+struct Method {
+    base: PyObject,
+    entry: Entry,
+    call: Call,
+    /// The native class whose objects it serves, owned; null when the collector has been here.
+    class: *mut PyTypeObject,
+    /// Lives as long as the class.
+    state: *const State,
+    /// The Python function, owned.
+    python: *mut PyObject,
+    /// Whether the Python function has been given other code.
+    altered: AtomicBool,
+    weakrefs: *mut PyObject,
+}
+
+/// Attributes of a [`Method`] that are not the Python function's.
+const OWN: &[&CStr] = &[c"__get__", c"__call__", c"__reduce__", c"__reduce_ex__"];
+
+/// Attributes that decide what a Python function does.
+const CODE: &[&CStr] = &[c"__code__", c"__defaults__", c"__kwdefaults__"];
+
+/// Makes the type of methods. A new reference.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
+    const METHODS: &[object::Function] = &[
+        object::Function {
+            name: c"__reduce__",
+            call: Call::NoArgs(reduce),
+            doc: object::Doc::Own(c"__reduce__($self, /)\n--\n\nBy its name, as any function."),
+        },
+        object::Function {
+            name: c"__reduce_ex__",
+            call: Call::Object(reduce),
+            doc: object::Doc::Own(
+                c"__reduce_ex__($self, protocol, /)\n--\n\nBy its name, as any function.",
+            ),
+        },
+    ];
+    // SAFETY: the slots are what their numbers say and expect a Method. The flags and the offset are
+    // set before the type has any object.
+    unsafe {
+        let made = Type {
+            name: c"builtins.function",
+            size: size_of::<Method>(),
+            weakrefs: Some(offset_of!(Method, weakrefs)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            like: Like::Nothing(c"A native method in the place of a Python function."),
+            methods: METHODS,
+            slots: &[
+                (ffi::Py_tp_dealloc, object::dealloc::<Method> as *mut c_void),
+                (ffi::Py_tp_traverse, object::traverse::<Method> as *mut c_void),
+                (ffi::Py_tp_clear, object::clear_all::<Method> as *mut c_void),
+                (ffi::Py_tp_call, compat::PyVectorcall_Call as *mut c_void),
+                (ffi::Py_tp_descr_get, bind as *mut c_void),
+                (ffi::Py_tp_getattro, get_attribute as *mut c_void),
+                (ffi::Py_tp_setattro, set_attribute as *mut c_void),
+                (ffi::Py_tp_repr, repr as *mut c_void),
+            ],
+            ..PLAIN
+        }
+        .make(module)?;
+        (*made).tp_vectorcall_offset = offset_of!(Method, entry) as Py_ssize_t;
+        compat::add_type_flags(made, ffi::Py_TPFLAGS_HAVE_VECTORCALL | METHOD_DESCRIPTOR);
+        object::set_short_name(made, c"function");
+        Ok(made)
+    }
+}
+
+/// `Py_TPFLAGS_METHOD_DESCRIPTOR`: the interpreter calls it with the object in front of the
+/// arguments instead of binding it.
+const METHOD_DESCRIPTOR: core::ffi::c_ulong = 1 << 17;
+
+/// Puts the native methods that the Python class has too into a native class.
+///
+/// # Safety
+/// Attached; `class` is a native class that no other thread has, `python` the Python class that it
+/// stands for, `state` the state of its module.
+pub unsafe fn install(
+    class: *mut PyTypeObject,
+    python: *mut PyObject,
+    methods: &[Native],
+    state: *const State,
+) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        for &(name, call) in methods {
+            let key = ffi::PyUnicode_InternFromString(name.as_ptr());
+            if key.is_null() {
+                return Err(Raised);
+            }
+            let done = install_one(class, python, key, call, state);
+            drop_ref(key);
+            done?;
+        }
+    }
+    Ok(())
+}
+
+unsafe fn install_one(
+    class: *mut PyTypeObject,
+    python: *mut PyObject,
+    key: *mut PyObject,
+    call: Call,
+    state: *const State,
+) -> Result<(), Raised> {
+    // SAFETY: as in `install`; all fields are written before anything can see the object.
+    unsafe {
+        let function = compat::PyObject_GetAttr(python, key);
+        if function.is_null() {
+            // Not a method of this version's class.
+            if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+                return Err(Raised);
+            }
+            ffi::PyErr_Clear();
+            return Ok(());
+        }
+        let made = object::allocate::<Method>((*state).natives.method_type);
+        if made.is_null() {
+            drop_ref(function);
+            return Err(Raised);
+        }
+        (*made).entry = match call {
+            Call::NoArgs(_) => enter_without_arguments,
+            _ => enter,
+        };
+        (*made).call = call;
+        ffi::Py_INCREF(class.cast());
+        (*made).class = class;
+        (*made).state = state;
+        (*made).python = function;
+        // Many threads call it, and each call counts a reference.
+        compat::enable_deferred_refcount(made.cast());
+        let set = compat::PyObject_SetAttr(class.cast(), key, made.cast());
+        drop_ref(made.cast());
+        if set < 0 { Err(Raised) } else { Ok(()) }
+    }
+}
+
+impl Collected for Method {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { (*slf.cast::<Method>()).weakrefs }
+    }
+
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let this = &*slf.cast::<Method>();
+            object::visit_all(&[this.class.cast(), this.python], visit, arg)
+        }
+    }
+
+    /// The cycles that it is in lead through the dict of its class, which the collector clears.
+    unsafe fn clear(_: *mut PyObject) {}
+
+    unsafe fn end(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let this = &mut *slf.cast::<Method>();
+            drop_ref(core::mem::replace(&mut this.class, ptr::null_mut()).cast());
+            object::clear(&mut this.python);
+        }
+    }
+}
+
+/// Whether the method serves this object natively.
+///
+/// # Safety
+/// Attached; valid objects.
+#[inline]
+unsafe fn serves(method: &Method, object: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises; an object of the class, or of one derived from it, is native.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        (class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0)
+            && head::is_native(object, method.state)
+            && !method.altered.load(Ordering::Relaxed)
+    }
+}
+
+/// A method without arguments, called with an array.
+unsafe extern "C-unwind" fn enter_without_arguments(
+    callable: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: usize,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+    unsafe {
+        let method = &*callable.cast::<Method>();
+        if count_of(nargsf) == 1
+            && kwnames.is_null()
+            && serves(method, *args)
+            && let Call::NoArgs(call) = method.call
+        {
+            if compat::run_pending_at_entry().is_err() {
+                return ptr::null_mut();
+            }
+            let result = call(*args, ptr::null_mut());
+            if result != LEFT_TO_PYTHON {
+                return result;
+            }
+        }
+        compat::vectorcall(method.python, args, nargsf, kwnames)
+    }
+}
+
+/// Any other method, called with an array.
+unsafe extern "C-unwind" fn enter(
+    callable: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: usize,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+    unsafe {
+        let method = &*callable.cast::<Method>();
+        let nargs = count_of(nargsf);
+        if nargs > 0 && serves(method, *args) {
+            if compat::run_pending_at_entry().is_err() {
+                return ptr::null_mut();
+            }
+            let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
+            let result = match method.call {
+                Call::FastKeywords(call) => call(slf, rest, count, kwnames),
+                Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
+                Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
+                _ => LEFT_TO_PYTHON,
+            };
+            if result != LEFT_TO_PYTHON {
+                return result;
+            }
+        }
+        compat::vectorcall(method.python, args, nargsf, kwnames)
+    }
+}
+
+/// The number of positional arguments, without the flag beside it.
+#[inline]
+fn count_of(nargsf: usize) -> usize {
+    nargsf & (usize::MAX >> 1)
+}
+
+/// As a Python function binds.
+unsafe extern "C-unwind" fn bind(
+    slf: *mut PyObject,
+    object: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method, and an object or null.
+    unsafe {
+        if object.is_null() || object == ffi::Py_None() {
+            ffi::Py_INCREF(slf);
+            return slf;
+        }
+        compat::PyMethod_New(slf, object)
+    }
+}
+
+unsafe fn is_one_of(name: *mut PyObject, names: &[&CStr]) -> bool {
+    // SAFETY: attached, as the callers promise.
+    unsafe {
+        ffi::PyUnicode_Check(name) != 0
+            && names
+                .iter()
+                .any(|own| ffi::PyUnicode_CompareWithASCIIString(name, own.as_ptr()) == 0)
+    }
+}
+
+unsafe extern "C-unwind" fn get_attribute(
+    slf: *mut PyObject,
+    name: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and a name.
+    unsafe {
+        if is_one_of(name, OWN) {
+            return ffi::PyObject_GenericGetAttr(slf, name);
+        }
+        compat::PyObject_GetAttr((*slf.cast::<Method>()).python, name)
+    }
+}
+
+unsafe extern "C-unwind" fn set_attribute(
+    slf: *mut PyObject,
+    name: *mut PyObject,
+    value: *mut PyObject,
+) -> c_int {
+    // SAFETY: called by CPython, attached, with a Method, a name, and a value or null.
+    unsafe {
+        let this = &*slf.cast::<Method>();
+        let done = compat::PyObject_SetAttr(this.python, name, value);
+        if done == 0 && is_one_of(name, CODE) {
+            this.altered.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method; the new reference is given back.
+    unsafe {
+        let name = reduce(slf, ptr::null_mut());
+        if name.is_null() {
+            return name;
+        }
+        let text = ffi::PyUnicode_FromFormat(c"<function %S at %p>".as_ptr(), name, slf);
+        drop_ref(name);
+        text
+    }
+}
+
+/// Its qualified name: pickled and copied by that.
+unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method.
+    unsafe {
+        ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, c"__qualname__".as_ptr())
+    }
+}
