@@ -15,14 +15,15 @@ use core::ptr;
 use super::event::Event;
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
-use super::waiter::{Awaitable, Phase, Waiter};
+use super::retire::{Retire, Ticket, Tickets};
+use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 /// Who gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BarrierState {
-    /// Nobody: it is not made yet, see [`Barrier::begin`], or no more, see [`Barrier::close`].
-    Closed = 0,
+    /// None: it is not made yet, see [`Barrier::begin`], or no more, see [`Barrier::retire`].
+    Retired = 0,
     /// Whoever comes; during a turn they have to wait at the entrance.
     Whole = 1,
     /// Nobody until it is reset.
@@ -39,11 +40,12 @@ pub enum Verdict {
     Passed = 1,
     /// The barrier was broken or reset.
     Broken = 2,
-    /// It was closed.
-    Closed = 3,
+    /// The barrier was retired: the waiter has a ticket.
+    Retired = 3,
 }
 
 /// What a thread that comes to a barrier is told.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It is in the queue now, and the number is its own: wait.
@@ -54,8 +56,31 @@ pub enum Arrival {
     Later,
     /// The barrier is broken.
     Broken,
-    /// The barrier is closed.
-    Closed,
+    /// The barrier is retired.
+    Retired,
+}
+
+/// What a thread is told whose turn is over.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// Its round has ended with it.
+    InTime,
+    /// The round was over before: the barrier was broken or reset.
+    Over,
+    /// The barrier was retired during the turn: the round is to be ended where it goes on.
+    Retired,
+}
+
+/// What a barrier was when it was retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarrierRemains {
+    /// Whole or broken.
+    pub state: BarrierState,
+    /// How many threads of the round had come.
+    pub count: u32,
+    /// Whether one of them was the last, and had its turn.
+    pub acting: bool,
 }
 
 /// Which round the last thread acts for. To be given back to [`Barrier::open`].
@@ -66,7 +91,7 @@ pub struct Turn {
     pub number: u32,
 }
 
-/// See the module's documentation. All zero is a closed barrier that can be begun.
+/// See the module's documentation. All zero is a barrier that can be begun.
 #[repr(C)]
 pub struct Barrier {
     /// The word is the number of the round, under the guard.
@@ -96,6 +121,7 @@ impl Barrier {
 
     /// The first of two steps that make a barrier of zeros: says how many threads make a round.
     /// True for one thread, and only if nobody was told so before.
+    #[must_use]
     pub fn claim_parties(&self, parties: u32) -> bool {
         let order = Ordering::Relaxed;
         self.parties.compare_exchange(0, parties, order, order).is_ok()
@@ -120,7 +146,7 @@ impl Barrier {
     #[inline]
     pub fn state(&self) -> BarrierState {
         match self.state.load(Ordering::Acquire) {
-            0 => BarrierState::Closed,
+            0 => BarrierState::Retired,
             1 => BarrierState::Whole,
             _ => BarrierState::Broken,
         }
@@ -134,6 +160,7 @@ impl Barrier {
     /// Comes to the barrier as the last one that has nothing to do in its turn: everybody goes.
     /// Its number; `None` if it would not be the last one or not get in, and nothing has changed.
     #[inline]
+    #[must_use]
     pub fn pass(&self) -> Option<u32> {
         let queue = self.queue.guard();
         let number = self.count();
@@ -154,7 +181,7 @@ impl Barrier {
         let queue = self.queue.guard();
         let arrival = match self.state() {
             BarrierState::Broken => Arrival::Broken,
-            BarrierState::Closed => Arrival::Closed,
+            BarrierState::Retired => Arrival::Retired,
             BarrierState::Whole if self.is_acting() => Arrival::Later,
             BarrierState::Whole => {
                 let number = self.count();
@@ -175,41 +202,46 @@ impl Barrier {
         arrival
     }
 
-    /// The turn is over: lets everybody go. False if its round was broken or reset meanwhile.
-    pub fn open(&self, turn: Turn) -> bool {
+    /// The turn is over: lets all threads of the round go.
+    pub fn open(&self, turn: Turn) -> TurnEnd {
         self.end_turn(turn, BarrierState::Whole, Verdict::Passed)
     }
 
-    /// The turn ended badly: breaks the barrier. False if its round was over already.
-    pub fn spoil(&self, turn: Turn) -> bool {
+    /// The turn ended badly: breaks the barrier.
+    pub fn spoil(&self, turn: Turn) -> TurnEnd {
         self.end_turn(turn, BarrierState::Broken, Verdict::Broken)
     }
 
-    fn end_turn(&self, turn: Turn, state: BarrierState, verdict: Verdict) -> bool {
+    fn end_turn(&self, turn: Turn, state: BarrierState, verdict: Verdict) -> TurnEnd {
         let queue = self.queue.guard();
-        let in_time = self.is_acting() && self.round() == turn.round;
-        if in_time {
-            self.end_round(queue, state, verdict);
-        } else {
+        if !self.is_acting() || self.round() != turn.round {
             queue.release();
+            return TurnEnd::Over;
         }
-        in_time
+        if self.state() == BarrierState::Retired {
+            queue.release();
+            return TurnEnd::Retired;
+        }
+        self.end_round(queue, state, verdict);
+        TurnEnd::InTime
     }
 
-    /// Breaks the barrier: who waits and who comes is sent away until [`Barrier::reset`]. False if
-    /// it is closed.
+    /// Breaks the barrier: threads that wait and threads that come are sent away until
+    /// [`Barrier::reset`]. False if it is retired.
+    #[must_use]
     pub fn abort(&self) -> bool {
         self.restart(BarrierState::Broken)
     }
 
-    /// Makes the barrier empty and whole; who waits is sent away. False if it is closed.
+    /// Makes the barrier empty and whole; threads that wait are sent away. False if it is retired.
+    #[must_use]
     pub fn reset(&self) -> bool {
         self.restart(BarrierState::Whole)
     }
 
     fn restart(&self, state: BarrierState) -> bool {
         let queue = self.queue.guard();
-        if self.state() == BarrierState::Closed {
+        if self.state() == BarrierState::Retired {
             queue.release();
             return false;
         }
@@ -217,27 +249,37 @@ impl Barrier {
         true
     }
 
-    /// Ends the barrier for good: sends everybody away who waits, and lets nobody in. Its last
-    /// state; `None` if it was closed before.
+    /// Ends the barrier for good, see [`Retire`].
     ///
-    /// A turn is not disturbed: its round is complete, and ends when the turn does. So the thread
-    /// whose turn it is may close the barrier itself.
-    pub fn close(&self) -> Option<BarrierState> {
+    /// The waiters of the round have tickets, also while the last one has its turn, which learns of
+    /// it at the end of the turn. A waiter that has its verdict leaves by that. A thread at the
+    /// entrance is let in, and finds the barrier retired. Neither the count nor the round changes:
+    /// so a turn that was over before is told from the one that was not.
+    pub fn retire(&self, tickets: &[Ticket]) -> Retire<BarrierRemains> {
         let queue = self.queue.guard();
-        let before = self.state();
-        self.set_state(BarrierState::Closed);
-        if before == BarrierState::Closed {
+        let state = self.state();
+        let undecided = || queue.iter().filter(|waiter| !is_decided(waiter));
+        let needed = undecided().count();
+        if state == BarrierState::Retired || needed > tickets.len() {
             queue.release();
-            return None;
+            let already = state == BarrierState::Retired;
+            return if already { Retire::Already } else { Retire::NeedTickets(needed) };
         }
-        if self.is_acting() {
-            queue.release();
-            // Nobody has to wait for the turn any more.
+        self.set_state(BarrierState::Retired);
+        let mut handed = Tickets::new(tickets);
+        // Those of a round that is over are in front of them, and are being woken.
+        while let Some(first) = undecided().next() {
+            note(first, Verdict::Retired);
+            // SAFETY: it is in the queue.
+            unsafe { queue.remove(first) };
+            handed.dismiss(first).send();
+        }
+        let remains = BarrierRemains { state, count: self.count(), acting: self.is_acting() };
+        if remains.acting {
             self.entrance.set();
-        } else {
-            self.end_round(queue, BarrierState::Closed, Verdict::Closed);
         }
-        Some(before)
+        queue.release();
+        Retire::Done { state: remains, used: handed.used(tickets) }
     }
 
     /// How the wait of a waiter ended that has left.
@@ -246,7 +288,7 @@ impl Barrier {
             0 => Verdict::None,
             1 => Verdict::Passed,
             2 => Verdict::Broken,
-            _ => Verdict::Closed,
+            _ => Verdict::Retired,
         }
     }
 
@@ -265,8 +307,8 @@ impl Barrier {
         self.queue.word.load(Ordering::Relaxed)
     }
 
-    /// Ends the round: whoever is in it leaves with this verdict. Goes on in this state, unless
-    /// the barrier is closed.
+    /// Ends the round: its threads leave with this verdict. Goes on in this state. The barrier is
+    /// not retired.
     #[inline]
     fn end_round(&self, queue: Queue<'_>, state: BarrierState, verdict: Verdict) {
         if self.is_acting() {
@@ -274,11 +316,12 @@ impl Barrier {
             // Under the guard: the last one of the next round clears it.
             self.entrance.set();
         }
+        // The state first: a thread whose time is up does this while it is detached. A process that
+        // is forked in the middle of it finds a broken barrier that still counts those threads, as
+        // it is until they have left.
+        self.set_state(state);
         self.queue.word.store(self.round().wrapping_add(1), Ordering::Relaxed);
         self.count.store(0, Ordering::Relaxed);
-        if self.state() != BarrierState::Closed {
-            self.set_state(state);
-        }
         if queue.is_empty() {
             queue.release();
         } else {
@@ -355,25 +398,22 @@ unsafe impl Awaitable for Barrier {
     }
 
     /// A thread that does not wait any longer breaks the barrier. During a turn it is too late for
-    /// that, and the thread sleeps on until the turn is over: it is detached, and nothing else
-    /// that it could do would give it its verdict.
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
-        loop {
-            let queue = self.queue.guard();
-            // SAFETY: as the caller promises.
-            if unsafe { Barrier::leave(&queue, waiter) } {
-                queue.release();
-                return true;
-            }
-            if !self.is_acting() {
-                // SAFETY: not settled, so it is in the queue still.
-                unsafe { queue.remove(waiter) };
-                self.end_round(queue, BarrierState::Broken, Verdict::Broken);
-                return false;
-            }
+    /// that, and the thread waits on until the turn is over, or a signal handler raises.
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
+        let queue = self.queue.guard();
+        // SAFETY: as the caller promises.
+        if unsafe { Barrier::leave(&queue, waiter) } {
             queue.release();
-            waiter.park(None, false);
+            return Cancelled::Settled;
         }
+        if self.is_acting() {
+            queue.release();
+            return Cancelled::Stays;
+        }
+        // SAFETY: not settled, so it is in the queue still.
+        unsafe { queue.remove(waiter) };
+        self.end_round(queue, BarrierState::Broken, Verdict::Broken);
+        Cancelled::Left
     }
 
     /// A thread that has to leave for another reason is not counted any more.

@@ -9,33 +9,40 @@
 //! - threads wait to put only while it is full, or somebody has just raised the limit and lets
 //!   them in one by one, and then newcomers queue behind them.
 //!
-//! What leaves the buffer is taken by a thread that called `try_get` or claims, never by
-//! [`Awaitable::enqueue`](super::Awaitable::enqueue): for a Python thread that runs while it is detached, and the garbage
-//! collector may be looking at the items at that moment. It can do without one that it has not
-//! seen come, but takes for garbage what disappears while it counts.
+//! An item enters or leaves by a thread that calls `try_put` or `try_get` or claims, never by
+//! [`Awaitable::enqueue`](super::Awaitable::enqueue) or [`cancel`](super::Awaitable::cancel): for a
+//! Python thread these run while it is detached. Then the garbage collector may be looking at the
+//! items. It can do without one that it has not seen come, but takes for garbage what disappears
+//! while it counts. And the process may be forked: an item would be lost to the child, or not be
+//! counted. A getter that was given an item and has not claimed it is in the list of grants; in the
+//! child, where its thread does not exist, the item goes back to the front.
 
 // Not from `primitive`: the guard orders all of this, and the model checker need not look at it.
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
 
+use super::grants::Grants;
 use super::guard::{Guard, Held};
 use super::parker::Wake;
 use super::primitive::const_unless_modelled;
 use super::queue::List;
 use super::ring::{Item, Items, Ring};
-use super::waiter::{Phase, Waiter};
+use super::waiter::{Cancelled, Phase, Waiter};
 
+mod retire;
 mod waits;
 
+pub use retire::{PerList, Remains};
 pub use waits::{Get, Join, Put};
 
 /// Nothing can be put any more, and what is in there can still be got.
 const SHUT: u32 = 1;
-/// The channel is no more, see [`Channel::close`].
-const CLOSED: u32 = 2;
+/// The channel is no more, see [`Channel::retire`].
+const RETIRED: u32 = 2;
 /// The last comes first.
 const LIFO: u32 = 4;
 
 /// What became of an item that was to be put.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// It is in the channel, or with a thread that waited for it.
@@ -44,13 +51,14 @@ pub enum Accepted {
     Full,
     /// The channel has been shut down.
     ShutDown,
-    /// The channel has been closed.
-    Closed,
+    /// The channel has been retired.
+    Retired,
     /// There is no memory for it.
     NoMemory,
 }
 
 /// What there was to get.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// An item.
@@ -59,8 +67,8 @@ pub enum Taken {
     Empty,
     /// Nothing for ever: the channel has been shut down.
     ShutDown,
-    /// The channel has been closed.
-    Closed,
+    /// The channel has been retired.
+    Retired,
 }
 
 /// Why [`Channel::task_done`] did nothing.
@@ -68,18 +76,8 @@ pub enum Taken {
 pub enum NotDone {
     /// It was called more often than items were put.
     TooMany,
-    /// The channel has been closed.
-    Closed,
-}
-
-/// What a channel was when it was closed.
-pub struct Remains {
-    /// What was in it.
-    pub items: Items,
-    /// For how many items `task_done` was still to be called.
-    pub unfinished: u64,
-    /// Whether it had been shut down.
-    pub is_shut_down: bool,
+    /// The channel has been retired.
+    Retired,
 }
 
 /// See the module's documentation. All zero is empty, without a limit, first in and first out.
@@ -96,6 +94,8 @@ pub struct Channel {
     getters: List,
     putters: List,
     joiners: List,
+    /// Getters that have been given an item, which is their note.
+    grants: Grants,
 }
 
 impl Default for Channel {
@@ -118,6 +118,7 @@ impl Channel {
                 getters: List::new(),
                 putters: List::new(),
                 joiners: List::new(),
+                grants: Grants::new(),
             }
         }
     }
@@ -136,12 +137,56 @@ impl Channel {
         held
     }
 
-    /// In the child of a fork nobody waits. The items stay.
+    /// In the child of a fork no thread waits. The items stay, and those that were on their way to
+    /// a thread come back.
     #[cold]
     fn forget(&self) {
         self.getters.forget();
         self.putters.forget();
         self.joiners.forget();
+        self.take_back_granted();
+    }
+
+    /// Puts the items back that have been given to getters and not claimed: these never will, and
+    /// if one does it finds itself sent away. For an interpreter that lets none of those threads
+    /// attach any more. How many items they were.
+    ///
+    /// They go to the front in the order in which they were put. From a retired channel they can be
+    /// had with [`Channel::take_all`].
+    pub fn take_back(&self) -> usize {
+        if self.grants.is_empty() {
+            return 0;
+        }
+        let held = self.hold();
+        let count = self.take_back_granted();
+        held.release();
+        count
+    }
+
+    /// Under the guard.
+    #[cold]
+    fn take_back_granted(&self) -> usize {
+        let mut count = 0;
+        while let Some(getter) = self.grants.newest() {
+            // From the newest to the oldest, which so comes to be in front. Without memory the rest
+            // stays where it is, for the next attempt.
+            let item = Item::new(getter.note.load(Ordering::Relaxed));
+            if !item.is_none_or(|item| self.ring.push_front(item)) {
+                break;
+            }
+            // SAFETY: it is the newest of the list.
+            unsafe { self.grants.remove(getter) };
+            getter.set_phase(Phase::Dismissed);
+            count += 1;
+        }
+        count
+    }
+
+    /// Whether items have been given to threads that did not come along to this process, as nothing
+    /// else has been done with the channel in it.
+    #[inline]
+    fn has_orphans(&self) -> bool {
+        !self.grants.is_empty() && self.guard.is_stale()
     }
 
     #[inline]
@@ -149,25 +194,32 @@ impl Channel {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Whether [`Channel::close`] was called.
+    /// Whether [`Channel::retire`] was called.
     #[inline]
-    pub fn is_closed(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & CLOSED != 0
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & RETIRED != 0
     }
 
     /// Whether [`Channel::shut_down`] was called.
     #[inline]
+    #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.flags() & SHUT != 0
     }
 
     /// How many items there are at this moment.
     #[inline]
+    #[must_use]
     pub fn len(&self) -> usize {
+        if self.has_orphans() {
+            self.hold().release();
+        }
         self.ring.len()
     }
 
     /// Whether there are none at this moment.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -185,7 +237,7 @@ impl Channel {
 
     fn has_room(&self) -> bool {
         let limit = self.limit();
-        limit <= 0 || self.len() < limit.unsigned_abs()
+        limit <= 0 || self.ring.len() < limit.unsigned_abs()
     }
 
     /// Puts an item, if it can be done at once.
@@ -201,18 +253,21 @@ impl Channel {
     #[inline]
     fn accept(&self, item: Item) -> (Accepted, Option<Wake>) {
         let flags = self.flags();
-        if flags & (SHUT | CLOSED) != 0 {
-            let closed = flags & CLOSED != 0;
-            return (if closed { Accepted::Closed } else { Accepted::ShutDown }, None);
+        if flags & (SHUT | RETIRED) != 0 {
+            let retired = flags & RETIRED != 0;
+            return (if retired { Accepted::Retired } else { Accepted::ShutDown }, None);
         }
         if let Some(getter) = self.getters.front() {
             getter.note.store(item.as_ptr(), Ordering::Relaxed);
             self.count_one();
-            // SAFETY: it is the front of the list.
-            unsafe { self.getters.remove(getter) };
+            // SAFETY: it is the front of the list, and then in none.
+            unsafe {
+                self.getters.remove(getter);
+                self.grants.push(getter);
+            }
             return (Accepted::Done, Some(getter.signal(Phase::Granted)));
         }
-        if !self.has_room() || !self.putters.is_empty() {
+        if self.is_full() {
             return (Accepted::Full, None);
         }
         if !self.ring.push(item) {
@@ -220,6 +275,12 @@ impl Channel {
         }
         self.count_one();
         (Accepted::Done, None)
+    }
+
+    /// Whether a putter has to wait, unless a getter does.
+    #[inline]
+    fn is_full(&self) -> bool {
+        !self.has_room() || !self.putters.is_empty()
     }
 
     #[inline]
@@ -240,8 +301,8 @@ impl Channel {
     #[inline]
     fn take(&self) -> (Taken, Option<Wake>) {
         let flags = self.flags();
-        if flags & CLOSED != 0 {
-            return (Taken::Closed, None);
+        if flags & RETIRED != 0 {
+            return (Taken::Retired, None);
         }
         let item = if flags & LIFO == 0 { self.ring.pop_front() } else { self.ring.pop_back() };
         match item {
@@ -260,7 +321,8 @@ impl Channel {
     fn admit(&self) -> Option<Wake> {
         let putter = self.putters.front()?;
         let item = Item::new(putter.note.load(Ordering::Relaxed))?;
-        // Who is still in the list of a channel that has been shut down is about to be sent away.
+        // A waiter that is still in the list of a channel that has been shut down is about to be
+        // sent away.
         if self.flags() & SHUT != 0 || !self.has_room() || !self.ring.push(item) {
             return None;
         }
@@ -270,10 +332,11 @@ impl Channel {
         Some(putter.signal(Phase::Granted))
     }
 
-    /// Changes how many items fit in. False if the channel is closed.
+    /// Changes how many items fit in. False if the channel is retired.
+    #[must_use]
     pub fn set_limit(&self, limit: isize) -> bool {
         let mut held = self.hold();
-        if self.flags() & CLOSED != 0 {
+        if self.flags() & RETIRED != 0 {
             held.release();
             return false;
         }
@@ -301,8 +364,8 @@ impl Channel {
     /// [`NotDone`], and nothing has changed.
     pub fn task_done(&self) -> Result<(), NotDone> {
         let held = self.hold();
-        let failed = if self.flags() & CLOSED != 0 {
-            Some(NotDone::Closed)
+        let failed = if self.flags() & RETIRED != 0 {
+            Some(NotDone::Retired)
         } else if self.unfinished() == 0 {
             Some(NotDone::TooMany)
         } else {
@@ -364,10 +427,11 @@ impl Channel {
 
     /// From now on nothing can be put, and nobody waits to put or get: they are sent away. With
     /// `discard`, what is in there is taken out and counts as done. What was taken out, for the
-    /// caller to end; `None` if the channel is closed.
+    /// caller to end; `None` if the channel is retired.
+    #[must_use]
     pub fn shut_down(&self, discard: bool) -> Option<Items> {
         let held = self.hold();
-        if self.flags() & CLOSED != 0 {
+        if self.flags() & RETIRED != 0 {
             held.release();
             return None;
         }
@@ -381,27 +445,6 @@ impl Channel {
         self.empty(&self.getters, Phase::Dismissed, |_| true);
         self.empty(&self.putters, Phase::Dismissed, |_| true);
         Some(items)
-    }
-
-    /// Ends the channel for good: sends everybody away who waits, and makes every method fail that
-    /// can. `None` if somebody else was first.
-    pub fn close(&self) -> Option<Remains> {
-        let held = self.hold();
-        let before = self.flags.fetch_or(CLOSED, Ordering::AcqRel);
-        if before & CLOSED != 0 {
-            held.release();
-            return None;
-        }
-        let remains = Remains {
-            items: self.ring.take(),
-            unfinished: self.unfinished(),
-            is_shut_down: before & SHUT != 0,
-        };
-        held.release();
-        for list in [&self.getters, &self.putters, &self.joiners] {
-            self.empty(list, Phase::Dismissed, |_| true);
-        }
-        Some(remains)
     }
 
     /// Takes out everything, whatever the state. Threads that wait for room go on waiting.
@@ -431,11 +474,11 @@ impl Channel {
         stop.unwrap_or(0)
     }
 
-    /// Takes a waiter out that has not been settled. Whether it has.
+    /// Takes a waiter out, unless it has been settled.
     ///
     /// # Safety
     /// It is in the list if it is not settled.
-    unsafe fn leave(&self, list: &List, waiter: &Waiter) -> bool {
+    unsafe fn leave(&self, list: &List, waiter: &Waiter) -> Cancelled {
         let held = self.hold();
         let settled = waiter.is_settled();
         if !settled {
@@ -443,7 +486,7 @@ impl Channel {
             unsafe { list.remove(waiter) };
         }
         held.release();
-        settled
+        if settled { Cancelled::Settled } else { Cancelled::Left }
     }
 
     fn is_settled(&self, waiter: &Waiter) -> bool {

@@ -1,13 +1,25 @@
-//! Threads that wait until somebody calls `notify`.
+//! Threads that wait until they are notified.
 //!
-//! The word counts the waiters. It is only exact under the guard, but whoever notifies holds the
-//! lock that every waiter held when it queued, and so sees at least those it has to wake.
+//! The word counts the waiters that no notification has reached. It is only exact under the guard,
+//! but a thread that notifies holds the lock that every waiter held when it queued, and so sees at
+//! least those that it has to wake.
+//!
+//! A notification first notes, all under one guard, which waiters it is for, and then wakes them
+//! one by one. So it is not lost whatever happens to the condition between two of them.
+
+use core::ptr;
 
 use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
-use super::waiter::{Awaitable, Phase, Waiter};
+use super::retire::{Retire, Ticket, Tickets};
+use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
-/// The waiting part of a condition variable. The lock that goes with it is the caller's.
+/// The condition is no more, see [`Condition::retire`].
+const RETIRED: u32 = 1;
+const ONE: u32 = 2;
+
+/// The waiting part of a condition variable. The lock that goes with it is the caller's. All zero
+/// is one that has no waiters.
 #[repr(transparent)]
 pub struct Condition {
     queue: WaitQueue,
@@ -21,67 +33,129 @@ impl Default for Condition {
 
 impl Condition {
     const_unless_modelled! {
-        /// A condition that nobody waits for.
+        /// A condition without waiters.
         pub fn new() -> Condition {
             Condition { queue: WaitQueue::new() }
         }
     }
 
-    /// How many threads wait.
+    /// How many threads wait, and have not been notified.
+    #[must_use]
     pub fn waiters(&self) -> usize {
-        if self.queue.word.load(Ordering::Relaxed) == 0 {
+        if self.queue.word.load(Ordering::Relaxed) < ONE {
             return 0;
         }
-        let queue = self.queue.guard();
-        self.settle(&queue);
-        let waiters = self.queue.word.load(Ordering::Relaxed);
+        let queue = self.guard();
+        let waiters = self.queue.word.load(Ordering::Relaxed) / ONE;
         queue.release();
         waiters as usize
     }
 
-    /// Wakes the `count` threads that have waited longest, or all there are.
+    /// Whether [`Condition::retire`] was called.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.queue.word.load(Ordering::Acquire) & RETIRED != 0
+    }
+
+    /// Wakes the `count` threads that have waited longest, or all there are. False if the condition
+    /// was retired before.
     #[inline]
-    pub fn notify(&self, count: usize) {
-        if self.queue.word.load(Ordering::Relaxed) != 0 {
-            self.wake(count);
-        }
+    #[must_use]
+    pub fn notify(&self, count: usize) -> bool {
+        self.queue.word.load(Ordering::Relaxed) == 0 || self.wake(count)
     }
 
     #[cold]
-    fn wake(&self, mut count: usize) {
-        // No more than there are now: those who come while this goes on are not meant.
-        count = count.min(self.waiters());
-        while count > 0 {
-            // One at a time, so that each is woken with the guard free.
-            let queue = self.queue.guard();
-            let Some(first) = queue.front() else {
-                queue.release();
-                return;
-            };
+    fn wake(&self, count: usize) -> bool {
+        let mut queue = self.guard();
+        let word = self.queue.word.load(Ordering::Relaxed);
+        if word & RETIRED != 0 {
+            queue.release();
+            return false;
+        }
+        // Those that come while this goes on are not meant.
+        let mut left = word;
+        for waiter in queue.iter().filter(|waiter| !is_notified(waiter)).take(count) {
+            waiter.note.store(NOTIFIED, Ordering::Relaxed);
+            left -= ONE;
+        }
+        self.queue.word.store(left, Ordering::Relaxed);
+        // One at a time, so that each is woken with the guard free. Another thread may be doing the
+        // same, and then it does not matter which of the two wakes a waiter.
+        while let Some(first) = queue.front().filter(|first| is_notified(first)) {
             // SAFETY: it is the front of the queue.
-            unsafe { self.remove(&queue, first) };
+            unsafe { queue.remove(first) };
             let wake = first.signal(Phase::Granted);
             queue.release_and_wake(Some(wake));
-            count -= 1;
+            queue = self.guard();
         }
+        queue.release();
+        true
     }
 
+    /// Ends the condition for good, see [`Retire`]. A waiter that a notification was for has got
+    /// it, also if it has not been woken yet; the others have tickets.
+    pub fn retire(&self, tickets: &[Ticket]) -> Retire<()> {
+        let queue = self.guard();
+        let word = self.queue.word.load(Ordering::Relaxed);
+        let needed = (word / ONE) as usize;
+        if word & RETIRED != 0 || needed > tickets.len() {
+            queue.release();
+            return if word & RETIRED != 0 { Retire::Already } else { Retire::NeedTickets(needed) };
+        }
+        // Release pairs with the Acquire in `is_retired`.
+        self.queue.word.store(RETIRED, Ordering::Release);
+        let mut handed = Tickets::new(tickets);
+        while let Some(first) = queue.front() {
+            // SAFETY: it is the front of the queue.
+            unsafe { queue.remove(first) };
+            let wake = if is_notified(first) {
+                first.signal(Phase::Granted)
+            } else {
+                handed.dismiss(first)
+            };
+            wake.send();
+        }
+        queue.release();
+        Retire::Done { state: (), used: handed.used(tickets) }
+    }
+
+    /// Takes the guard. The first time in the child of a fork there are no waiters, whatever the
+    /// word says.
+    fn guard(&self) -> Queue<'_> {
+        let queue = self.queue.guard();
+        if queue.is_stale() {
+            self.queue.word.fetch_and(RETIRED, Ordering::Relaxed);
+        }
+        queue
+    }
+
+    /// Takes out a waiter that has not been woken. Whether a notification was for it.
+    ///
     /// # Safety
     /// The waiter is in the queue.
-    unsafe fn remove(&self, queue: &Queue<'_>, waiter: &Waiter) {
+    unsafe fn remove(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
         // SAFETY: as the caller promises.
         unsafe { queue.remove(waiter) };
-        let waiters = self.queue.word.load(Ordering::Relaxed);
-        self.queue.word.store(waiters.saturating_sub(1), Ordering::Relaxed);
-        self.settle(queue);
-    }
-
-    /// In the child of a fork the queue is empty and the count is not.
-    fn settle(&self, queue: &Queue<'_>) {
-        if queue.is_empty() {
-            self.queue.word.store(0, Ordering::Relaxed);
+        let notified = is_notified(waiter);
+        if notified {
+            waiter.set_phase(Phase::Granted);
+        } else {
+            let word = self.queue.word.load(Ordering::Relaxed);
+            // A handler that forks leaves its thread in the child with a waiter that is in no queue
+            // and not counted.
+            let left = if word < ONE { word } else { word - ONE };
+            self.queue.word.store(left, Ordering::Relaxed);
         }
+        notified
     }
+}
+
+/// The note of a waiter that a notification is for. Null: none.
+const NOTIFIED: *mut () = ptr::without_provenance_mut(1);
+
+fn is_notified(waiter: &Waiter) -> bool {
+    !waiter.note.load(Ordering::Relaxed).is_null()
 }
 
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
@@ -90,41 +164,44 @@ unsafe impl Awaitable for Condition {
     // It would miss a notification that comes while a handler runs.
     const STAYS: bool = true;
 
-    /// Never settles at once.
+    /// Settles at once only if the condition is retired: the waiter is dismissed.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.queue.guard();
-        self.settle(&queue);
-        // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
-        unsafe { queue.push(waiter, resumed) };
-        let waiters = self.queue.word.load(Ordering::Relaxed);
-        self.queue.word.store(waiters + 1, Ordering::Relaxed);
+        let queue = self.guard();
+        let retired = self.queue.word.load(Ordering::Relaxed) & RETIRED != 0;
+        if retired {
+            waiter.set_phase(Phase::Dismissed);
+        } else {
+            waiter.note.store(ptr::null_mut(), Ordering::Relaxed);
+            // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
+            unsafe { queue.push(waiter, resumed) };
+            self.queue.word.fetch_add(ONE, Ordering::Relaxed);
+        }
         queue.release();
-        false
+        retired
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.guard();
         let settled = waiter.is_settled();
         queue.release();
         settled
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
-        let settled = waiter.is_settled();
-        if !settled {
-            // SAFETY: not settled, so it is in the queue still.
-            unsafe { self.remove(&queue, waiter) };
-        }
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
+        let queue = self.guard();
+        // SAFETY: not settled means that it is in the queue still.
+        let settled = waiter.is_settled() || unsafe { self.remove(&queue, waiter) };
         queue.release();
-        settled
+        if settled { Cancelled::Settled } else { Cancelled::Left }
     }
 
     unsafe fn forgo(&self, waiter: &Waiter) {
         // SAFETY: as the caller promises.
-        if unsafe { self.cancel(waiter) } {
-            // The notification was meant for somebody who goes on.
-            self.notify(1);
+        let cancelled = unsafe { self.cancel(waiter) };
+        if cancelled == Cancelled::Settled && !waiter.is_dismissed() {
+            // The notification was meant for a thread that goes on. Where there is none any more,
+            // because the condition has been retired since, it ends here.
+            let _live = self.notify(1);
         }
     }
 }

@@ -3,20 +3,24 @@
 //! The word holds two flags about the event, one about the queue, and above them the number of
 //! the *round*: how often the event has been cleared. A `set` wakes the waiters of its round and
 //! no others, so one that comes after a `clear` is not woken by a `set` from before it, however
-//! long that takes to wake everybody.
+//! long that takes to wake everybody. [`Event::mark`] sets the flag and is no such `set`: what it
+//! has set is cleared within the round.
 
 use core::ptr;
 
 use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
-use super::waiter::{Awaitable, Phase, Waiter};
+use super::retire::{Retire, Ticket, Tickets};
+use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 const SET: u32 = 1;
 /// The queue is not empty. Set under the guard, cleared with the last waiter.
 const PARKED: u32 = 2;
-/// The event is no more, see [`Event::close`].
-const CLOSED: u32 = 4;
-const ROUND: u32 = 8;
+/// The event is no more, see [`Event::retire`].
+const RETIRED: u32 = 4;
+/// `set` was called in this round: all waiters of the round have been woken or are about to be.
+const NOTIFIED: u32 = 8;
+const ROUND: u32 = 16;
 
 /// Starts unset. `set` lets everybody through who waits or comes later.
 #[repr(transparent)]
@@ -40,38 +44,42 @@ impl Event {
 
     /// Whether the event is set. What happened before `set` is visible if it is.
     #[inline]
+    #[must_use]
     pub fn is_set(&self) -> bool {
         self.queue.word.load(Ordering::Acquire) & SET != 0
     }
 
-    /// [`Event::is_set`]; `None` if the event is closed.
+    /// [`Event::is_set`]; `None` if the event is retired.
     #[inline]
+    #[must_use]
     pub fn state(&self) -> Option<bool> {
         let seen = self.queue.word.load(Ordering::Acquire);
-        (seen & CLOSED == 0).then_some(seen & SET != 0)
+        (seen & RETIRED == 0).then_some(seen & SET != 0)
     }
 
-    /// Sets the event and wakes everybody who waits for it. False if the event is closed.
+    /// Sets the event and wakes all threads that wait for it. False if the event is retired.
     #[inline]
     pub fn set(&self) -> bool {
-        let before = self.queue.word.fetch_or(SET, Ordering::Release);
+        let before = self.queue.word.fetch_or(SET | NOTIFIED, Ordering::Release);
         if before & PARKED != 0 {
-            self.wake(round_of(before), Phase::Granted);
+            self.wake(round_of(before));
         }
-        before & CLOSED == 0
+        before & RETIRED == 0
     }
 
-    /// Sets the event for those who come, and wakes nobody. False if the event is closed.
+    /// Sets the event for threads that come later, and wakes none. False if the event is retired.
+    #[must_use]
     pub fn mark(&self) -> bool {
-        self.queue.word.fetch_or(SET, Ordering::Release) & CLOSED == 0
+        self.queue.word.fetch_or(SET, Ordering::Release) & RETIRED == 0
     }
 
-    /// Unsets the event: who comes next waits. False if the event is closed.
+    /// Unsets the event: a thread that comes next waits. False if the event is retired.
     #[inline]
     pub fn clear(&self) -> bool {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
-        while seen & (SET | CLOSED) == SET {
-            let next = (seen & !SET).wrapping_add(ROUND);
+        while seen & (SET | RETIRED) == SET {
+            let round = if seen & NOTIFIED != 0 { ROUND } else { 0 };
+            let next = (seen & !(SET | NOTIFIED)).wrapping_add(round);
             match self.queue.word.compare_exchange_weak(
                 seen,
                 next,
@@ -82,22 +90,57 @@ impl Event {
                 Err(now) => seen = now,
             }
         }
-        seen & CLOSED == 0
+        seen & RETIRED == 0
     }
 
-    /// Ends the event for good: sends everybody away who waits, and makes every method fail that
-    /// can. Whether it was set; `None` if it was closed before.
-    pub fn close(&self) -> Option<bool> {
+    /// Ends the event for good, see [`Retire`]. Its state is whether it was set.
+    ///
+    /// A waiter of a round in which `set` has been called has got what it waited for, also where
+    /// that `set` has not come to it yet; the others have tickets.
+    pub fn retire(&self, tickets: &[Ticket]) -> Retire<bool> {
         let queue = self.queue.guard();
-        let before = self.queue.word.fetch_or(CLOSED, Ordering::AcqRel);
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        loop {
+            if seen & RETIRED != 0 {
+                queue.release();
+                return Retire::Already;
+            }
+            let needed = queue.iter().filter(|waiter| !is_notified(waiter, seen)).count();
+            if needed > tickets.len() {
+                queue.release();
+                return Retire::NeedTickets(needed);
+            }
+            // A `set` or `clear` came in between or it did not: what is decided here is decided for
+            // the word that the others find retired.
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen | RETIRED,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        let mut handed = Tickets::new(tickets);
+        while let Some(first) = queue.front() {
+            // SAFETY: it is the front of the queue.
+            unsafe { queue.remove(first) };
+            let wake = if is_notified(first, seen) {
+                first.signal(Phase::Granted)
+            } else {
+                handed.dismiss(first)
+            };
+            wake.send();
+        }
+        self.settle(&queue);
         queue.release();
-        self.wake(round_of(before), Phase::Dismissed);
-        (before & CLOSED == 0).then_some(before & SET != 0)
+        Retire::Done { state: seen & SET != 0, used: handed.used(tickets) }
     }
 
-    /// Takes everybody out who came up to this round.
+    /// Takes all waiters out that came up to this round.
     #[cold]
-    fn wake(&self, round: u32, how: Phase) {
+    fn wake(&self, round: u32) {
         loop {
             // One at a time, so that each is woken with the guard free.
             let queue = self.queue.guard();
@@ -109,7 +152,7 @@ impl Event {
             };
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
-            let wake = first.signal(how);
+            let wake = first.signal(Phase::Granted);
             queue.release_and_wake(Some(wake));
         }
     }
@@ -130,7 +173,13 @@ fn note_of(waiter: &Waiter) -> u32 {
     waiter.note.load(Ordering::Relaxed).addr() as u32
 }
 
-/// Whether one round is the other or came before it; rounds are counted modulo `2^29`.
+/// Whether `set` has been called in the round of a waiter, if this is the word of the event.
+fn is_notified(waiter: &Waiter, word: u32) -> bool {
+    let unfinished = if word & NOTIFIED != 0 { 0 } else { 1 };
+    is_at_most(note_of(waiter), round_of(word).wrapping_sub(unfinished))
+}
+
+/// Whether one round is the other or came before it; rounds are counted modulo `2^28`.
 fn is_at_most(round: u32, last: u32) -> bool {
     last.wrapping_sub(round) & round_of(u32::MAX) < round_of(u32::MAX) / 2
 }
@@ -145,10 +194,10 @@ unsafe impl Awaitable for Event {
         let queue = self.queue.guard();
         // Either this sees the flag, or `set` sees that somebody waits.
         let seen = self.queue.word.fetch_or(PARKED, Ordering::Acquire);
-        let settled = seen & (SET | CLOSED) != 0;
+        let settled = seen & (SET | RETIRED) != 0;
         if settled {
-            let closed = seen & CLOSED != 0;
-            waiter.set_phase(if closed { Phase::Dismissed } else { Phase::Granted });
+            let retired = seen & RETIRED != 0;
+            waiter.set_phase(if retired { Phase::Dismissed } else { Phase::Granted });
             self.settle(&queue);
         } else {
             let round = ptr::without_provenance_mut(round_of(seen) as usize);
@@ -167,7 +216,7 @@ unsafe impl Awaitable for Event {
         settled
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         let queue = self.queue.guard();
         let settled = waiter.is_settled();
         if !settled {
@@ -176,6 +225,6 @@ unsafe impl Awaitable for Event {
             self.settle(&queue);
         }
         queue.release();
-        settled
+        if settled { Cancelled::Settled } else { Cancelled::Left }
     }
 }

@@ -30,7 +30,7 @@ use core::time::Duration;
 
 use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
-use super::waiter::{Awaitable, Phase, Waiter};
+use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 const LOCKED: u32 = 1;
 const PARKED: u32 = 2;
@@ -346,11 +346,11 @@ unsafe impl Awaitable for Lock {
         claimed
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         let queue = self.guard();
         if waiter.phase() == Phase::Granted {
             queue.release();
-            return true;
+            return Cancelled::Settled;
         }
         // SAFETY: not granted, so it is in the queue still.
         unsafe { queue.remove(waiter) };
@@ -363,6 +363,6 @@ unsafe impl Awaitable for Lock {
             _ => None,
         };
         queue.release_and_wake(wake);
-        false
+        Cancelled::Left
     }
 }

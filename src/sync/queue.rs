@@ -9,7 +9,7 @@ use core::ptr;
 use super::guard::{Guard, Held};
 use super::parker::Wake;
 use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
-use super::waiter::{Phase, Waiter};
+use super::waiter::Waiter;
 
 /// Waiters in the order in which they came: a ring, known by its first node. Only to be touched
 /// under the guard of the object that it belongs to.
@@ -56,7 +56,7 @@ impl List {
     /// The waiter is in no list, and stays alive and in place until it has been removed.
     pub(super) unsafe fn push(&self, waiter: &Waiter, front: bool) {
         let node = ptr::from_ref(waiter).cast_mut();
-        waiter.set_phase(Phase::Queued);
+        waiter.begin();
         match self.front() {
             None => {
                 waiter.next.store(node, Ordering::Relaxed);

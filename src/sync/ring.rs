@@ -74,7 +74,8 @@ impl Block {
 pub struct Ring {
     block: AtomicPtr<Block>,
     /// How many items have left at the front, and come at the back. Both only ever grow, but for
-    /// items that leave at the back; where an item is follows from its number.
+    /// items that leave at the back or return to the front; where an item is follows from its
+    /// number, modulo the size of a word.
     head: AtomicUsize,
     tail: AtomicUsize,
 }
@@ -117,6 +118,23 @@ impl Ring {
         // SAFETY: the place of a number that is not in use.
         unsafe { Block::place(block, tail).write(item) };
         self.tail.store(tail.wrapping_add(1), Ordering::Release);
+        true
+    }
+
+    /// Adds an item at the front. False if there is no memory for it.
+    pub(super) fn push_front(&self, item: Item) -> bool {
+        let mut block = self.block.load(Ordering::Relaxed);
+        // SAFETY: a block in the ring is valid.
+        if block.is_null() || unsafe { (*block).capacity } == self.len() {
+            block = self.grow(block);
+            if block.is_null() {
+                return false;
+            }
+        }
+        let head = self.head.load(Ordering::Relaxed).wrapping_sub(1);
+        // SAFETY: the place of a number that is not in use.
+        unsafe { Block::place(block, head).write(item) };
+        self.head.store(head, Ordering::Release);
         true
     }
 

@@ -3,24 +3,33 @@
 //! One word holds the counter and, in its low bits, two flags, so that taking and giving back are
 //! one atomic step each while nobody waits. Who is served when is decided as for [`Lock`]: a
 //! release wakes a waiter and lets newcomers be faster, until one has waited for [`FAIRNESS`]:
-//! that one gets what is released, and nobody can get in between.
+//! that one gets what is released, and no other thread can get in between.
 //!
-//! Invariant outside of the guard: if a release has made the counter larger than zero and somebody
-//! waits, at least one waiter has been woken and will look again. Only [`Semaphore::set_value`]
-//! wakes nobody.
+//! Invariant outside of the guard: if a release has made the counter larger than zero and threads
+//! wait, at least one waiter has been woken and will look again. Only [`Semaphore::set_value`]
+//! wakes none.
+//!
+//! A permit leaves the counter for a waiter when the thread of the waiter claims it, or when
+//! another thread grants it. Both are attached, where there is an interpreter; so a process that is
+//! forked finds each permit in the counter, in the list of grants, or with a thread that has it. A
+//! thread that joins or leaves the queue may be detached, and takes and grants nothing.
 //!
 //! [`Lock`]: super::Lock
 
+use core::ptr;
+
+use super::grants::Grants;
 use super::lock::FAIRNESS;
 use super::parker::Wake;
 use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
-use super::waiter::{Awaitable, Phase, Waiter};
+use super::retire::{Retire, Ticket, Tickets};
+use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 /// The queue is not empty. Changed under the guard.
 const PARKED: u64 = 1;
-/// The semaphore is no more, see [`Semaphore::close`].
-const CLOSED: u64 = 2;
+/// The semaphore is no more, see [`Semaphore::retire`].
+const RETIRED: u64 = 2;
 const ONE: u64 = 4;
 
 /// The largest value of a semaphore.
@@ -31,8 +40,8 @@ const MAX: u64 = u64::MAX / ONE;
 pub enum NotReleased {
     /// The value would have become larger than the bound, or than a semaphore can count.
     TooMany,
-    /// The semaphore has been closed.
-    Closed,
+    /// The semaphore has been retired.
+    Retired,
 }
 
 /// See the module's documentation.
@@ -41,24 +50,27 @@ pub struct Semaphore {
     /// The counter and the flags; the word of the queue is not used.
     value: AtomicU64,
     queue: WaitQueue,
+    /// Waiters that have been granted a permit by another thread.
+    grants: Grants,
 }
 
 impl Semaphore {
     const_unless_modelled! {
         /// A semaphore that can be acquired `value` times, which must be at most [`Semaphore::MAX`].
         pub fn new(value: u64) -> Semaphore {
-            Semaphore { value: AtomicU64::new(value * ONE), queue: WaitQueue::new() }
+            Semaphore { value: AtomicU64::new(value * ONE), queue: WaitQueue::new(), grants: Grants::new() }
         }
     }
 
     /// The largest value.
     pub const MAX: u64 = MAX;
 
-    /// Takes one if there is any. Fails on a closed semaphore.
+    /// Takes one if there is any. Fails on a retired semaphore.
     #[inline]
+    #[must_use]
     pub fn try_acquire(&self) -> bool {
         let mut seen = self.value.load(Ordering::Relaxed);
-        while seen >= ONE && seen & CLOSED == 0 {
+        while seen >= ONE && seen & RETIRED == 0 {
             match self.value.compare_exchange_weak(
                 seen,
                 seen - ONE,
@@ -69,7 +81,58 @@ impl Semaphore {
                 Err(now) => seen = now,
             }
         }
-        false
+        self.has_orphans() && self.try_acquire_from_the_dead()
+    }
+
+    /// A waiter that a permit was granted to did not come along to this process.
+    #[cold]
+    fn try_acquire_from_the_dead(&self) -> bool {
+        self.guard().release();
+        self.try_acquire()
+    }
+
+    /// Whether permits have been granted to threads that did not come along to this process, as
+    /// nothing else has been done with the semaphore in it.
+    #[inline]
+    fn has_orphans(&self) -> bool {
+        !self.grants.is_empty() && self.queue.is_stale()
+    }
+
+    /// Takes the guard. The first time in the child of a fork no waiter is in there, and no thread
+    /// comes for what it was granted.
+    #[inline]
+    fn guard(&self) -> Queue<'_> {
+        let queue = self.queue.guard();
+        if queue.is_stale() {
+            self.take_back_under(&queue);
+        }
+        queue
+    }
+
+    /// Puts the permits back that have been granted and not claimed: their waiters never will, and
+    /// if one does it finds itself sent away. For an interpreter that lets none of those threads
+    /// attach any more. How many they were.
+    pub fn take_back(&self) -> u64 {
+        if self.grants.is_empty() {
+            return 0;
+        }
+        let queue = self.guard();
+        let count = self.take_back_under(&queue);
+        queue.release();
+        count
+    }
+
+    #[cold]
+    fn take_back_under(&self, _: &Queue<'_>) -> u64 {
+        let mut count = 0;
+        while let Some(waiter) = self.grants.newest() {
+            // SAFETY: it is the newest of the list.
+            unsafe { self.grants.remove(waiter) };
+            waiter.set_phase(Phase::Dismissed);
+            self.value.fetch_add(ONE, Ordering::Release);
+            count += 1;
+        }
+        count
     }
 
     /// Gives back `count`, at most up to `bound` in all.
@@ -78,6 +141,9 @@ impl Semaphore {
     /// [`NotReleased`], and nothing has changed.
     #[inline]
     pub fn release(&self, count: u64, bound: u64) -> Result<(), NotReleased> {
+        if self.has_orphans() {
+            self.guard().release();
+        }
         if self.add(count, bound)? & PARKED != 0 {
             self.serve();
         }
@@ -89,8 +155,8 @@ impl Semaphore {
     fn add(&self, count: u64, bound: u64) -> Result<u64, NotReleased> {
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
-            if seen & CLOSED != 0 {
-                return Err(NotReleased::Closed);
+            if seen & RETIRED != 0 {
+                return Err(NotReleased::Retired);
             }
             let fits = (seen / ONE).checked_add(count).is_some_and(|sum| sum <= bound.min(MAX));
             if !fits {
@@ -110,20 +176,25 @@ impl Semaphore {
         }
     }
 
-    /// How many times it can be acquired at this moment; `None` if it is closed.
+    /// How many times it can be acquired at this moment; `None` if it is retired.
     #[inline]
+    #[must_use]
     pub fn value(&self) -> Option<u64> {
+        if self.has_orphans() {
+            self.guard().release();
+        }
         let seen = self.value.load(Ordering::Acquire);
-        (seen & CLOSED == 0).then_some(seen / ONE)
+        (seen & RETIRED == 0).then_some(seen / ONE)
     }
 
-    /// Makes the value another one, of which only those learn who come later: whoever waits goes
-    /// on until the next release, as with a number that somebody writes into a Python object.
-    /// False if the semaphore is closed.
+    /// Makes the value another one, of which only threads learn that come later: a waiter goes on
+    /// waiting until the next release, as with a number that is written into a Python object.
+    /// False if the semaphore is retired.
+    #[must_use]
     pub fn set_value(&self, value: u64) -> bool {
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
-            if seen & CLOSED != 0 {
+            if seen & RETIRED != 0 {
                 return false;
             }
             let next = value.min(MAX) * ONE + seen % ONE;
@@ -135,29 +206,55 @@ impl Semaphore {
         }
     }
 
-    /// Ends the semaphore for good: sends everybody away who waits, and makes every method fail.
-    /// Its last value; `None` if somebody else was first.
-    pub fn close(&self) -> Option<u64> {
-        let mut queue = self.queue.guard();
-        let before = self.value.fetch_or(CLOSED, Ordering::AcqRel);
-        // Nobody joins the queue of a closed semaphore, so this ends.
+    /// Ends the semaphore for good, see [`Retire`]. Its state is its last value, in which permits
+    /// that have been granted are not contained: their waiters have them.
+    ///
+    /// A waiter that has been woken to look again counts as notified, and so do as many of the
+    /// first as there are permits: a release may be about to wake them. They are sent away without
+    /// a ticket, and look at once; the others have tickets.
+    pub fn retire(&self, tickets: &[Ticket]) -> Retire<u64> {
+        let queue = self.guard();
+        let mut seen = self.value.load(Ordering::Relaxed);
+        loop {
+            if seen & RETIRED != 0 {
+                queue.release();
+                return Retire::Already;
+            }
+            let needed = queue.iter().skip(offers_of(seen)).filter(|next| is_asleep(next)).count();
+            if needed > tickets.len() {
+                queue.release();
+                return Retire::NeedTickets(needed);
+            }
+            match self.value.compare_exchange_weak(
+                seen,
+                seen | RETIRED,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        let mut handed = Tickets::new(tickets);
+        let mut offers = offers_of(seen);
         while let Some(first) = queue.front() {
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
-            let wake = first.signal(Phase::Dismissed);
-            queue.release_and_wake(Some(wake));
-            queue = self.queue.guard();
+            let notified = offers > 0 || !is_asleep(first);
+            offers = offers.saturating_sub(1);
+            let wake = if notified { first.dismiss(None) } else { handed.dismiss(first) };
+            wake.send();
         }
         self.settle(&queue);
         queue.release();
-        (before & CLOSED == 0).then_some(before / ONE)
+        Retire::Done { state: seen / ONE, used: handed.used(tickets) }
     }
 
-    /// Lets waiters have what there is, until all of it is given or offered to somebody.
+    /// Lets waiters have what there is, until all of it is granted or offered.
     #[cold]
     fn serve(&self) {
         loop {
-            let queue = self.queue.guard();
+            let queue = self.guard();
             let wake = self.serve_one(&queue);
             self.settle(&queue);
             let done = wake.is_none();
@@ -178,37 +275,37 @@ impl Semaphore {
             if !self.try_acquire() {
                 return None;
             }
-            let asleep = first.phase() == Phase::Queued;
-            // SAFETY: it is the front of the queue.
-            unsafe { queue.remove(first) };
+            let asleep = is_asleep(first);
+            // SAFETY: it is the front of the queue, and then in no list.
+            unsafe {
+                queue.remove(first);
+                self.grants.push(first);
+            }
             let wake = first.signal(Phase::Granted);
             if asleep {
                 return Some(wake);
             }
         }
-        let offers = usize::try_from(self.value()?).unwrap_or(usize::MAX);
-        let next = queue.iter().take(offers).find(|waiter| waiter.phase() == Phase::Queued)?;
+        self.offer(queue)
+    }
+
+    /// Wakes a waiter to look, if there are more permits than waiters that have been woken.
+    fn offer(&self, queue: &Queue<'_>) -> Option<Wake> {
+        let seen = self.value.load(Ordering::Relaxed);
+        let next = queue.iter().take(offers_of(seen)).find(|waiter| is_asleep(waiter))?;
         Some(next.signal(Phase::Woken))
     }
 
-    /// Clears PARKED if the queue is empty.
-    fn settle(&self, queue: &Queue<'_>) {
-        if queue.is_empty() {
-            self.value.fetch_and(!PARKED, Ordering::Relaxed);
-        }
-    }
-}
-
-// SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
-unsafe impl Awaitable for Semaphore {
-    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.queue.guard();
+    /// Takes a permit (true), or puts the waiter into the queue (false).
+    ///
+    /// # Safety
+    /// The waiter is in no queue, and stays in place until it has left this one.
+    unsafe fn take_or_queue(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
         // PARKED has to be set in one step with seeing that there is none: a release in between
-        // would wake nobody.
+        // would wake no waiter.
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
-            let next = if seen & CLOSED != 0 {
+            let next = if seen & RETIRED != 0 {
                 seen
             } else if seen >= ONE {
                 seen - ONE
@@ -221,56 +318,117 @@ unsafe impl Awaitable for Semaphore {
                 Err(now) => seen = now,
             }
         }
-        let settled = if seen & CLOSED != 0 {
+        if seen & RETIRED != 0 {
             waiter.set_phase(Phase::Dismissed);
             true
         } else if seen >= ONE {
             waiter.set_phase(Phase::Granted);
             true
         } else {
-            // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
+            let resumed = !waiter.note.load(Ordering::Relaxed).is_null();
+            // SAFETY: as the caller promises.
             unsafe { queue.push(waiter, resumed) };
             false
+        }
+    }
+
+    /// Clears PARKED if the queue is empty.
+    fn settle(&self, queue: &Queue<'_>) {
+        if queue.is_empty() {
+            self.value.fetch_and(!PARKED, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many waiters can be told to look, if this is the word of the semaphore.
+fn offers_of(word: u64) -> usize {
+    usize::try_from(word / ONE).unwrap_or(usize::MAX)
+}
+
+/// Whether the waiter has not been told to look.
+fn is_asleep(waiter: &Waiter) -> bool {
+    waiter.phase() == Phase::Queued
+}
+
+// SAFETY: a waiter is reachable through the queue and the grants only, between push and remove, and
+// every access to it is made under the guard; claim and cancel take the guard before the waiter may
+// go, and one that was granted a permit has to claim.
+unsafe impl Awaitable for Semaphore {
+    /// Where there is a permit, it is left to `claim` to take it.
+    unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
+        // For `claim`, should another thread be faster.
+        waiter.note.store(ptr::without_provenance_mut(resumed.into()), Ordering::Relaxed);
+        let queue = self.guard();
+        let mut seen = self.value.load(Ordering::Relaxed);
+        let wait = loop {
+            if seen & RETIRED != 0 || seen >= ONE {
+                break false;
+            }
+            // In one step with seeing that there is none, as in `take_or_queue`.
+            match self.value.compare_exchange_weak(
+                seen,
+                seen | PARKED,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break true,
+                Err(now) => seen = now,
+            }
         };
+        if wait {
+            // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
+            unsafe { queue.push(waiter, resumed) };
+        } else {
+            waiter.set_phase(Phase::Idle);
+        }
         queue.release();
-        settled
+        !wait
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
-        if waiter.is_settled() {
-            queue.release();
-            return true;
-        }
-        let claimed = self.try_acquire();
+        let queue = self.guard();
         let mut wake = None;
-        if claimed {
-            waiter.set_phase(Phase::Granted);
-            // SAFETY: not settled, so it was in the queue still.
-            unsafe { queue.remove(waiter) };
-            self.settle(&queue);
-            // One wake-up may stand for several releases.
-            wake = self.serve_one(&queue);
-            self.settle(&queue);
-        } else {
-            waiter.set_phase(Phase::Queued);
-        }
+        let claimed = match waiter.phase() {
+            Phase::Granted => {
+                // SAFETY: it was granted a permit by another thread, and has not claimed it.
+                unsafe { self.grants.remove(waiter) };
+                true
+            }
+            Phase::Dismissed => true,
+            // SAFETY: the caller keeps the waiter in place; it is in no queue yet.
+            Phase::Idle => unsafe { self.take_or_queue(&queue, waiter) },
+            Phase::Queued | Phase::Woken => {
+                let taken = self.try_acquire();
+                if taken {
+                    waiter.set_phase(Phase::Granted);
+                    // SAFETY: not settled, so it was in the queue still.
+                    unsafe { queue.remove(waiter) };
+                    self.settle(&queue);
+                    // One wake-up may stand for several releases.
+                    wake = self.serve_one(&queue);
+                    self.settle(&queue);
+                } else {
+                    waiter.set_phase(Phase::Queued);
+                }
+                taken
+            }
+        };
         queue.release_and_wake(wake);
         claimed
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
+        let queue = self.guard();
         if waiter.is_settled() {
             queue.release();
-            return true;
+            return Cancelled::Settled;
         }
         // SAFETY: not settled, so it is in the queue still.
         unsafe { queue.remove(waiter) };
-        // A wake-up that this waiter does not use belongs to the next one.
-        let wake = self.serve_one(&queue);
+        // A wake-up that this waiter does not use belongs to the next one. Not a permit: see above.
+        let wake = self.offer(&queue);
         self.settle(&queue);
         queue.release_and_wake(wake);
-        false
+        Cancelled::Left
     }
 }

@@ -3,16 +3,18 @@
 use core::convert::Infallible;
 
 use super::parker::Parked;
-use super::waiter::{Awaitable, Deadline, Waiter};
+use super::waiter::{Awaitable, Cancelled, Deadline, Waiter};
 
 /// How a wait ended.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// With what was waited for.
     Got,
     /// The time was up.
     TimedOut,
-    /// The thread was sent away; the object knows why.
+    /// The thread was sent away; the object knows why, and has left a [`Waiter::ticket`] if it was
+    /// retired.
     Dismissed,
 }
 
@@ -86,7 +88,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
     caller: &C,
     waiter: &Waiter,
     what: &T,
-    deadline: Deadline,
+    mut deadline: Deadline,
     interruptible: bool,
     mut queued: bool,
 ) -> Result<Waited, C::Raised> {
@@ -98,7 +100,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                 if !queued && what.enqueue(waiter, resumed) {
                     Rest::Ready
                 } else {
-                    sleep::<C, T>(waiter, what, deadline, interruptible)
+                    sleep::<C, T>(waiter, what, &mut deadline, interruptible)
                 }
             })
         };
@@ -136,20 +138,27 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
 unsafe fn sleep<C: Caller, T: Awaitable + ?Sized>(
     waiter: &Waiter,
     what: &T,
-    deadline: Deadline,
+    deadline: &mut Deadline,
     interruptible: bool,
 ) -> Rest {
     if C::SPINS {
         #[cfg(not(modelled))]
         waiter.spin();
     }
-    match waiter.park(deadline, interruptible) {
-        Parked::Unparked => Rest::Ready,
-        Parked::Interrupted if T::STAYS => Rest::Interrupted,
-        // Handed over at the last moment: then it is ours, whatever else happened.
+    loop {
+        let parked = waiter.park(*deadline, interruptible);
+        match parked {
+            Parked::Unparked => return Rest::Ready,
+            Parked::Interrupted if T::STAYS => return Rest::Interrupted,
+            Parked::TimedOut | Parked::Interrupted => {}
+        }
         // SAFETY: as the caller promises.
-        _ if unsafe { what.cancel(waiter) } => Rest::Ready,
-        Parked::TimedOut => Rest::TimedOut,
-        Parked::Interrupted => Rest::Interrupted,
+        match unsafe { what.cancel(waiter) } {
+            // Handed over at the last moment: then it is ours, whatever else happened.
+            Cancelled::Settled => return Rest::Ready,
+            Cancelled::Left if parked == Parked::TimedOut => return Rest::TimedOut,
+            Cancelled::Left => return Rest::Interrupted,
+            Cancelled::Stays => *deadline = None,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::parker::{Parked, Parker, Wake};
 use super::primitive::{AtomicPtr, AtomicU32, Ordering};
+use super::retire::Ticket;
 
 /// When a wait ends unserved; `None` means never.
 pub type Deadline = Option<Instant>;
@@ -41,6 +42,9 @@ pub struct Waiter {
     pub(super) next: AtomicPtr<Waiter>,
     pub(super) previous: AtomicPtr<Waiter>,
     pub(super) note: Note,
+    /// What a primitive that was retired meanwhile has left to the waiter, or null. Not from
+    /// `primitive`: it is written and read with the phase, and the model checker looks at that.
+    ticket: core::sync::atomic::AtomicPtr<()>,
     phase: AtomicU32,
     /// If not zero, for how many microseconds the next park lasts at most.
     nap: AtomicU32,
@@ -58,6 +62,7 @@ impl Waiter {
             next: AtomicPtr::new(ptr::null_mut()),
             previous: AtomicPtr::new(ptr::null_mut()),
             note: AtomicPtr::new(ptr::null_mut()),
+            ticket: core::sync::atomic::AtomicPtr::new(ptr::null_mut()),
             phase: AtomicU32::new(Phase::Idle as u32),
             nap: AtomicU32::new(0),
             since: Instant::now(),
@@ -101,17 +106,38 @@ impl Waiter {
 
     /// Whether the waiter has left the queue without getting what it waited for. For its own
     /// thread, after the wait.
+    #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.phase() == Phase::Dismissed
     }
 
-    /// Whether somebody else has taken the waiter out of the queue.
+    /// The ticket that it was left, if what it waited for was retired meanwhile. For its own
+    /// thread, after the wait, or after [`Awaitable::forgo`] if a handler raised.
+    #[must_use]
+    pub fn ticket(&self) -> Option<Ticket> {
+        Ticket::new(self.ticket.load(Ordering::Relaxed))
+    }
+
+    /// Sends the waiter away, with a ticket or with none. As [`Waiter::signal`].
+    pub(super) fn dismiss(&self, ticket: Option<Ticket>) -> Wake {
+        let ticket = ticket.map_or(ptr::null_mut(), Ticket::as_ptr);
+        self.ticket.store(ticket, Ordering::Relaxed);
+        self.signal(Phase::Dismissed)
+    }
+
+    /// Whether another thread has taken the waiter out of the queue.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase(), Phase::Granted | Phase::Dismissed)
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u32, Ordering::Relaxed);
+    }
+
+    /// It is put into a queue: whatever an earlier wait has left it is void.
+    pub(super) fn begin(&self) {
+        self.ticket.store(ptr::null_mut(), Ordering::Relaxed);
+        self.set_phase(Phase::Queued);
     }
 
     /// Moves to `phase` and stores the wake-up. Call it under the guard, send the result after.
@@ -155,6 +181,20 @@ impl Waiter {
     }
 }
 
+/// What came of an attempt to leave a queue for good.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The waiter has left, and was not settled.
+    Left,
+    /// The waiter has been settled in the meantime, and claims next: it must not throw away what
+    /// it was granted.
+    Settled,
+    /// The end of the wait is bound to come, and the waiter stays for it: it parks again, without
+    /// a deadline.
+    Stays,
+}
+
 /// What a thread can wait for.
 ///
 /// # Safety
@@ -174,6 +214,7 @@ pub unsafe trait Awaitable {
     ///
     /// # Safety
     /// The waiter stays where it is until it has left the queue again.
+    #[must_use]
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool;
 
     /// After an unpark, or when it was settled: takes what is waited for and leaves the queue
@@ -182,14 +223,15 @@ pub unsafe trait Awaitable {
     ///
     /// # Safety
     /// The waiter was queued here and has not left, or was settled and has not claimed.
+    #[must_use]
     unsafe fn claim(&self, waiter: &Waiter) -> bool;
 
-    /// Leaves the queue for good. True if the waiter has been settled in the meantime: it must not
-    /// throw away what it was granted, but claim it.
+    /// Leaves the queue for good, because the time is up or, unless waiters stay for that, because
+    /// of a signal.
     ///
     /// # Safety
     /// The waiter was queued here and has not left.
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool;
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled;
 
     /// Leaves the queue because a signal handler raised, where waiters stay for that long. What
     /// was granted in the meantime is for somebody else.
@@ -197,7 +239,11 @@ pub unsafe trait Awaitable {
     /// # Safety
     /// As [`Awaitable::cancel`].
     unsafe fn forgo(&self, waiter: &Waiter) {
-        // SAFETY: as the caller promises.
-        unsafe { self.cancel(waiter) };
+        // SAFETY: as the caller promises; settled, it claims, and so has left as well.
+        unsafe {
+            if self.cancel(waiter) == Cancelled::Settled {
+                let _left = self.claim(waiter);
+            }
+        }
     }
 }

@@ -5,8 +5,8 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::super::ring::Item;
-use super::super::waiter::{Awaitable, Phase, Waiter};
-use super::{Accepted, CLOSED, Channel, SHUT, Taken, send};
+use super::super::waiter::{Awaitable, Cancelled, Phase, Waiter};
+use super::{Accepted, Channel, RETIRED, SHUT, Taken, send};
 
 /// A wait for an item.
 pub struct Get<'a> {
@@ -35,7 +35,7 @@ unsafe impl Awaitable for Get<'_> {
         let channel = self.channel;
         self.resumed.set(resumed);
         let held = channel.hold();
-        let wait = channel.flags() & (SHUT | CLOSED) == 0 && channel.is_empty();
+        let wait = channel.flags() & (SHUT | RETIRED) == 0 && channel.ring.is_empty();
         if wait {
             // SAFETY: the caller keeps the waiter in place; it is in no list yet.
             unsafe { channel.getters.push(waiter, resumed) };
@@ -54,6 +54,8 @@ unsafe impl Awaitable for Get<'_> {
             Phase::Granted => {
                 let note = waiter.note.load(Ordering::Relaxed);
                 self.item.set(Item::new(note));
+                // SAFETY: it was given the item by another thread, and has not claimed it.
+                unsafe { channel.grants.remove(waiter) };
             }
             // In no list yet.
             Phase::Idle => {
@@ -64,10 +66,10 @@ unsafe impl Awaitable for Get<'_> {
                         self.item.set(Some(item));
                         waiter.set_phase(Phase::Granted);
                     }
-                    // Somebody was faster.
+                    // Another thread was faster.
                     // SAFETY: the caller keeps the waiter in place; it is in no list yet.
                     Taken::Empty => unsafe { channel.getters.push(waiter, self.resumed.get()) },
-                    Taken::ShutDown | Taken::Closed => waiter.set_phase(Phase::Dismissed),
+                    Taken::ShutDown | Taken::Retired => waiter.set_phase(Phase::Dismissed),
                 }
             }
             _ => {}
@@ -78,7 +80,7 @@ unsafe impl Awaitable for Get<'_> {
         settled
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         // SAFETY: as the caller promises.
         unsafe { self.channel.leave(&self.channel.getters, waiter) }
     }
@@ -89,12 +91,23 @@ pub struct Put<'a> {
     channel: &'a Channel,
     item: Item,
     failed: Cell<bool>,
+    resumed: Cell<bool>,
 }
 
 impl<'a> Put<'a> {
     /// A wait that has not begun. The item belongs to the caller unless the wait is successful.
     pub fn new(channel: &'a Channel, item: Item) -> Put<'a> {
-        Put { channel, item, failed: Cell::new(false) }
+        Put { channel, item, failed: Cell::new(false), resumed: Cell::new(false) }
+    }
+
+    /// Under the guard.
+    ///
+    /// # Safety
+    /// The waiter is in no list, and stays in place until it has left this one.
+    unsafe fn queue(&self, waiter: &Waiter) {
+        waiter.note.store(self.item.as_ptr(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { self.channel.putters.push(waiter, self.resumed.get()) };
     }
 
     /// Whether the waiter was sent away because there is no memory.
@@ -105,32 +118,49 @@ impl<'a> Put<'a> {
 
 // SAFETY: as for `Get`.
 unsafe impl Awaitable for Put<'_> {
+    /// Where there is room, it is left to `claim` to put the item there.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;
+        self.resumed.set(resumed);
         let held = channel.hold();
-        let (accepted, wake) = channel.accept(self.item);
-        match accepted {
-            Accepted::Done => waiter.set_phase(Phase::Granted),
-            Accepted::Full => {
-                waiter.note.store(self.item.as_ptr(), Ordering::Relaxed);
-                // SAFETY: the caller keeps the waiter in place; it is in no list yet.
-                unsafe { channel.putters.push(waiter, resumed) };
-            }
-            Accepted::ShutDown | Accepted::Closed | Accepted::NoMemory => {
-                self.failed.set(accepted == Accepted::NoMemory);
-                waiter.set_phase(Phase::Dismissed);
-            }
+        let open = channel.flags() & (SHUT | RETIRED) == 0;
+        let wait = open && channel.getters.is_empty() && channel.is_full();
+        if wait {
+            // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+            unsafe { self.queue(waiter) };
+        } else {
+            waiter.set_phase(Phase::Idle);
         }
         held.release();
-        send(wake);
-        accepted != Accepted::Full
+        !wait
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        self.channel.is_settled(waiter)
+        let channel = self.channel;
+        let held = channel.hold();
+        let mut wake = None;
+        // In no list yet.
+        if waiter.phase() == Phase::Idle {
+            let accepted;
+            (accepted, wake) = channel.accept(self.item);
+            match accepted {
+                Accepted::Done => waiter.set_phase(Phase::Granted),
+                // Another thread was faster.
+                // SAFETY: the caller keeps the waiter in place; it is in no list yet.
+                Accepted::Full => unsafe { self.queue(waiter) },
+                Accepted::ShutDown | Accepted::Retired | Accepted::NoMemory => {
+                    self.failed.set(accepted == Accepted::NoMemory);
+                    waiter.set_phase(Phase::Dismissed);
+                }
+            }
+        }
+        let settled = waiter.is_settled();
+        held.release();
+        send(wake);
+        settled
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         // SAFETY: as the caller promises.
         unsafe { self.channel.leave(&self.channel.putters, waiter) }
     }
@@ -156,7 +186,7 @@ unsafe impl Awaitable for Join<'_> {
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;
         let held = channel.hold();
-        let settled = if channel.flags() & CLOSED != 0 {
+        let settled = if channel.flags() & RETIRED != 0 {
             waiter.set_phase(Phase::Dismissed);
             true
         } else if channel.unfinished() == 0 {
@@ -178,7 +208,7 @@ unsafe impl Awaitable for Join<'_> {
         self.channel.is_settled(waiter)
     }
 
-    unsafe fn cancel(&self, waiter: &Waiter) -> bool {
+    unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         // SAFETY: as the caller promises.
         unsafe { self.channel.leave(&self.channel.joiners, waiter) }
     }

@@ -1,0 +1,117 @@
+//! The end of a channel.
+
+use core::sync::atomic::Ordering;
+
+use super::super::queue::List;
+use super::super::retire::{Retire, Ticket, Tickets};
+use super::super::ring::Items;
+use super::super::waiter::{Phase, Waiter};
+use super::{Channel, RETIRED, SHUT};
+
+/// What a channel was when it was retired.
+pub struct Remains {
+    /// What was in it.
+    pub items: Items,
+    /// For how many items `task_done` was still to be called.
+    pub unfinished: u64,
+    /// Whether it had been shut down.
+    pub is_shut_down: bool,
+    /// How many items it would have held; no limit if not positive.
+    pub limit: isize,
+}
+
+/// So many for each kind of waiters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerList {
+    /// For threads that wait for an item.
+    pub getters: usize,
+    /// For threads that wait for room. The item of each still belongs to its caller.
+    pub putters: usize,
+    /// For threads that wait for the work on all items to be done.
+    pub joiners: usize,
+}
+
+impl Channel {
+    /// Ends the channel for good, see [`Retire`].
+    ///
+    /// A getter that was given an item has it, and a putter whose item was let in has put it. A
+    /// joiner that the last `task_done` was for has got what it waited for, also where that has not
+    /// come to it yet. In a channel that has been shut down getters and putters are about to be
+    /// sent away: they have no tickets, and find out at once where they go on.
+    pub fn retire(
+        &self,
+        getters: &[Ticket],
+        putters: &[Ticket],
+        joiners: &[Ticket],
+    ) -> Retire<Remains, PerList> {
+        let held = self.hold();
+        let flags = self.flags();
+        if flags & RETIRED != 0 {
+            held.release();
+            return Retire::Already;
+        }
+        let needed = PerList {
+            getters: self.getters.iter().filter(|_| flags & SHUT == 0).count(),
+            putters: self.putters.iter().filter(|_| flags & SHUT == 0).count(),
+            joiners: self.joiners.iter().filter(|joiner| !self.is_over(joiner)).count(),
+        };
+        if needed.getters > getters.len()
+            || needed.putters > putters.len()
+            || needed.joiners > joiners.len()
+        {
+            held.release();
+            return Retire::NeedTickets(needed);
+        }
+        // Release pairs with the Acquire in `is_retired`.
+        self.flags.fetch_or(RETIRED, Ordering::Release);
+        let mut handed = [getters, putters, joiners].map(Tickets::new);
+        let [to_getters, to_putters, to_joiners] = &mut handed;
+        self.dismiss_all(&self.getters, (flags & SHUT == 0).then_some(to_getters));
+        self.dismiss_all(&self.putters, (flags & SHUT == 0).then_some(to_putters));
+        self.end_all_joins(to_joiners);
+        let remains = Remains {
+            items: self.ring.take(),
+            unfinished: self.unfinished(),
+            is_shut_down: flags & SHUT != 0,
+            limit: self.limit(),
+        };
+        held.release();
+        let used = PerList {
+            getters: handed[0].used(getters),
+            putters: handed[1].used(putters),
+            joiners: handed[2].used(joiners),
+        };
+        Retire::Done { state: remains, used }
+    }
+
+    /// Sends all waiters of a list away, with tickets or without. Under the guard.
+    fn dismiss_all(&self, list: &List, mut tickets: Option<&mut Tickets<'_>>) {
+        while let Some(first) = list.front() {
+            // SAFETY: it is the front of the list.
+            unsafe { list.remove(first) };
+            let wake = match &mut tickets {
+                Some(tickets) => tickets.dismiss(first),
+                None => first.dismiss(None),
+            };
+            wake.send();
+        }
+    }
+
+    /// Lets those joiners go on that need not wait any more, and sends the others away with
+    /// tickets. Under the guard.
+    fn end_all_joins(&self, tickets: &mut Tickets<'_>) {
+        while let Some(first) = self.joiners.front() {
+            let over = self.is_over(first);
+            // SAFETY: it is the front of the list.
+            unsafe { self.joiners.remove(first) };
+            let wake = if over { first.signal(Phase::Granted) } else { tickets.dismiss(first) };
+            wake.send();
+        }
+    }
+
+    /// Whether all work has been done since a joiner came.
+    fn is_over(&self, joiner: &Waiter) -> bool {
+        let round = self.rounds.load(Ordering::Relaxed);
+        joiner.note.load(Ordering::Relaxed).addr() != round as usize
+    }
+}
