@@ -87,7 +87,7 @@ const OWN_FUNCTIONS: &[Function] = &[Function {
     name: c"__make_native__",
     call: Call::VarArgs(native::make_native),
     doc: Doc::Own(
-        c"__make_native__($module, classes, docs, /)\n--\n\n\
+        c"__make_native__($module, classes, helpers, /)\n--\n\n\
         Make native types for the Python classes in a dict; see rthread._native.",
     ),
 }];
@@ -372,6 +372,7 @@ unsafe extern "C-unwind" fn clear(module: *mut PyObject) -> c_int {
     unsafe {
         let state = ffi::PyModule_GetState(module).cast::<State>();
         if !state.is_null() && (*state).live {
+            (*state).natives.end();
             for object in (*state).objects() {
                 object::clear(object);
             }

@@ -213,3 +213,6 @@ pub unsafe fn bad_argument(
     }
     ptr::null_mut()
 }
+
+/// From 3.14 on a condition has its lock's `locked`.
+pub const CONDITION_HAS_LOCKED: bool = cfg!(Py_3_14);

@@ -128,7 +128,7 @@ unsafe fn finish(
     unsafe {
         let state = State::of(making.module);
         let python = (*state).natives.python[kind as usize];
-        method::install(made, python, methods, state)?;
+        method::install(made, kind, methods, making)?;
         let rest = making.finish;
         let args = [made.cast(), python];
         let done = compat::vectorcall(rest, args.as_ptr(), 2, ptr::null_mut());

@@ -24,7 +24,7 @@ use crate::{lock, rlock};
 mod inner;
 mod waiting;
 
-use inner::CondLock;
+pub use inner::CondLock;
 use waiting::{check_owned, notify, wait, wait_for};
 
 #[repr(C)]
@@ -147,11 +147,6 @@ unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
 
 impl Materialize for ConditionObject {
     const STATE: &'static [&'static CStr] = &[];
-
-    unsafe fn waiters(slf: *mut PyObject) -> Counts {
-        // SAFETY: as the caller promises.
-        [unsafe { this(slf) }.condition.waiters(), 0, 0]
-    }
 
     unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
         // SAFETY: as the caller promises; the format takes two objects and a number.

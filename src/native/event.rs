@@ -89,11 +89,6 @@ pub unsafe fn inside(slf: *mut PyObject) -> *const Event {
 impl Materialize for EventObject {
     const STATE: &'static [&'static CStr] = &[c"_flag"];
 
-    unsafe fn waiters(slf: *mut PyObject) -> Counts {
-        // SAFETY: as the caller promises.
-        [unsafe { of(slf) }.waiters(), 0, 0]
-    }
-
     unsafe fn parts(_: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
         // SAFETY: as the caller promises; the format takes a number.
         unsafe {

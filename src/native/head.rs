@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{KINDS, Kind};
+use super::{KINDS, Kind, materialize};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object;
@@ -234,15 +234,19 @@ pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<K
     None
 }
 
+type Setattro =
+    unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> core::ffi::c_int;
+
 #[cold]
 unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitness, Raised> {
     // SAFETY: as in `fitness`; the names are borrowed from a dict that nothing changes; new
     // references are given back.
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
-        let native = (*state).natives.types[kind as usize];
-        if (*class).tp_getattro != Some(ffi::PyObject_GenericGetAttr)
-            || (*class).tp_setattro != (*state).natives.setattro
+        let setattro: Setattro = materialize::set_attribute;
+        if !(*class).tp_getattro.is_some_and(|get| get as usize == ffi::PyObject_GenericGetAttr as usize)
+            || !(*class).tp_setattro.is_some_and(|set| set as usize == setattro as usize)
+            || (*state).natives.altered.load(Ordering::Relaxed)
         {
             return Ok(Fitness::Unfit);
         }
@@ -266,7 +270,6 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
             }
             fitness = Fitness::ReplacesCalled;
         }
-        let _ = native;
         Ok(fitness)
     }
 }

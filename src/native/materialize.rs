@@ -52,22 +52,16 @@ pub trait Materialize {
     /// The attributes that hold the state.
     const STATE: &'static [&'static CStr];
 
-    /// About how many threads wait, for each condition.
-    ///
-    /// # Safety
-    /// Attached; `slf` is an object of the class.
-    unsafe fn waiters(slf: *mut PyObject) -> Counts;
-
     /// What the Python side makes of an object like this one: a new tuple, see `rthread._native`.
     ///
     /// # Safety
-    /// As [`Materialize::waiters`].
+    /// Attached; `slf` is an object of the class.
     unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject;
 
     /// Ends the primitive inside. Runs no Python code.
     ///
     /// # Safety
-    /// As [`Materialize::waiters`]; `dict` holds the parts; this thread is changing the object.
+    /// As [`Materialize::parts`]; `dict` holds the parts; this thread is changing the object.
     unsafe fn retire(
         slf: *mut PyObject,
         dict: *mut PyObject,
@@ -107,7 +101,7 @@ pub unsafe fn materialize<T: Materialize>(slf: *mut PyObject) -> Result<(), Rais
         }
         let state = State::of_type(ffi::Py_TYPE(slf))?;
         let dict = dict(slf)?;
-        let mut tickets = T::waiters(slf);
+        let mut tickets = [0; CONDITIONS];
         let done = loop {
             let parts = T::parts(slf, state, tickets);
             let Ok(parts) = Parts::of(parts) else { break Err(Raised) };

@@ -8,11 +8,11 @@
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::head;
+use super::{Kind, Making, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Collected, Like, PLAIN, Type, drop_ref};
@@ -43,8 +43,6 @@ struct Method {
     state: *const State,
     /// The Python function, owned.
     python: *mut PyObject,
-    /// Whether the Python function has been given other code.
-    altered: AtomicBool,
     weakrefs: *mut PyObject,
 }
 
@@ -107,16 +105,15 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
 /// arguments instead of binding it.
 const METHOD_DESCRIPTOR: core::ffi::c_ulong = 1 << 17;
 
-/// Puts the native methods that the Python class has too into a native class.
+/// Puts the native methods that the Python class has too into a native class of this kind.
 ///
 /// # Safety
-/// Attached; `class` is a native class that no other thread has, `python` the Python class that it
-/// stands for, `state` the state of its module.
+/// Attached; no other thread has the class.
 pub unsafe fn install(
     class: *mut PyTypeObject,
-    python: *mut PyObject,
+    kind: Kind,
     methods: &[Native],
-    state: *const State,
+    making: &Making,
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises; new references are given back.
     unsafe {
@@ -125,7 +122,7 @@ pub unsafe fn install(
             if key.is_null() {
                 return Err(Raised);
             }
-            let done = install_one(class, python, key, call, state);
+            let done = install_one(class, kind, key, call, making);
             drop_ref(key);
             done?;
         }
@@ -135,21 +132,33 @@ pub unsafe fn install(
 
 unsafe fn install_one(
     class: *mut PyTypeObject,
-    python: *mut PyObject,
+    kind: Kind,
     key: *mut PyObject,
     call: Call,
-    state: *const State,
+    making: &Making,
 ) -> Result<(), Raised> {
     // SAFETY: as in `install`; all fields are written before anything can see the object.
     unsafe {
-        let function = compat::PyObject_GetAttr(python, key);
-        if function.is_null() {
+        let state = State::of(making.module).cast_mut();
+        let python = (*state).natives.python[kind as usize];
+        let found = compat::PyObject_GetAttr(python, key);
+        if found.is_null() {
             // Not a method of this version's class.
             if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
                 return Err(Raised);
             }
             ffi::PyErr_Clear();
             return Ok(());
+        }
+        let args = [found, class.cast()];
+        let function = compat::vectorcall(making.adapt, args.as_ptr(), 2, ptr::null_mut());
+        drop_ref(found);
+        if function.is_null() {
+            return Err(Raised);
+        }
+        if ffi::PyUnicode_CompareWithASCIIString(key, c"__init__".as_ptr()) == 0 {
+            ffi::Py_INCREF(function);
+            (*state).natives.inits[kind as usize] = function;
         }
         let made = object::allocate::<Method>((*state).natives.method_type);
         if made.is_null() {
@@ -211,7 +220,6 @@ unsafe fn serves(method: &Method, object: *mut PyObject) -> bool {
         let class = ffi::Py_TYPE(object);
         (class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0)
             && head::is_native(object, method.state)
-            && !method.altered.load(Ordering::Relaxed)
     }
 }
 
@@ -327,7 +335,9 @@ unsafe extern "C-unwind" fn set_attribute(
         let this = &*slf.cast::<Method>();
         let done = compat::PyObject_SetAttr(this.python, name, value);
         if done == 0 && is_one_of(name, CODE) {
-            this.altered.store(true, Ordering::Relaxed);
+            // Other native methods do this one's work too: none of them is to any more.
+            (*this.state).natives.altered.store(true, Ordering::Relaxed);
+            ffi::PyType_Modified(this.class);
         }
         done
     }

@@ -1,14 +1,15 @@
 //! The classes of `threading` and `queue` in Rust, in the place of those written in Python.
 //!
-//! A native object does what its Python counterpart does, and nothing else. Whatever it does not
-//! do itself (an unusual argument, a warning, a repr) is left to the function of the Python class,
-//! which is called with the native object. And when somebody reaches for a part that a native
-//! object does not have, such as the condition inside an event, or derives a class that replaces
-//! such a part, the object *opens*: from then on it is what the Python class makes of it, with
-//! attributes in its dict, and the threads that wait for it go on waiting there (see `open`).
+//! A native object does what its Python counterpart does, and nothing else. A call that it does not
+//! serve itself (an unusual argument, a warning, a repr) is left to the function of the Python class,
+//! which is called with the native object (see `method`). And when a program reaches for a part that
+//! a native object does not have, such as the condition inside an event, or replaces such a part in a
+//! class or an object, the object is *materialized*: from then on it is what the Python class makes
+//! of it, with attributes in its dict, and its waiters are waiters of that (see `materialize`).
 
 use core::ffi::CStr;
 use core::ptr;
+use core::sync::atomic::AtomicBool;
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
@@ -17,19 +18,27 @@ use crate::module::State;
 use crate::object::{self, raise};
 use crate::sync::Event;
 
+use head::Fitnesses;
+use lookups::{Lookups, Namespace};
+
 mod arguments;
 mod barrier;
+mod class;
 mod condition;
 mod event;
+mod head;
 mod heap;
 mod items;
-mod open;
+mod lookups;
+mod materialize;
+mod method;
 mod priority;
-mod pure;
+mod python_class;
 mod queue;
 mod queue_parts;
 mod semaphore;
 mod simple_queue;
+mod ticket;
 mod transfer;
 
 /// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
@@ -97,31 +106,76 @@ const _: () = {
 /// owned; null until they are made.
 pub struct Natives {
     pub types: [*mut PyTypeObject; COUNT],
-    pub pure: [*mut PyObject; COUNT],
+    pub python: [*mut PyObject; COUNT],
+    /// The type of their methods.
+    method_type: *mut PyTypeObject,
+    /// `__init__` of the Python classes.
+    inits: [*mut PyObject; COUNT],
+    /// Dicts of the attributes that must be a native class's own, see [`head`].
+    snapshots: [*mut PyObject; COUNT],
+    /// What is known of classes derived from them.
+    fitnesses: Fitnesses,
+    /// Whether a program has changed the code of a Python function.
+    altered: AtomicBool,
+    /// Python functions that make the parts of objects, see [`materialize`].
+    recipes: [*mut PyObject; COUNT],
+    /// A Python function that goes on with a wait, see [`ticket`].
+    resume: *mut PyObject,
+    /// A Python function that does nothing, see [`ticket::run_pending`].
+    checkpoint: *mut PyObject,
+    lookups: Lookups,
 }
 
 impl Natives {
-    pub const NONE: Natives =
-        Natives { types: [ptr::null_mut(); COUNT], pure: [ptr::null_mut(); COUNT] };
+    pub const NONE: Natives = Natives {
+        types: [ptr::null_mut(); COUNT],
+        python: [ptr::null_mut(); COUNT],
+        method_type: ptr::null_mut(),
+        inits: [ptr::null_mut(); COUNT],
+        snapshots: [ptr::null_mut(); COUNT],
+        fitnesses: Fitnesses::new(),
+        altered: AtomicBool::new(false),
+        recipes: [ptr::null_mut(); COUNT],
+        resume: ptr::null_mut(),
+        checkpoint: ptr::null_mut(),
+        lookups: Lookups::NONE,
+    };
 
     /// All references.
     pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
-        let types = self.types.iter_mut().map(|class| {
+        let types = self.types.iter_mut().chain([&mut self.method_type]).map(|class| {
             // SAFETY: every type is an object; a pointer to one is laid out like the other.
             unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
         });
-        types.chain(&mut self.pure)
+        types
+            .chain(&mut self.python)
+            .chain(&mut self.inits)
+            .chain(&mut self.snapshots)
+            .chain(&mut self.recipes)
+            .chain([&mut self.resume, &mut self.checkpoint])
+            .chain(self.lookups.objects())
+    }
+
+    /// Before the references are dropped.
+    ///
+    /// # Safety
+    /// Attached, in the interpreter of the module.
+    pub unsafe fn end(&mut self) {
+        // SAFETY: as the caller promises.
+        unsafe { self.lookups.end() };
     }
 }
 
-/// What is inside of an event, if it is a native one; null if not. Valid as long as that is.
+/// The primitive inside of an event, if it is a native one; null if not. Valid as long as that is.
 ///
 /// # Safety
 /// Attached; a valid object, and this interpreter's module.
 pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *const Event {
     // SAFETY: as the caller promises; the type says what it is.
     unsafe {
-        if ffi::Py_TYPE(object) == (*module).natives.types[Kind::Event as usize] {
+        if ffi::Py_TYPE(object) == (*module).natives.types[Kind::Event as usize]
+            && class::is_of_phase_native(object)
+        {
             event::inside(object)
         } else {
             ptr::null()
@@ -132,13 +186,16 @@ pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *cons
 /// What it takes to make a type.
 pub struct Making {
     pub module: *mut PyObject,
-    /// The docstrings of the Python class, as [`object::Like::Python`] wants them.
-    pub docs: *mut PyObject,
+    /// A Python function that gives a new class what the Python class has beside its methods:
+    /// borrowed.
+    finish: *mut PyObject,
+    /// A Python function that makes a function of the Python class one of the native class.
+    adapt: *mut PyObject,
 }
 
-/// `__make_native__(classes, docs)`: makes those native types that have a class of their name in
-/// `classes`, a dict, and are not made yet. `docs` is a dict of dicts of docstrings. Returns a dict
-/// of types.
+/// `__make_native__(classes, helpers)`: makes those native types that have a class of their name in
+/// `classes`, a dict, and are not made yet. `helpers` is a dict of what `rthread._native` does for
+/// them. Returns a dict of types.
 ///
 /// # Safety
 /// Called by CPython with the module and a tuple.
@@ -147,7 +204,7 @@ pub unsafe extern "C-unwind" fn make_native(
     args: *mut PyObject,
 ) -> *mut PyObject {
     let mut classes: *mut PyObject = ptr::null_mut();
-    let mut docs: *mut PyObject = ptr::null_mut();
+    let mut helpers: *mut PyObject = ptr::null_mut();
     // SAFETY: attached; the variables are what the format wants.
     unsafe {
         let dict = &raw mut ffi::PyDict_Type;
@@ -157,18 +214,69 @@ pub unsafe extern "C-unwind" fn make_native(
             dict,
             &raw mut classes,
             dict,
-            &raw mut docs,
+            &raw mut helpers,
         ) == 0
         {
             return ptr::null_mut();
         }
         let made = ffi::PyDict_New();
-        if made.is_null() || fill(module, classes, docs, made).is_err() {
+        if made.is_null() || fill(module, classes, helpers, made).is_err() {
             object::drop_ref(made);
             return ptr::null_mut();
         }
         made
     }
+}
+
+/// What `helpers` has under this name, borrowed; `TypeError` if it has nothing.
+unsafe fn helper(helpers: *mut PyObject, name: &CStr) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached; a dict, as the callers promise.
+    unsafe {
+        let found = ffi::PyDict_GetItemString(helpers, name.as_ptr());
+        if found.is_null() {
+            raise(ffi::PyExc_TypeError, c"a helper is missing");
+            return Err(Raised);
+        }
+        Ok(found)
+    }
+}
+
+/// Puts a new reference into an empty place.
+unsafe fn keep(place: &mut *mut PyObject, object: *mut PyObject) {
+    if place.is_null() {
+        // SAFETY: attached, and a valid object, as the callers promise.
+        unsafe { ffi::Py_INCREF(object) };
+        *place = object;
+    }
+}
+
+/// Takes over what the Python side does for native classes.
+///
+/// # Safety
+/// Attached; `helpers` is a dict.
+unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; what is taken is owned by the state.
+    unsafe {
+        let natives = &mut (*state).natives;
+        keep(&mut natives.resume, helper(helpers, c"resume")?);
+        keep(&mut natives.checkpoint, helper(helpers, c"checkpoint")?);
+        for (namespace, names, expected) in [
+            (Namespace::Threading, c"threading", c"threading_expected"),
+            (Namespace::Queue, c"queue", c"queue_expected"),
+        ] {
+            let names = ffi::PyDict_GetItemString(helpers, names.as_ptr());
+            let expected = ffi::PyDict_GetItemString(helpers, expected.as_ptr());
+            if names.is_null() || expected.is_null() {
+                continue;
+            }
+            if ffi::PyDict_Check(names) == 0 || ffi::PyDict_Check(expected) == 0 {
+                raise(ffi::PyExc_TypeError, c"names must be dicts");
+                return Err(Raised);
+            }
+            natives.lookups.expect(namespace, names, expected);
+        }
+    }
+    Ok(())
 }
 
 /// The name of what has this place in the arrays.
@@ -180,12 +288,8 @@ fn name_at(index: usize) -> &'static CStr {
 /// made of them has what it takes: a native object relies on that.
 ///
 /// # Safety
-/// Attached; both are dicts.
-unsafe fn check(
-    state: *const State,
-    classes: *mut PyObject,
-    docs: *mut PyObject,
-) -> Result<(), Raised> {
+/// Attached; a dict.
+unsafe fn check(state: *const State, classes: *mut PyObject) -> Result<(), Raised> {
     // SAFETY: as the caller promises.
     unsafe {
         for index in 0..COUNT {
@@ -193,18 +297,13 @@ unsafe fn check(
             if class.is_null() {
                 continue;
             }
-            let Some((_, name, _, needs)) = KINDS.get(index) else {
+            let Some((_, _, _, needs)) = KINDS.get(index) else {
                 if ffi::PyExceptionClass_Check(class) == 0 {
                     raise(ffi::PyExc_TypeError, c"not an exception class");
                     return Err(Raised);
                 }
                 continue;
             };
-            let docs = ffi::PyDict_GetItemString(docs, name.as_ptr());
-            if docs.is_null() || ffi::PyDict_Check(docs) == 0 {
-                raise(ffi::PyExc_TypeError, c"docs must be a dict of dicts");
-                return Err(Raised);
-            }
             if ffi::PyType_Check(class) == 0 {
                 raise(ffi::PyExc_TypeError, c"not a class");
                 return Err(Raised);
@@ -215,7 +314,7 @@ unsafe fn check(
                 let made = if need < KINDS.len() {
                     natives.types[need].cast()
                 } else {
-                    natives.pure[need]
+                    natives.python[need]
                 };
                 let given = ffi::PyDict_GetItemString(classes, name_at(need).as_ptr());
                 if given.is_null() && made.is_null() {
@@ -231,27 +330,44 @@ unsafe fn check(
 unsafe fn fill(
     module: *mut PyObject,
     classes: *mut PyObject,
-    docs: *mut PyObject,
+    helpers: *mut PyObject,
     made: *mut PyObject,
 ) -> Result<(), Raised> {
     // SAFETY: as in `make_native`; what is stored in the state is owned by it.
     unsafe {
         let state = State::of(module).cast_mut();
-        check(state, classes, docs)?;
+        check(state, classes)?;
+        take_helpers(state, helpers)?;
+        if (*state).natives.method_type.is_null() {
+            (*state).natives.method_type = method::make_type(module)?;
+        }
+        let making = Making {
+            module,
+            finish: helper(helpers, c"finish")?,
+            adapt: helper(helpers, c"adapt")?,
+        };
+        let recipes = helper(helpers, c"recipes")?;
         for index in 0..COUNT {
             let name = name_at(index);
             let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
             if class.is_null() {
                 continue;
             }
-            if (*state).natives.pure[index].is_null() {
-                ffi::Py_INCREF(class);
-                (*state).natives.pure[index] = class;
-            }
+            keep(&mut (*state).natives.python[index], class);
             let Some((_, _, make, _)) = KINDS.get(index) else { continue };
+            let recipe = ffi::PyDict_GetItemString(recipes, name.as_ptr());
+            if !recipe.is_null() {
+                keep(&mut (*state).natives.recipes[index], recipe);
+            }
             if (*state).natives.types[index].is_null() {
-                let docs = ffi::PyDict_GetItemString(docs, name.as_ptr());
-                (*state).natives.types[index] = make(&Making { module, docs })?;
+                let class = make(&making)?;
+                (*state).natives.types[index] = class;
+                let base = KINDS.iter().position(|&(kind, ..)| {
+                    (*state).natives.types[kind as usize] == (*class).tp_base
+                });
+                let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
+                (*state).natives.snapshots[index] =
+                    head::snapshot(class, KINDS[index].0, base)?;
             }
             let class = (*state).natives.types[index].cast();
             if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {

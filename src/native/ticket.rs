@@ -10,11 +10,12 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject};
 
 use super::arguments;
-use crate::blocking::{self, Signals, Waited};
+use super::condition::CondLock;
+use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::drop_ref;
-use crate::sync::{Awaitable, Deadline, Ticket};
+use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Saved, Ticket};
 
 /// How a wait of a native object ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,47 @@ pub unsafe fn end(
             }
         }
     }
+}
+
+/// What a wait of a condition comes to that has become a Python one: waits on, and takes the lock
+/// back, whatever happens. Whether it was notified.
+///
+/// # Safety
+/// As [`wait`]; the thread has released the lock, which the caller keeps alive.
+pub unsafe fn end_of_condition(
+    slf: *mut PyObject,
+    waited: Result<Waited, Raised>,
+    ticket: Option<Ticket>,
+    deadline: Deadline,
+    lock: CondLock<'_>,
+    saved: Saved,
+) -> Result<bool, Raised> {
+    // SAFETY: as the caller promises. The Python side takes the lock to change `_waiters`, and gives
+    // it back.
+    unsafe {
+        let ended = end(slf, waited, ticket, deadline);
+        let pending = compat::take_exception();
+        if lock.restore(saved).is_err() {
+            compat::forget_exception(pending);
+            return Err(Raised);
+        }
+        compat::restore_exception(pending);
+        Ok(ended? == Ended::Notified(true))
+    }
+}
+
+/// Leaves the queue of a condition at once, as a wait does that has no time: whether it was notified
+/// all the same.
+///
+/// # Safety
+/// The waiter is in the queue.
+pub unsafe fn leave_queue(waiter: &NewWaiter, condition: &Condition) -> Result<Waited, Raised> {
+    // SAFETY: as the caller promises.
+    Ok(match unsafe { condition.cancel(waiter.get()) } {
+        Cancelled::Left => Waited::TimedOut,
+        _ if waiter.get().is_dismissed() => Waited::Dismissed,
+        _ => Waited::Got,
+    })
 }
 
 /// Calls the Python function that goes on with a wait, or ends it if the time left is `False`. Takes

@@ -6,28 +6,28 @@ use crate::sync::{Lock, NotOwned, ReentrantLock, Saved};
 
 /// One of our own locks.
 #[derive(Clone, Copy)]
-pub enum Held<'a> {
+pub enum CondLock<'a> {
     Lock(&'a Lock),
     RLock(&'a ReentrantLock),
 }
 
-impl Held<'_> {
-    /// Whether the calling thread has the lock; of a plain lock: whether anybody has.
+impl CondLock<'_> {
+    /// Whether the calling thread holds the lock; of a plain lock: whether any thread does.
     pub fn is_owned(self) -> bool {
         match self {
-            Held::Lock(lock) => lock.is_locked(),
-            Held::RLock(lock) => lock.is_owned_by(compat::thread_ident()),
+            CondLock::Lock(lock) => lock.is_locked(),
+            CondLock::RLock(lock) => lock.is_owned_by(compat::thread_ident()),
         }
     }
 
     /// Gives it up, however often it was taken.
     pub fn release_all(self) -> Result<Saved, NotOwned> {
         match self {
-            Held::Lock(lock) => match lock.release() {
+            CondLock::Lock(lock) => match lock.release() {
                 Ok(()) => Ok(Saved { count: 1, owner: 0 }),
                 Err(_) => Err(NotOwned),
             },
-            Held::RLock(lock) => lock.release_all(),
+            CondLock::RLock(lock) => lock.release_all(),
         }
     }
 
@@ -37,12 +37,12 @@ impl Held<'_> {
     /// Attached; the caller keeps the lock alive.
     pub unsafe fn restore(self, saved: Saved) -> Result<(), Raised> {
         let inner = match self {
-            Held::Lock(lock) => lock,
-            Held::RLock(lock) => lock.lock(),
+            CondLock::Lock(lock) => lock,
+            CondLock::RLock(lock) => lock.lock(),
         };
         // SAFETY: as the caller promises.
         unsafe { blocking::take_back(inner)? };
-        if let Held::RLock(lock) = self {
+        if let CondLock::RLock(lock) = self {
             lock.restore(saved);
         }
         Ok(())

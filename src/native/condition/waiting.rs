@@ -6,35 +6,41 @@ use std::time::Instant;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
-use super::{ConditionObject, Held, held, this};
+use super::{CondLock, lock_of, this};
 use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
-use crate::native::{Kind, arguments, pure};
+use crate::module::State;
+use crate::native::head::Head;
+use crate::native::{arguments, class};
+use crate::native::lookups::{self, Namespace};
+use crate::native::method::LEFT_TO_PYTHON;
+use crate::native::ticket;
 use crate::object::{self, drop_ref};
 use crate::sync::{Awaitable, Condition, Deadline};
 
 /// # Safety
-/// Called by CPython.
+/// Called, attached, with a native ConditionObject that the caller keeps alive.
 pub unsafe extern "C-unwind" fn wait(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
+    // SAFETY: as the caller promises.
     unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"timeout"]);
-        let (Some([seconds]), Some(held)) = (bound, held(slf)) else {
-            return pure::call(slf, Kind::Condition, c"wait", args, nargs, kwnames);
+        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
+            return LEFT_TO_PYTHON;
         };
-        if check_owned(held, c"cannot wait on un-acquired lock").is_err() {
+        let lock = lock_of(slf);
+        if check_owned(lock, c"cannot wait on un-acquired lock").is_err() {
             return ptr::null_mut();
         }
         let waited = arguments::timeout(seconds).and_then(|timeout| {
-            wait_until(slf, held, blocking::deadline(timeout), timeout == Timeout::Zero)
+            wait_until(slf, lock, blocking::deadline(timeout), timeout == Timeout::Zero)
         });
         match waited {
-            Ok(waited) => compat::bool_object(waited == Waited::Got),
+            Ok(Some(notified)) => compat::bool_object(notified),
+            Ok(None) => LEFT_TO_PYTHON,
             Err(Raised) => ptr::null_mut(),
         }
     }
@@ -44,8 +50,8 @@ pub unsafe extern "C-unwind" fn wait(
 ///
 /// # Safety
 /// Attached.
-pub unsafe fn check_owned(held: Held<'_>, message: &CStr) -> Result<(), Raised> {
-    if !held.is_owned() {
+pub unsafe fn check_owned(lock: CondLock<'_>, message: &CStr) -> Result<(), Raised> {
+    if !lock.is_owned() {
         // SAFETY: attached, as every caller promises.
         unsafe { object::runtime_error(message) };
         return Err(Raised);
@@ -53,16 +59,17 @@ pub unsafe fn check_owned(held: Held<'_>, message: &CStr) -> Result<(), Raised> 
     Ok(())
 }
 
-/// Releases the lock, waits to be notified, and takes the lock back, whatever happens.
+/// Releases the lock, waits to be notified, and takes the lock back, whatever happens. Whether it was
+/// notified; `None`, with nothing done, if the condition is not native any more.
 ///
 /// # Safety
 /// Attached; the caller keeps the object alive.
 unsafe fn wait_until(
     slf: *mut PyObject,
-    held: Held<'_>,
+    lock: CondLock<'_>,
     deadline: Deadline,
     is_poll: bool,
-) -> Result<Waited, Raised> {
+) -> Result<Option<bool>, Raised> {
     // SAFETY: as the caller promises. The waiter leaves the queue before it is freed, and before
     // the lock is asked for again.
     unsafe {
@@ -71,27 +78,35 @@ unsafe fn wait_until(
             blocking::refuse_at_shutdown()?;
         }
         let waiter = NewWaiter::allocate()?;
-        condition.enqueue(waiter.get(), false);
-        let Ok(saved) = held.release_all() else {
+        if condition.enqueue(waiter.get(), false) {
+            waiter.free();
+            return Ok(None);
+        }
+        let Ok(saved) = lock.release_all() else {
             condition.forgo(waiter.get());
+            let ticket = waiter.get().ticket();
             waiter.free();
             object::runtime_error(c"cannot release un-acquired lock");
-            return Err(Raised);
+            return ticket::end(slf, Err(Raised), ticket, deadline).map(|_| None);
         };
-        let waited = if !is_poll {
-            blocking::wait_queued(&waiter, condition, deadline, Signals::Handle)
-        } else if condition.cancel(waiter.get()) {
-            Ok(Waited::Got)
+        let waited = if is_poll {
+            ticket::leave_queue(&waiter, condition)
         } else {
-            Ok(Waited::TimedOut)
+            blocking::wait_queued(&waiter, condition, deadline, Signals::Handle)
         };
+        let ticket = waiter.get().ticket();
         waiter.free();
-        if waited.is_ok() {
-            return held.restore(saved).and(waited);
+        if ticket.is_some() {
+            return ticket::end_of_condition(slf, waited, ticket, deadline, lock, saved).map(Some);
+        }
+        if let Ok(waited) = waited {
+            lock.restore(saved)?;
+            ticket::run_pending(slf)?;
+            return Ok(Some(waited == Waited::Got));
         }
         // The exception of a signal handler waits until we have the lock.
         let pending = compat::take_exception();
-        if held.restore(saved).is_ok() {
+        if lock.restore(saved).is_ok() {
             compat::restore_exception(pending);
         } else {
             compat::forget_exception(pending);
@@ -101,26 +116,40 @@ unsafe fn wait_until(
 }
 
 /// # Safety
-/// Called by CPython.
+/// Called, attached, with a native ConditionObject that the caller keeps alive.
 pub unsafe extern "C-unwind" fn wait_for(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
+    // SAFETY: as the caller promises.
     unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]);
-        match (bound, held(slf)) {
-            // A derived class may have a wait() of its own.
-            (Some([predicate, seconds]), Some(held))
+        match arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]) {
+            // A class may have a wait() of its own, and a program another clock.
+            Some([predicate, seconds])
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
-                    && !object::is_of_python_class::<ConditionObject>(slf) =>
+                    && !Head::of(slf).replaces_called()
+                    && (seconds.is_null() || asks_usual_clock(slf)) =>
             {
-                wait_for_predicate(slf, held, predicate, seconds)
+                wait_for_predicate(slf, predicate, seconds)
             }
-            _ => pure::call(slf, Kind::Condition, c"wait_for", args, nargs, kwnames),
+            _ => LEFT_TO_PYTHON,
+        }
+    }
+}
+
+/// Whether `threading` has the clock that it came with.
+unsafe fn asks_usual_clock(slf: *mut PyObject) -> bool {
+    // SAFETY: attached, with a native object.
+    unsafe {
+        match State::of_type(ffi::Py_TYPE(slf)) {
+            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
+            Err(Raised) => {
+                ffi::PyErr_Clear();
+                false
+            }
         }
     }
 }
@@ -129,7 +158,6 @@ pub unsafe extern "C-unwind" fn wait_for(
 /// As `wait_for`.
 unsafe fn wait_for_predicate(
     slf: *mut PyObject,
-    held: Held<'_>,
     predicate: *mut PyObject,
     seconds: *mut PyObject,
 ) -> *mut PyObject {
@@ -153,9 +181,6 @@ unsafe fn wait_for_predicate(
                 return result;
             }
             drop_ref(result);
-            if check_owned(held, c"cannot wait on un-acquired lock").is_err() {
-                return ptr::null_mut();
-            }
             // The clock starts after the first look, and the first wait is made in any case.
             let (until, is_poll) = match deadline {
                 Some(until) => (until, false),
@@ -165,39 +190,60 @@ unsafe fn wait_for_predicate(
                 },
             };
             deadline = Some(until);
-            if wait_until(slf, held, until, is_poll).is_err() {
+            if wait_once(slf, until, is_poll).is_err() {
                 return ptr::null_mut();
             }
         }
     }
 }
 
+/// One wait of `wait_for`, during which the condition may become a Python one.
+unsafe fn wait_once(slf: *mut PyObject, until: Deadline, is_poll: bool) -> Result<(), Raised> {
+    // SAFETY: as in `wait_for`; new references are given back.
+    unsafe {
+        if class::is_of_phase_native(slf) {
+            let lock = lock_of(slf);
+            check_owned(lock, c"cannot wait on un-acquired lock")?;
+            if wait_until(slf, lock, until, is_poll)?.is_some() {
+                return Ok(());
+            }
+        }
+        let left = arguments::remaining(until);
+        if left.is_null() {
+            return Err(Raised);
+        }
+        let waited = object::call_method(slf, c"wait", &left, 1, ptr::null_mut());
+        drop_ref(left);
+        drop_ref(waited);
+        if waited.is_null() { Err(Raised) } else { Ok(()) }
+    }
+}
+
 /// # Safety
-/// Called by CPython.
+/// Called, attached, with a native ConditionObject.
 pub unsafe extern "C-unwind" fn notify(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
+    // SAFETY: as the caller promises.
     unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"n"]);
-        let (Some([count]), Some(held)) = (bound, held(slf)) else {
-            return pure::call(slf, Kind::Condition, c"notify", args, nargs, kwnames);
+        let Some([count]) = arguments::bind(args, nargs, kwnames, [c"n"]) else {
+            return LEFT_TO_PYTHON;
         };
-        if check_owned(held, c"cannot notify on un-acquired lock").is_err() {
+        if check_owned(lock_of(slf), c"cannot notify on un-acquired lock").is_err() {
             return ptr::null_mut();
         }
         match how_many(&this(slf).condition, count) {
-            Ok(count) => this(slf).condition.notify(count),
-            Err(Raised) => return ptr::null_mut(),
+            Ok(count) if this(slf).condition.notify(count) => compat::none(),
+            Ok(_) => LEFT_TO_PYTHON,
+            Err(Raised) => ptr::null_mut(),
         }
     }
-    compat::none()
 }
 
-/// The argument of `notify`: any number, looked at only if somebody waits.
+/// The argument of `notify`: any number, looked at only if a thread waits.
 unsafe fn how_many(condition: &Condition, count: *mut PyObject) -> Result<usize, Raised> {
     if count.is_null() {
         return Ok(1);
