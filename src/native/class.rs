@@ -17,7 +17,7 @@ use crate::module::State;
 use crate::object::{self, Call, Collected, FastKeywords, Function, Like, PLAIN, Property, Type};
 
 /// A class with an `__init__` of `N` arguments.
-pub trait NativeClass<const N: usize>: Materialize + Collected {
+pub trait NativeClass<const N: usize> {
     /// The names of the arguments.
     const ARGUMENTS: [&'static CStr; N];
     /// The attributes that a Python object of the class has.

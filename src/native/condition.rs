@@ -145,6 +145,30 @@ unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
     }
 }
 
+/// Takes the plain lock of a new condition that no other thread has.
+///
+/// # Safety
+/// Attached; a valid object or null.
+pub unsafe fn hold_lock(condition: *mut PyObject) {
+    // SAFETY: as the caller promises; only a condition of ours is looked into.
+    unsafe {
+        if condition.is_null() {
+            return;
+        }
+        let Ok(state) = State::of_type(ffi::Py_TYPE(condition)) else {
+            ffi::PyErr_Clear();
+            return;
+        };
+        if ffi::Py_TYPE(condition) == (*state).natives.types[Kind::Condition as usize]
+            && !this(condition).lock.is_null()
+            && let CondLock::Lock(lock) = lock_of(condition)
+        {
+            // It is free: no other thread has it.
+            let _taken = lock.try_acquire();
+        }
+    }
+}
+
 impl Materialize for ConditionObject {
     const STATE: &'static [&'static CStr] = &[];
 

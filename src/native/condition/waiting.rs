@@ -130,6 +130,7 @@ pub unsafe extern "C-unwind" fn wait_for(
             Some([predicate, seconds])
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
+                    && arguments::is_ordinary_timeout(seconds)
                     && !Head::of(slf).replaces_called()
                     && (seconds.is_null() || asks_usual_clock(slf)) =>
             {
