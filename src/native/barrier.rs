@@ -80,7 +80,7 @@ const fn private(name: &'static CStr, get: object::Getter) -> Property {
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<BarrierObject> {
+        class::Class {
             name: c"threading.Barrier",
             short_name: c"Barrier",
             kind: Kind::Barrier,
@@ -94,7 +94,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<BarrierObject, 3>,
             vectorcall: Some(class::vectorcall::<BarrierObject, 3>),
         }
-        .make(making)
+        .make::<BarrierObject>(making)
     }
 }
 

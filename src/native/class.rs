@@ -14,7 +14,7 @@ use super::{Kind, Making, arguments, python_class};
 use crate::args;
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, FastKeywords, Function, Like, PLAIN, Property, Type};
+use crate::object::{self, Call, Collected, FastKeywords, Function, Like, Property, Type};
 
 /// A class with an `__init__` of `N` arguments.
 pub trait NativeClass<const N: usize> {
@@ -50,8 +50,8 @@ pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mu
 type New =
     unsafe extern "C-unwind" fn(*mut PyTypeObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
-/// What a native class is made of. `T` is the struct of its objects.
-pub struct Class<'a, T: Collected + Materialize> {
+/// What a native class is made of.
+pub struct Class<'a> {
     /// With its module.
     pub name: &'static CStr,
     /// Without.
@@ -72,12 +72,12 @@ pub struct Class<'a, T: Collected + Materialize> {
     pub vectorcall: Option<FastKeywords>,
 }
 
-impl<T: Collected + Materialize> Class<'_, T> {
-    /// Makes the type. A new reference.
+impl Class<'_> {
+    /// Makes the type, of objects that are a `T`. A new reference.
     ///
     /// # Safety
     /// Attached; the struct is described as it is.
-    pub unsafe fn make(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
+    pub unsafe fn make<T: Collected>(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
         // SAFETY: as the caller promises; the slots are what their numbers say; no other thread has
         // the type before it is finished.
         unsafe {

@@ -101,7 +101,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     let builtin = if compat::CONDITION_HAS_LOCKED { OF_LOCK } else { &OF_LOCK[..2] };
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<ConditionObject> {
+        class::Class {
             name: c"threading.Condition",
             short_name: c"Condition",
             kind: Kind::Condition,
@@ -115,7 +115,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<ConditionObject, 1>,
             vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
         }
-        .make(making)
+        .make::<ConditionObject>(making)
     }
 }
 

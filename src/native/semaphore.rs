@@ -68,7 +68,7 @@ const BOUNDED_PROPERTIES: &[Property] = &[
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<SemaphoreObject> {
+        class::Class {
             name: c"threading.Semaphore",
             short_name: c"Semaphore",
             kind: Kind::Semaphore,
@@ -82,7 +82,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<Unbounded, 1>,
             vectorcall: Some(class::vectorcall::<Unbounded, 1>),
         }
-        .make(making)
+        .make::<SemaphoreObject>(making)
     }
 }
 
@@ -98,7 +98,7 @@ pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Ra
             raise(ffi::PyExc_TypeError, c"BoundedSemaphore needs Semaphore");
             return Err(Raised);
         }
-        class::Class::<SemaphoreObject> {
+        class::Class {
             name: c"threading.BoundedSemaphore",
             short_name: c"BoundedSemaphore",
             kind: Kind::BoundedSemaphore,
@@ -112,7 +112,7 @@ pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Ra
             init: class::init_slot::<Bounded, 1>,
             vectorcall: Some(class::vectorcall::<Bounded, 1>),
         }
-        .make(making)
+        .make::<SemaphoreObject>(making)
     }
 }
 
