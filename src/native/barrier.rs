@@ -55,8 +55,7 @@ const METHODS: &[Native] = &[
     (c"__repr__", class::PYTHON),
 ];
 
-const PARTS: &[&CStr] =
-    &[c"_cond", c"_parties", c"_action", c"_timeout", c"_state", c"_count"];
+const PARTS: &[&CStr] = &[c"_cond", c"_parties", c"_action", c"_timeout", c"_state", c"_count"];
 
 const PROPERTIES: &[Property] = &[
     private(c"_parties", get_parties),
@@ -123,8 +122,7 @@ impl Materialize for BarrierObject {
         unsafe {
             let (action, timeout) = (new_ref(this(slf).action), new_ref(this(slf).timeout));
             let parties = of(slf).parties();
-            let args =
-                ffi::Py_BuildValue(c"(INNn)".as_ptr(), parties, action, timeout, tickets[0]);
+            let args = ffi::Py_BuildValue(c"(INNn)".as_ptr(), parties, action, timeout, tickets[0]);
             materialize::make_parts(state, Kind::Barrier, args)
         }
     }

@@ -8,7 +8,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::head::{self, Fitness, Head, Phase};
 use super::lookups::{self, Namespace};
-use super::materialize::{self, Materialize};
+use super::materialize;
 use super::method::{self, LEFT_TO_PYTHON, Native};
 use super::{Kind, Making, arguments, python_class};
 use crate::args;

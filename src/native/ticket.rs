@@ -7,8 +7,8 @@
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-use super::{Helper, arguments};
 use super::condition::CondLock;
+use super::{Helper, arguments};
 use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
 use crate::object::drop_ref;
@@ -137,7 +137,8 @@ unsafe fn call(slf: *mut PyObject, ticket: Ticket, left: *mut PyObject) -> *mut 
     // SAFETY: attached, as the callers promise; a ticket is a tuple.
     unsafe {
         let ticket = ticket.as_ptr().cast::<PyObject>();
-        let (lock, condition) = (ffi::PyTuple_GET_ITEM(ticket, 0), ffi::PyTuple_GET_ITEM(ticket, 1));
+        let (lock, condition) =
+            (ffi::PyTuple_GET_ITEM(ticket, 0), ffi::PyTuple_GET_ITEM(ticket, 1));
         let result = Helper::Resume.call(slf, &[lock, condition, left]);
         drop_ref(ticket);
         result
