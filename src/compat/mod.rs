@@ -189,9 +189,10 @@ pub unsafe fn vectorcall(
 }
 
 /// Does the work that the interpreter does when it enters a Python function, if any is pending:
-/// signal handlers, and from 3.12 on the collection that is due. Before 3.12 collections run where
-/// objects are made, so there is nothing to be done here that would not be done one instruction
-/// later.
+/// signal handlers, and from 3.12 on the collection that is due. To be called by a method that takes
+/// a lock, before it does: a finalizer that runs afterwards may ask for that lock. Up to 3.11
+/// collections run where objects are made, and there is nothing to be done here that would not be
+/// done one instruction later.
 ///
 /// # Safety
 /// Attached.
@@ -199,10 +200,32 @@ pub unsafe fn vectorcall(
 pub unsafe fn run_pending_at_entry() -> Result<(), Raised> {
     #[cfg(Py_3_12)]
     // SAFETY: attached, as the caller promises.
-    if unsafe { PyErr_CheckSignals() } < 0 {
+    if unsafe { may_be_pending() && PyErr_CheckSignals() < 0 } {
         return Err(Raised);
     }
     Ok(())
+}
+
+/// Whether there is something to be done between two instructions, as far as that can be seen at a
+/// glance.
+///
+/// # Safety
+/// Attached.
+#[cfg(Py_3_12)]
+#[inline]
+unsafe fn may_be_pending() -> bool {
+    // In these versions the fourth field of a public struct says so, in its lowest byte.
+    #[cfg(all(Py_3_13, not(Py_3_15)))]
+    {
+        const EVENTS: usize = 0xff;
+        // SAFETY: attached, so there is a state; the field is changed by other threads.
+        unsafe {
+            let state = thread_state().cast::<core::sync::atomic::AtomicUsize>();
+            (*state.add(3)).load(core::sync::atomic::Ordering::Relaxed) & EVENTS != 0
+        }
+    }
+    #[cfg(not(all(Py_3_13, not(Py_3_15))))]
+    true
 }
 
 /// Whether an object is a bound method of a Python class.
