@@ -1,6 +1,6 @@
 //! `sync` under the model checker loom: every interleaving of two or three threads, within a bound
 //! on preemptions. `make check-models` runs them, and breaks `sync` in many ways to see that they
-//! notice (tests/models/mutants.py).
+//! notice (tests/models/mutants).
 #![cfg(loom)]
 
 #[path = "../models/report.rs"]
@@ -15,6 +15,7 @@ mod event;
 mod life;
 mod lock;
 mod reentrant;
+mod retire;
 mod semaphore;
 
 use std::cell::Cell;
@@ -45,6 +46,7 @@ fn model_within<F: Fn() + Sync + Send + 'static>(preemptions: usize, check: F) {
     let count = std::sync::Arc::clone(&executions);
     builder.check(move || {
         THREADS.set(1);
+        rthread::sync::fork::begin_execution();
         count.fetch_add(1, Ordering::Relaxed);
         check();
     });
