@@ -12,6 +12,7 @@ mod barrier;
 mod channel;
 mod condition;
 mod event;
+mod grants;
 mod life;
 mod lock;
 mod reentrant;

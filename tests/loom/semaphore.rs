@@ -3,9 +3,7 @@
 use loom::sync::Arc;
 use rthread::sync::{NotReleased, Semaphore, Waited, Waiter};
 
-use crate::waits::{
-    Endless, Hurried, Interrupted, Limited, Patience, Raising, take, wait_as,
-};
+use crate::waits::{Endless, Hurried, Interrupted, Limited, Patience, Raising, take, wait_as};
 use crate::{model, model_within, spawn};
 
 const FREE: u64 = u64::MAX;
