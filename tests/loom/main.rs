@@ -15,6 +15,7 @@ mod event;
 mod grants;
 mod life;
 mod lock;
+mod materialize;
 mod reentrant;
 mod retire;
 mod semaphore;
