@@ -59,6 +59,7 @@ impl Event {
 
     /// Sets the event and wakes all threads that wait for it. False if the event is retired.
     #[inline]
+    #[must_use]
     pub fn set(&self) -> bool {
         let before = self.queue.word.fetch_or(SET | NOTIFIED, Ordering::Release);
         if before & PARKED != 0 {
@@ -75,6 +76,7 @@ impl Event {
 
     /// Unsets the event: a thread that comes next waits. False if the event is retired.
     #[inline]
+    #[must_use]
     pub fn clear(&self) -> bool {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & (SET | RETIRED) == SET {
