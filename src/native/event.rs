@@ -12,6 +12,7 @@ use crate::blocking::{self, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::object::{self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::sync::{Deadline, Event};
+use crate::thread;
 
 #[repr(C)]
 struct EventObject {
@@ -228,7 +229,7 @@ unsafe extern "C-unwind" fn wait(
         };
         compat::note_use(slf);
         match of(slf).state() {
-            Some(true) => compat::bool_object(true),
+            Some(true) => is_set_for(slf),
             Some(false) => wait_for(slf, seconds),
             None => pure::call(slf, Kind::Event, c"wait", args, nargs, kwnames),
         }
@@ -245,11 +246,25 @@ unsafe fn wait_for(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject 
             Err(Raised) => return ptr::null_mut(),
         };
         match blocking::wait_until(of(slf), deadline, Signals::Handle) {
-            Ok(Waited::Got) => compat::bool_object(true),
+            Ok(Waited::Got) => is_set_for(slf),
             Ok(Waited::TimedOut) => compat::bool_object(false),
             Ok(Waited::Dismissed) => wait_opened(slf, deadline),
-            Err(Raised) => ptr::null_mut(),
+            Err(Raised) => {
+                // The exception that is set stays: the failure of a thread is known here, or never.
+                let _ = thread::check_started(slf);
+                ptr::null_mut()
+            }
         }
+    }
+}
+
+/// The end of a wait for an event that is set: a thread that could not begin sets it, too.
+#[inline]
+unsafe fn is_set_for(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `wait`.
+    match unsafe { thread::check_started(slf) } {
+        Ok(()) => compat::bool_object(true),
+        Err(Raised) => ptr::null_mut(),
     }
 }
 

@@ -61,6 +61,11 @@ impl Event {
         before & CLOSED == 0
     }
 
+    /// Whether a thread waits for the event.
+    pub fn is_awaited(&self) -> bool {
+        self.queue.word.load(Ordering::Relaxed) & PARKED != 0
+    }
+
     /// Sets the event for those who come, and wakes nobody. False if the event is closed.
     pub fn mark(&self) -> bool {
         self.queue.word.fetch_or(SET, Ordering::Release) & CLOSED == 0
