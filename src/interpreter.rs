@@ -34,6 +34,7 @@ use crate::blocking;
 use crate::closing::{self, Closing, Epoch};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::drop_ref;
+use crate::trashcan;
 
 /// How many threads, of whatever interpreter, are making their states.
 static ENTERING: AtomicUsize = AtomicUsize::new(0);
@@ -95,6 +96,8 @@ impl Lifetime {
     /// # Safety
     /// Attached.
     pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
+        // SAFETY: attached, as the caller promises.
+        unsafe { trashcan::prepare()? };
         let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false), closing: Closing::new() });
         let theirs = Arc::into_raw(Arc::clone(&lifetime));
         // SAFETY: attached; new references are given back. What is in the interpreter's dict dies

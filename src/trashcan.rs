@@ -4,14 +4,17 @@
 //! this does not go on until the C stack is full; from 3.14 on the interpreter looks at the stack
 //! before it frees anything. CPython's own means for that changes with nearly every version, so this
 //! one is ours: from some depth on an object is put off until the outermost is done. Classes made by
-//! Python code have CPython's, whose depth is its own; a chain may go through both.
+//! Python code have CPython's as well, which in 3.13 counts to thousands: too many for frames like ours.
 
 use core::cell::Cell;
+use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 
-use crate::compat;
+use crate::compat::{self, Raised};
+use crate::object::drop_ref;
 
 /// How deep objects may be freed inside of each other before the rest is put off.
 const DEPTH: u32 = 40;
@@ -35,18 +38,44 @@ thread_local! {
     };
 }
 
+/// The `tp_dealloc` of classes that Python code makes: the same for all of them. It calls that of the
+/// native base last, and touches the object no more.
+static PYTHON_DEALLOC: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// To be called before any object is freed.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn prepare() -> Result<(), Raised> {
+    if !compat::DEALLOCS_NEST {
+        return Ok(());
+    }
+    // SAFETY: attached; the new reference is given back.
+    unsafe {
+        let (base, dict) = (ptr::null_mut(), ptr::null_mut());
+        let class = ffi::PyErr_NewException(c"rthread.Specimen".as_ptr(), base, dict);
+        if class.is_null() {
+            return Err(Raised);
+        }
+        if let Some(dealloc) = (*class.cast::<PyTypeObject>()).tp_dealloc {
+            PYTHON_DEALLOC.store(dealloc as *mut c_void, Ordering::Relaxed);
+        }
+        drop_ref(class);
+    }
+    Ok(())
+}
+
 /// Frees an object by `body`, now or later. `own` is the `tp_dealloc` that calls this.
 ///
 /// # Safety
 /// As `body`; the object is of a type that the collector knows.
 #[inline]
 pub unsafe fn free_with(object: *mut PyObject, own: Dealloc, body: Dealloc) {
-    // SAFETY: as the caller promises. An object of a derived class is CPython's to put off, before it
-    // gets here.
+    // SAFETY: as the caller promises.
     unsafe {
-        let is_whole =
-            (*ffi::Py_TYPE(object)).tp_dealloc.is_some_and(|its| ptr::fn_addr_eq(its, own));
-        if compat::DEALLOCS_NEST && is_whole {
+        if compat::DEALLOCS_NEST
+            && (ptr::fn_addr_eq(dealloc_of(ffi::Py_TYPE(object)), own) || is_derived(object))
+        {
             free_nested(object, body);
         } else {
             body(object);
@@ -55,7 +84,24 @@ pub unsafe fn free_with(object: *mut PyObject, own: Dealloc, body: Dealloc) {
 }
 
 /// # Safety
-/// As [`free_with`], for an object that is not of a derived class.
+/// A valid type.
+unsafe fn dealloc_of(class: *mut PyTypeObject) -> ffi::destructor {
+    // SAFETY: as the caller promises; every type that is ready has one.
+    unsafe { (*class).tp_dealloc.unwrap_unchecked() }
+}
+
+/// Whether an object is of a class that Python code has made.
+///
+/// # Safety
+/// A valid object.
+unsafe fn is_derived(object: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    let dealloc = unsafe { dealloc_of(ffi::Py_TYPE(object)) };
+    dealloc as *mut c_void == PYTHON_DEALLOC.load(Ordering::Relaxed)
+}
+
+/// # Safety
+/// As [`free_with`], for an object of the type itself or of a class derived by Python code.
 unsafe fn free_nested(object: *mut PyObject, body: Dealloc) {
     let outside = NESTING.get();
     let thread = compat::thread_state();
@@ -83,10 +129,22 @@ unsafe fn free_nested(object: *mut PyObject, body: Dealloc) {
                 break;
             }
             NESTING.set(Nesting { rest: compat::next_put_off(first), ..inside });
-            if let Some(dealloc) = (*ffi::Py_TYPE(first)).tp_dealloc {
-                dealloc(first);
-            }
+            free_rest(first);
         }
     }
     NESTING.set(outside);
+}
+
+/// # Safety
+/// An object that has been put off.
+unsafe fn free_rest(object: *mut PyObject) {
+    // SAFETY: as the caller promises. What a derived class does has been done before it was put off: its
+    // native base comes next.
+    unsafe {
+        let mut class = ffi::Py_TYPE(object);
+        while dealloc_of(class) as *mut c_void == PYTHON_DEALLOC.load(Ordering::Relaxed) {
+            class = (*class).tp_base;
+        }
+        dealloc_of(class)(object);
+    }
 }
