@@ -6,7 +6,7 @@
 //! are private to CPython, but exported by every version from 3.10 to 3.15 and the only source of
 //! the exact words of its errors.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::{self, NonNull};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
@@ -14,11 +14,13 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
 mod classes;
 mod interpreters;
 mod sharing;
+mod trash;
 mod words;
 
 pub use classes::*;
 pub use interpreters::*;
 pub use sharing::*;
+pub use trash::*;
 pub use words::*;
 
 unsafe extern "C-unwind" {
@@ -113,6 +115,10 @@ unsafe extern "C-unwind" {
         key: *mut PyObject,
         value: *mut PyObject,
     ) -> *mut PyObject;
+    // Public since 3.15, and before that exported for extension modules of CPython's own.
+    #[cfg(Py_3_14)]
+    #[cfg_attr(not(Py_3_15), link_name = "_PySys_GetOptionalAttrString")]
+    fn PySys_GetOptionalAttrString(name: *const c_char, value: *mut *mut PyObject) -> c_int;
     #[cfg(Py_3_13)]
     fn PyWeakref_GetRef(reference: *mut PyObject, result: *mut *mut PyObject) -> c_int;
 
@@ -426,6 +432,63 @@ pub unsafe fn dict_get(dict: *mut PyObject, key: *mut PyObject) -> Result<*mut P
             ffi::Py_INCREF(value);
             Ok(value)
         }
+    }
+}
+
+/// [`dict_get`] by a name.
+///
+/// # Safety
+/// Attached, `dict` is a dict.
+pub unsafe fn dict_get_named(dict: *mut PyObject, name: &CStr) -> Result<*mut PyObject, Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let key = ffi::PyUnicode_FromString(name.as_ptr());
+        if key.is_null() {
+            return Err(Raised);
+        }
+        let value = dict_get(dict, key);
+        Py_DecRef(key);
+        value
+    }
+}
+
+/// An attribute of `sys` as a new reference, null if absent. `PySys_GetObject` borrows it, and without
+/// a GIL another thread may replace and free it at any moment.
+///
+/// # Safety
+/// Attached, no exception is set.
+pub unsafe fn sys_attribute(name: &CStr) -> Result<*mut PyObject, Raised> {
+    #[cfg(Py_3_14)]
+    {
+        let mut value = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        let found = unsafe { PySys_GetOptionalAttrString(name.as_ptr(), &mut value) };
+        if found < 0 { Err(Raised) } else { Ok(value) }
+    }
+    #[cfg(not(Py_3_14))]
+    // SAFETY: as the caller promises; the borrowed reference is made our own before anything else
+    // can run.
+    unsafe {
+        let value = ffi::PySys_GetObject(name.as_ptr());
+        ffi::Py_XINCREF(value);
+        Ok(value)
+    }
+}
+
+/// A module that is imported already, as a new reference; null if it is not, or an exception is set.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn imported_module(name: &CStr) -> *mut PyObject {
+    // SAFETY: attached; the new reference is given back.
+    unsafe {
+        let key = ffi::PyUnicode_FromString(name.as_ptr());
+        if key.is_null() {
+            return ptr::null_mut();
+        }
+        let module = ffi::PyImport_GetModule(key);
+        Py_DecRef(key);
+        module
     }
 }
 

@@ -68,6 +68,11 @@ impl Event {
         before & RETIRED == 0
     }
 
+    /// Whether a thread waits for the event.
+    pub fn is_awaited(&self) -> bool {
+        self.queue.word.load(Ordering::Relaxed) & PARKED != 0
+    }
+
     /// Sets the event for threads that come later, and wakes none. False if the event is retired.
     #[must_use]
     pub fn mark(&self) -> bool {
