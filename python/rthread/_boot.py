@@ -1,10 +1,28 @@
-"""Puts a child process on rthread at its start; ``rthread.pth`` imports this when told to.
+"""Puts a process on rthread at its start; ``rthread.pth`` imports this when told to.
 
-``python -m rthread --children`` sets RTHREAD_CHILDREN=1, which processes started by the program
-inherit. Each of them that finds ``rthread.pth`` in its site-packages comes through here before
-anything of the program runs; so does each sub-interpreter, of these processes and of the program.
+With ``RTHREAD=1`` in the environment each process that finds ``rthread.pth`` in its site-packages
+comes through here before anything of the program runs, and so does each sub-interpreter.
+``python -m rthread --children`` sets the variable, which processes started by the program inherit.
 """
 
-from rthread import install
+import sys
 
-install()
+from rthread import _install, _rthread, _settings
+
+
+def _say(sentence: object) -> None:
+    if sys.stderr is not None:
+        print(f"rthread: {sentence}", file=sys.stderr)
+
+
+# Once in a process, not in each of its interpreters.
+_complaint = _settings.complaint("RTHREAD")
+if _complaint and vars(_rthread)["__is_main__"]:
+    _say(_complaint)
+
+if _settings.wants_rthread():
+    try:
+        _install.install()
+    except RuntimeError as error:
+        # Another .pth file has started a thread. The program goes on without rthread.
+        _say(error)

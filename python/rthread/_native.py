@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rthread import _stock
+
 __all__ = ["THREADING", "in_threading", "wanted"]
 
 # What `threading` has of them.
@@ -29,21 +31,31 @@ def wanted() -> bool:
     return os.environ.get("RTHREAD_NATIVE") != "0"
 
 
-def in_threading() -> "list[tuple[type, type]]":
+def in_threading(evidence: "_stock.Dependencies | None" = None) -> "list[tuple[type, type]]":
     """The classes of ``threading`` that have a native counterpart, and these.
+
+    A class that is not the interpreter's own, or uses what is not, has none.
+
+    Args:
+        evidence: what is known of that already.
 
     Returns:
         Pairs of a Python class and the native one.
     """
-    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
-    if "threading" not in state:
-        import threading
+    import threading
 
-        classes = {name: vars(threading)[name] for name in THREADING + _EXCEPTIONS}
-        native = make(classes)
-        state["threading"] = [(classes[name], native[name]) for name in native]
-    pairs: list[tuple[type, type]] = state["threading"]
-    return pairs
+    from rthread import _stock
+
+    evidence = evidence or _stock.Dependencies()
+    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
+    known: dict[str, tuple[type, type]] = state.setdefault("threading", {})
+    names = vars(threading)
+    missing = [name for name in THREADING if name not in known]
+    classes = {name: names[name] for name in missing if evidence.fits(names.get(name), threading)}
+    if classes:
+        native = make({**classes, **{name: names[name] for name in _EXCEPTIONS}})
+        known.update((name, (classes[name], native[name])) for name in classes)
+    return list(known.values())
 
 
 def make(classes: "dict[str, Any]") -> "dict[str, type]":
