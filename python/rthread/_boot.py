@@ -15,14 +15,19 @@ def _say(sentence: object) -> None:
         print(f"rthread: {sentence}", file=sys.stderr)
 
 
-# Once in a process, not in each of its interpreters.
-_complaint = _settings.complaint("RTHREAD")
-if _complaint and vars(_rthread)["__is_main__"]:
-    _say(_complaint)
+def _boot() -> None:
+    wanted = _settings.wants_rthread()
+    # Once in a process, not in each of its interpreters.
+    if vars(_rthread)["__is_main__"]:
+        names = ("RTHREAD", "RTHREAD_NATIVE", "RTHREAD_QUEUE") if wanted else ("RTHREAD",)
+        for complaint in filter(None, map(_settings.complaint, names)):
+            _say(complaint)
+    if wanted:
+        try:
+            _install.install(**_settings.of_environment())
+        except RuntimeError as error:
+            # Another .pth file has started a thread. The program goes on without rthread.
+            _say(error)
 
-if _settings.wants_rthread():
-    try:
-        _install.install()
-    except RuntimeError as error:
-        # Another .pth file has started a thread. The program goes on without rthread.
-        _say(error)
+
+_boot()

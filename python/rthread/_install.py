@@ -198,8 +198,9 @@ class _Patched:
         self.in_thread: dict[str, Any] = {}
         self._sentences: list[str] = []
 
-    def add(self, name: str, value: "Any") -> None:
-        self._sentences.append(f"{name} (of {self.stock.origin(value)})")
+    def add(self, name: str, tool: "str | None", remark: str) -> None:
+        reason = " ".join(filter(None, (tool, remark))) or "belongs to classes that stay"
+        self._sentences.append(f"{name} ({reason})")
 
     def fit(self, pairs: "Pairs", names: "tuple[str, ...]", module: "ModuleType") -> "Pairs":
         """Those of some pairs of classes that can be switched; the others are noted."""
@@ -212,23 +213,8 @@ class _Patched:
         for name in names:
             value = vars(module).get(name, _ABSENT)
             if id(value) not in used and value is not _ABSENT:
-                self._add_class(name, value, module)
+                self.add(f"{module.__name__}.{name}", *self.evidence.explain(value, module))
         return fitting
-
-    def _add_class(self, name: str, value: "Any", module: "ModuleType") -> None:
-        dotted = f"{vars(module)['__name__']}.{name}"
-        evidence = self.evidence
-        if not evidence.is_stock_class(value, module):
-            changed = self.stock.replaced_in(value, module)
-            if changed:
-                attribute, replacement = changed
-                self.add(f"{dotted}.{attribute}", replacement)
-            else:
-                self.add(dotted, value)
-            return
-        cause = evidence.foreign(value, module)
-        reason = f"uses {cause[0]}" if cause else "belongs to classes that stay"
-        self._sentences.append(f"{dotted} ({reason})")
 
     def tell(self) -> None:
         """Warn of the names that are left as they are."""
@@ -237,8 +223,8 @@ class _Patched:
         import warnings
 
         warnings.warn(
-            "rthread leaves these to the code that had replaced them before install(): "
-            f"{', '.join(self._sentences)}; print(rthread.report()) tells of every name",
+            "other code has replaced these, so rthread.install() leaves them as they are: "
+            f"{', '.join(self._sentences)}; rthread.report() tells of every name",
             PatchedWarning,
             stacklevel=3,
         )
@@ -260,7 +246,7 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         else:
             hidden[name] = ours
             patched.in_thread[name] = value
-            patched.add(f"_thread.{name}", value)
+            patched.add(f"_thread.{name}", patched.stock.origin(value), "")
     if hidden:
         # Other modules may have taken the original before a tool hid it.
         found: Swaps = {}

@@ -69,11 +69,11 @@ class Report(tuple[Entry, ...]):
 def report() -> Report:
     """Look at every name of ``_thread``, ``threading`` and ``queue``."""
     entries: list[Entry] = []
-    evidence = _stock.Dependencies()
     stock = vars(_install.stock_thread())
     own = _install.own.items()
     ours = {id(value) for name, value in own if callable(value) and stock.get(name) is not value}
     ours |= {id(new) for new in _native_classes()}
+    evidence = _stock.Dependencies(ours)
     for name in ("_thread", "threading", "queue"):
         module = sys.modules.get(name)
         if module is not None:
@@ -113,12 +113,7 @@ def _other(
     if type(value) is not type or vars(value).get("__module__") != home or home == "_thread":
         kind = "stock" if _stock.is_of_the_library(value, name) else "tool"
         return Entry(home, name, kind, _stock.origin(value), "")
-    replaced = _stock.replaced_in(value, module)
-    if replaced is not None:
-        attribute, by = replaced
-        return Entry(home, name, "tool", _stock.origin(by), f"has replaced {attribute}")
-    if not evidence.is_stock_class(value, module):
-        return Entry(home, name, "tool", _stock.origin(value), "")
-    cause = evidence.foreign(value, module)
-    note = f"in Python; uses {cause[0]}, a tool's" if cause else "in Python"
+    tool, note = evidence.explain(value, module)
+    if tool is not None:
+        return Entry(home, name, "tool", tool, note)
     return Entry(home, name, "stock", home, note)

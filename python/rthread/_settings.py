@@ -6,7 +6,7 @@ say which classes it gets. Child processes inherit all of them.
 
 import os
 
-__all__ = ["chosen", "complaint", "wants_rthread"]
+__all__ = ["chosen", "complaint", "of_environment", "wants_rthread"]
 
 _VALUES = {"1": True, "0": False}
 
@@ -28,6 +28,14 @@ def chosen(asked: "bool | None", name: str, otherwise: bool) -> bool:
         if choice is not None:
             return bool(choice)
     return otherwise
+
+
+def of_environment() -> "dict[str, bool]":
+    """What the environment says of each argument of `rthread.install`."""
+    return {
+        "native": chosen(None, "RTHREAD_NATIVE", True),
+        "queue": chosen(None, "RTHREAD_QUEUE", False),
+    }
 
 
 def wants_rthread() -> bool:

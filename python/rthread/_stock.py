@@ -11,6 +11,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -21,7 +22,6 @@ __all__ = [
     "is_of_the_library",
     "is_stock_object",
     "origin",
-    "replaced_in",
 ]
 
 _Module = type(sys)
@@ -189,14 +189,6 @@ def _names_in(code: "CodeType") -> "set[str]":
     return names
 
 
-def replaced_in(cls: "Any", module: "ModuleType") -> "tuple[str, Any] | None":
-    """The first attribute of a class of the module that other code has replaced, and its value."""
-    if type(cls) is not type or vars(cls).get("__module__") != vars(module)["__name__"]:
-        return None
-    foreign = foreign_attributes(cls, module)
-    return (foreign[0], vars(cls)[foreign[0]]) if foreign else None
-
-
 def is_stock_object(value: "Any", name: str, module: "ModuleType") -> bool:
     """Tell whether `value` is the function or type that a C module came with under a name.
 
@@ -219,11 +211,14 @@ class Dependencies:
     `Event` makes a `Condition` and a `Lock`, whatever ``threading`` has under these names; a class
     that does without them would pass over a tool that has replaced one. What has been looked at is
     remembered: an object serves while nothing is replaced.
+
+    Args:
+        trusted: the ids of classes that stand in for stock's.
     """
 
-    def __init__(self) -> None:
-        self._found: dict[int, tuple[str, Any] | None] = {}
-        self._stock: dict[int, bool] = {}
+    def __init__(self, trusted: "Iterable[int]" = ()) -> None:
+        self._stock: dict[int, bool] = dict.fromkeys(trusted, True)
+        self._found: dict[int, tuple[str, Any] | None] = dict.fromkeys(trusted)
 
     def is_stock_class(self, cls: object, module: "ModuleType") -> bool:
         """As `_is_stock_class`, which is asked once for each class."""
@@ -263,6 +258,27 @@ class Dependencies:
                 found = self.foreign(base, module)
         known[id(cls)] = found
         return found
+
+    def explain(self, value: "Any", module: "ModuleType") -> "tuple[str | None, str]":
+        """Say of a class in a module why it is not switched.
+
+        Returns:
+            The module of the tool that has replaced it, or part of it, if one has; and a remark,
+            which may be empty.
+        """
+        home = vars(module)["__name__"]
+        if type(value) is not type or vars(value).get("__module__") != home:
+            stays = type(value) is type and self.is_stock_class(value, module)
+            return (None, "") if stays else (origin(value), "")
+        for attribute in foreign_attributes(value, module):
+            return origin(vars(value)[attribute]), f"has replaced {attribute}"
+        for base in value.__mro__[1:]:
+            if vars(base).get("__module__") == home and foreign_attributes(base, module):
+                return None, f"in Python: derives from {base.__name__}, which is changed"
+        if not self.is_stock_class(value, module):
+            return origin(value), ""
+        cause = self.foreign(value, module)
+        return None, f"in Python: uses {cause[0]}, which is changed" if cause else "in Python"
 
     def _foreign_name(self, names: "set[str]", module: "ModuleType") -> "tuple[str, Any] | None":
         namespace = vars(module)
