@@ -7,10 +7,6 @@
 
 import sys as _sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rthread._report import Report as _Report
-
 from rthread import _rthread
 from rthread._install import PatchedWarning as PatchedWarning
 from rthread._install import install as install
@@ -27,7 +23,7 @@ _LAZY = ("queue", "threading")
 __version__: str = _rthread.__version__
 
 
-def report() -> "_Report":
+def report() -> object:
     """Tell what the program runs on.
 
     Returns:

@@ -124,9 +124,7 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     explicit = frozenset(_places(_switched(_rthread, stock, back)))
     changes = [*_switched(stock, _rthread, swaps), *_as_thread(stock, _rthread, patched), *added]
     pending = [*changes, *_handles(pairs)]
-    _apply(
-        pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue
-    )
+    _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
     if native and "threading" not in sys.modules:
         _follow_import()
 
@@ -192,7 +190,7 @@ class _Patched:
     def __init__(self) -> None:
         from rthread import _stock
 
-        self.stock = _stock
+        self.stock: Any = _stock
         self.evidence = _stock.Dependencies()
         # By name, the object of a tool's that has it.
         self.in_thread: dict[str, Any] = {}
@@ -252,17 +250,15 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         found: Swaps = {}
         for namespace in map(_namespace, _foreign_modules()):
             for value in list(namespace.values()):
-                name = getattr(value, "__name__", None) if _is_of_c(value) else None
-                for name in ("LockType", "lock") if name == "lock" else (name,):
+                if not (type(value) is type(len) or type(value) is type):
+                    continue
+                called: str = value.__name__
+                for name in ("LockType", "lock") if called == "lock" else (called,):
                     ours = hidden.get(name)
                     if value is not ours and ours and is_stock_object(value, name, stock):
                         found[id(value)] = value, ours
         pairs += found.values()
     return pairs
-
-
-def _is_of_c(value: object) -> bool:
-    return type(value) is type(len) or type(value) is type
 
 
 def _native_pairs(patched: _Patched) -> "Pairs":
@@ -291,9 +287,7 @@ def _queue_pairs(patched: _Patched) -> "tuple[Pairs, list[Change]]":
     return pairs, added
 
 
-def _as_thread(
-    stock: "ModuleType", target: "ModuleType", patched: _Patched
-) -> "Iterator[Change]":
+def _as_thread(stock: "ModuleType", target: "ModuleType", patched: _Patched) -> "Iterator[Change]":
     """What makes the extension module the ``_thread`` of the program."""
     names = vars(target)
     # gevent and cloudpickle keep things by the name that a module gives itself. The import system
@@ -309,14 +303,14 @@ def _as_thread(
 def _patched_since(stock: "ModuleType", recorded: "list[Change]") -> "Iterator[Change]":
     """What a tool has put into ``_thread`` while that was rthread goes to the stock module."""
     put = {name: old for namespace, name, old, _new in recorded if namespace is vars(_rthread)}
+    stock_by_ours = {id(ours): old for old, ours in _state["pairs"]}
     for name, value in list(vars(_rthread).items()):
         ours = own.get(name, _ABSENT)
         if name[:2] == "__" or value is put.get(name, ours):
             continue
-        there = vars(stock).get(name, _ABSENT)
         yield vars(_rthread), name, value, ours
-        if there is _ABSENT or callable(there):
-            yield vars(stock), name, there, value
+        # A tool that takes its function out again puts back what it has seen here.
+        yield vars(stock), name, vars(stock).get(name, _ABSENT), stock_by_ours.get(id(value), value)
 
 
 class _Finder:
@@ -359,9 +353,7 @@ def _adopt_threading() -> None:
     pairs = _native_pairs(patched)
     patched.tell()
     changes = list(_named(_swaps(pairs), {}))
-    _apply(
-        changes, changes=[*_state["changes"], *changes], pairs=[*_state["pairs"], *pairs]
-    )
+    _apply(changes, changes=[*_state["changes"], *changes], pairs=[*_state["pairs"], *pairs])
 
 
 def _reversed(pairs: "Pairs") -> "Pairs":
@@ -476,7 +468,8 @@ def _homes_of_subclasses(swaps: "Swaps") -> "dict[int, set[str]]":
     for old, _new in swaps.values():
         if type(old) is not type:
             continue
-        rest, found = list(old.__subclasses__()), set()
+        rest: list[type] = list(old.__subclasses__())
+        found: set[str] = set()
         while rest:
             cls = rest.pop()
             found.add(cls.__module__)

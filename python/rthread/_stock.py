@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 _Module = type(sys)
-_Function = type(lambda: None)
-_Builtin = type(len)
+_Function: "Any" = type(lambda: None)
+_Builtin: "Any" = type(len)
 _MethodWrapper = type((0).__add__)
 
 # No Python class has the first; no type that is compiled into an interpreter has the second,
@@ -283,7 +283,8 @@ class Dependencies:
     def _foreign_name(self, names: "set[str]", module: "ModuleType") -> "tuple[str, Any] | None":
         namespace = vars(module)
         home = namespace["__name__"]
-        for name in names & namespace.keys():
+        # In an order, for the messages.
+        for name in sorted(names & namespace.keys()):
             value = namespace[name]
             # The Python RLock is there for interpreters whose _thread has none.
             if not callable(value) or (name == "_PyRLock" and namespace.get("_CRLock")):
@@ -345,7 +346,7 @@ def origin(value: "Any") -> str:
         for member in vars(value).values():
             if type(member) is _Function:
                 return str(member.__globals__.get("__name__", "?"))
-        return str(vars(value).get("__module__", "?"))
+        return str(value.__module__)
     inner = getattr(value, "__func__", None)
     if type(inner) is _Function:
         return origin(inner)
