@@ -52,6 +52,9 @@ def in_threading(evidence: "_stock.Dependencies | None" = None) -> "list[tuple[t
     names = vars(threading)
     missing = [name for name in THREADING if name not in known]
     classes = {name: names[name] for name in missing if evidence.fits(names.get(name), threading)}
+    # Its base may have been replaced where a class itself was not.
+    bases = [object, *classes.values(), *(old for old, _new in known.values())]
+    classes = {name: old for name, old in classes.items() if all(b in bases for b in old.__bases__)}
     if classes:
         native = make({**classes, **{name: names[name] for name in _EXCEPTIONS}})
         known.update((name, (classes[name], native[name])) for name in classes)
