@@ -86,12 +86,12 @@ def install() -> None:
 # Words
 
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}|id='\d+'")
 
 
 def tell(*words: object) -> None:
     """Print without addresses."""
-    print(_ADDRESS.sub("0x…", " ".join(map(str, words))), flush=True)
+    print(ADDRESS.sub("0x…", " ".join(map(str, words))), flush=True)
 
 
 def outcome(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> str:

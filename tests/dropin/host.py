@@ -7,6 +7,8 @@ It ends as a program does, by the interpreter's finalization.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import os
 import signal
@@ -16,27 +18,37 @@ import types
 from typing import Any
 
 
+# Imported once, after rthread is in place, for all cases that use them.
+SHARED = ("beside", "copy", "inspect", "pickle", "pprint", "pydoc", "queue", "threading", "typing")
+
+
 def serve(answers: Any) -> None:
     for line in sys.stdin:
         request = json.loads(line)
-        out, err = request["out"], request["err"]
+        code = _compiled(request["file"])
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
             answers.close()
-            _become(request, out, err)
+            _become(request, code)
             return
         status = _wait(pid, request["limit"])
         print(json.dumps(status), file=answers, flush=True)
 
 
-def _become(request: dict[str, Any], out: str, err: str) -> None:
+@functools.cache
+def _compiled(path: str) -> types.CodeType:
+    with open(path, encoding="utf-8") as file:
+        return compile(file.read(), path, "exec")
+
+
+def _become(request: dict[str, Any], code: types.CodeType) -> None:
     """In the child: run the case as `__main__` would."""
     os.setpgid(0, 0)
     for name, number, mode in (
         (os.devnull, 0, os.O_RDONLY),
-        (out, 1, os.O_WRONLY | os.O_TRUNC | os.O_CREAT),
-        (err, 2, os.O_WRONLY | os.O_TRUNC | os.O_CREAT),
+        (request["out"], 1, os.O_WRONLY | os.O_TRUNC | os.O_CREAT),
+        (request["err"], 2, os.O_WRONLY | os.O_TRUNC | os.O_CREAT),
     ):
         file = os.open(name, mode)
         os.dup2(file, number)
@@ -47,8 +59,6 @@ def _become(request: dict[str, Any], out: str, err: str) -> None:
     main.__file__ = request["file"]
     sys.modules["__main__"] = main
     sys.path.insert(0, os.path.dirname(request["file"]))
-    with open(request["file"], encoding="utf-8") as file:
-        code = compile(file.read(), request["file"], "exec")
     exec(code, main.__dict__)
     main.__dict__[request["case"]](*request["args"])
 
@@ -79,6 +89,8 @@ if __name__ == "__main__":
         import rthread
 
         rthread.install(queue=True)
+    for _name in (*SHARED, "unittest.mock"):
+        importlib.import_module(_name)
     _answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     serve(_answers)

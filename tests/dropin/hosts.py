@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -125,7 +124,7 @@ class Hosts:
 
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="backslashreplace") as file:
-        return re.sub(r"0x[0-9a-fA-F]{4,}", "0x…", file.read())
+        return beside.ADDRESS.sub("0x…", file.read())
 
 
 def skipped(case: beside.Case, mode: str) -> str:

@@ -818,7 +818,7 @@ def conditions_of_a_diamond():
 def initialised_twice_at_once():
     """Two threads initialise one object. Initialised once more by one thread, it works."""
     makers = {
-        "Condition": lambda c: c.__init__(threading.Lock()),
+        "Condition": lambda c: c.__init__(threading.RLock()),
         "Event": lambda e: e.__init__(),
         "Semaphore": lambda s: s.__init__(1),
         "Barrier": lambda b: b.__init__(1),
