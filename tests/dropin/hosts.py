@@ -179,8 +179,10 @@ def main() -> int:
         fails = not lucky and not all(text.endswith("exit 0") for text in results)
         if options.show or fails or len(results) > 1 and not lucky:
             status |= fails or len(results) > 1
-            print(f"## {file.stem}: {case.name}", *results, sep="\n", flush=True)
-            print(*(result.errors[-2000:] for result in results.values() if fails), sep="\n")
+            print(f"## {file.stem}: {case.name}", flush=True)
+            for text, result in results.items():
+                lines = text.splitlines()[0 if options.show else -6 :]
+                print(*lines, result.errors[-1000:] if fails else "", sep="\n")
     hosts.close()
     return status
 
