@@ -38,4 +38,11 @@ def compare(
     reason = hosts_module.skipped(case, mode)
     if reason:
         pytest.skip(reason)
+    # Those of the same file that come afterwards are run ahead.
+    for item in request.session.items:
+        if item.path == request.path and hasattr(item, "callspec"):
+            case_, mode_ = (item.callspec.params.get(name) for name in ("case", "mode"))
+            if case_ and not hosts_module.skipped(case_, mode_):
+                for kind in {"stock", mode_} if case_.expect is None else {mode_}:
+                    hosts.ahead(kind, str(request.path), case_)
     return lambda: hosts.compare(str(request.path), case, mode)

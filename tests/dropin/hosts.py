@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ COMMANDS = {
 }
 # No case takes this long: only a hang meets it.
 LIMIT = 40.0
+# Most cases mostly wait, so several are run ahead at a time.
+JOBS = 4
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 # Variables that would switch a host behind a test's back.
 _SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_NATIVE", "RTHREAD_QUEUE")
@@ -52,16 +56,18 @@ class Result:
 
 
 class Hosts:
-    """The processes of one test session."""
+    """The processes of one session, several for a mode where cases are run ahead."""
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
-        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._idle: dict[str, list[subprocess.Popen[str]]] = {}
         self._folder = tempfile.TemporaryDirectory()
-        self._stock: dict[tuple[str, str, str], Result] = {}
+        self._pool = ThreadPoolExecutor(JOBS)
+        self._results: dict[tuple[str, str, str], Future[Result]] = {}
 
     def close(self) -> None:
-        for process in self._processes.values():
+        self._pool.shutdown(cancel_futures=True)
+        for process in itertools.chain(*self._idle.values()):
             with contextlib.suppress(OSError):
                 process.communicate(timeout=30)
         self._folder.cleanup()
@@ -76,50 +82,51 @@ class Hosts:
             args: its arguments, as JSON knows them.
             plain: whether the process starts as a stock one and the case installs rthread.
         """
-        process = self._process("stock" if plain else mode)
-        out, err = (os.path.join(self._folder.name, mode + end) for end in (".out", ".err"))
-        request = {"mode": mode, "file": file, "case": name, "args": args, "limit": LIMIT}
+        kind = "stock" if plain else mode
+        idle = self._idle.setdefault(kind, [])
+        process = idle.pop() if idle else self._started(kind)
         assert process.stdin is not None
         assert process.stdout is not None
+        out, err = (os.path.join(self._folder.name, f"{process.pid}{end}") for end in ("o", "e"))
+        request = {"mode": mode, "file": file, "case": name, "args": args, "limit": LIMIT}
         print(json.dumps({**request, "out": out, "err": err}), file=process.stdin, flush=True)
         answer = process.stdout.readline()
         if not answer:
-            del self._processes["stock" if plain else mode]
             raise AssertionError(f"the host for {mode} has died: {process.wait()}")
+        idle.append(process)
         return Result(_read(out), json.loads(answer), _read(err))
 
-    def stock(self, file: str, name: str) -> Result:
-        """The outcome of a case on stock, asked once for all modes."""
-        key = (file, name, "")
-        if key not in self._stock:
-            self._stock[key] = self.run("stock", file, name)
-        return self._stock[key]
+    def ahead(self, mode: str, file: str, case: beside.Case) -> Future[Result]:
+        """The result to come of a case; each is asked for once."""
+        key = (mode, file, case.name)
+        if key not in self._results:
+            plain = case.plain
+            self._results[key] = self._pool.submit(self.run, mode, file, case.name, plain=plain)
+        return self._results[key]
 
     def compare(self, file: str, case: beside.Case, mode: str) -> None:
         """Fail unless the case comes to the same on rthread as on stock."""
         if case.expect is not None:
             wanted = Result(case.expect + "\n", 0)
         else:
-            wanted = self.stock(file, case.name)
+            wanted = self.ahead("stock", file, case).result()
         assert wanted.status == 0, f"a wrong case, stock comes to:\n{wanted.text}\n{wanted.errors}"
-        got = self.run(mode, file, case.name, plain=case.plain)
+        got = self.ahead(mode, file, case).result()
         assert got.text.splitlines() == wanted.text.splitlines(), got.errors[-4000:]
 
-    def _process(self, mode: str) -> subprocess.Popen[str]:
-        if mode not in self._processes:
-            variables = {k: v for k, v in os.environ.items() if k not in _SWITCHES}
-            variables.update(
-                PYTHONFAULTHANDLER="1", PYTHONIOENCODING="utf-8", PYTHONDONTWRITEBYTECODE="1"
-            )
-            self._processes[mode] = subprocess.Popen(
-                [self._python, *COMMANDS[mode]],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                env=variables,
-            )
-        return self._processes[mode]
+    def _started(self, mode: str) -> subprocess.Popen[str]:
+        variables = {k: v for k, v in os.environ.items() if k not in _SWITCHES}
+        variables.update(
+            PYTHONFAULTHANDLER="1", PYTHONIOENCODING="utf-8", PYTHONDONTWRITEBYTECODE="1"
+        )
+        return subprocess.Popen(
+            [self._python, *COMMANDS[mode]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=variables,
+        )
 
 
 def _read(path: str) -> str:
@@ -155,34 +162,45 @@ def _chosen(options: argparse.Namespace) -> Iterator[tuple[Path, beside.Case]]:
                 yield file.resolve(), case
 
 
+def _repeated(
+    hosts: Hosts, file: Path, case: beside.Case, options: argparse.Namespace
+) -> tuple[Path, beside.Case, dict[str, Result], float]:
+    """Run a case several times: its results, and the seconds of one."""
+    began = time.monotonic()
+    results = {}
+    for _ in range(options.repeat):
+        result = hosts.run(options.mode, str(file), case.name, plain=case.plain)
+        results[result.text] = result
+    return file, case, results, (time.monotonic() - began) / options.repeat
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--mode", default="stock")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("--slow", type=float)
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     hosts = Hosts()
     status = 0
-    for file, case in _chosen(options):
-        began = time.monotonic()
-        results = {
-            (result := hosts.run(options.mode, str(file), case.name, plain=case.plain)).text: result
-            for _ in range(options.repeat)
-        }
-        seconds = (time.monotonic() - began) / options.repeat
-        if options.slow and seconds > options.slow:
-            print(f"{seconds:.2f} s {file.stem}: {case.name}")
-        lucky = case.expect is not None and options.mode == "stock"
-        fails = not lucky and not all(text.endswith("exit 0") for text in results)
-        if options.show or fails or len(results) > 1 and not lucky:
-            status |= fails or len(results) > 1
-            print(f"## {file.stem}: {case.name}", flush=True)
-            for text, result in results.items():
-                lines = text.splitlines()[0 if options.show else -6 :]
-                print(*lines, result.errors[-1000:] if fails else "", sep="\n")
+    chosen = list(_chosen(options))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for file, case, results, seconds in pool.map(
+            lambda pair: _repeated(hosts, *pair, options), chosen
+        ):
+            if options.slow and seconds > options.slow:
+                print(f"{seconds:.2f} s {file.stem}: {case.name}")
+            lucky = case.expect is not None and options.mode == "stock"
+            fails = not lucky and not all(text.endswith("exit 0") for text in results)
+            if options.show or fails or (len(results) > 1 and not lucky):
+                status |= fails or len(results) > 1
+                print(f"## {file.stem}: {case.name}", flush=True)
+                for text, result in results.items():
+                    lines = text.splitlines()[0 if options.show else -6 :]
+                    print(*lines, result.errors[-1000:] if fails else "", sep="\n")
     hosts.close()
     return status
 
