@@ -51,7 +51,7 @@ type New =
     unsafe extern "C-unwind" fn(*mut PyTypeObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
 /// What a native class is made of. `T` is the struct of its objects.
-pub struct Class<'a, T: Collected + Materialize> {
+pub struct Class<'a, T: Collected> {
     /// With its module.
     pub name: &'static CStr,
     /// Without.
@@ -72,7 +72,7 @@ pub struct Class<'a, T: Collected + Materialize> {
     pub vectorcall: Option<FastKeywords>,
 }
 
-impl<T: Collected + Materialize> Class<'_, T> {
+impl<T: Collected> Class<'_, T> {
     /// Makes the type. A new reference.
     ///
     /// # Safety
