@@ -6,7 +6,6 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::ptr;
-use std::ffi::CString;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
@@ -53,10 +52,6 @@ pub enum Doc {
     Own(&'static CStr),
     /// From the stock object of this name; where there is none, ours.
     StockOr(&'static CStr),
-    /// From what stands in for a stock type without C functions, see [`Like::Python`].
-    Python,
-    /// The same; where it has none, ours.
-    PythonOr(&'static CStr),
 }
 
 /// A function of the module or a method of a type.
@@ -70,10 +65,6 @@ pub struct Function {
 impl Function {
     pub const fn stock(name: &'static CStr, call: Call) -> Function {
         Function { name, call, doc: Doc::Stock }
-    }
-
-    pub const fn python(name: &'static CStr, call: Call) -> Function {
-        Function { name, call, doc: Doc::Python }
     }
 
     /// How CPython is to call it, and what.
@@ -111,9 +102,6 @@ pub enum Like {
     /// A stock type, borrowed, from which docstrings and visible flags are taken; null if this
     /// version has none.
     Stock(*mut PyTypeObject),
-    /// A class written in Python: a borrowed dict of docstrings, as bytes, by the names of its
-    /// methods, and its own under `""`.
-    Python(*mut PyObject),
 }
 
 /// What a type is made of.
@@ -167,14 +155,9 @@ impl Type<'_> {
                 slots.push(ffi::PyType_Slot { slot, pfunc });
             }
         };
-        // CPython copies it.
         // SAFETY: as the caller promises.
-        let own_doc = unsafe { self.python_doc() };
-        // SAFETY: as above.
-        let doc = own_doc.as_ref().map_or_else(|| unsafe { self.doc() }, |doc| doc.as_ptr());
-        // SAFETY: as above.
         unsafe {
-            add(ffi::Py_tp_doc, doc.cast_mut().cast());
+            add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
             add(ffi::Py_tp_methods, tables::methods(self.methods, self.holder()).cast());
             add(ffi::Py_tp_members, self.members().cast());
         }
@@ -227,19 +210,6 @@ impl Type<'_> {
         match self.like {
             Like::Nothing(_) => ptr::null_mut(),
             Like::Stock(stock) => stock.cast(),
-            Like::Python(docs) => docs,
-        }
-    }
-
-    /// Where it is not a C string already.
-    ///
-    /// # Safety
-    /// As [`Type::make`].
-    unsafe fn python_doc(&self) -> Option<CString> {
-        match self.like {
-            // SAFETY: a valid dict.
-            Like::Python(docs) => unsafe { tables::documented(docs, c"") },
-            _ => None,
         }
     }
 
@@ -251,7 +221,6 @@ impl Type<'_> {
             Like::Stock(stock) if stock.is_null() => ptr::null(),
             // SAFETY: a valid type.
             Like::Stock(stock) => unsafe { (*stock).tp_doc },
-            Like::Python(_) => ptr::null(),
         }
     }
 
@@ -541,19 +510,6 @@ pub unsafe fn visit_all(
         }
     }
     0
-}
-
-/// Whether the object's class was made by Python code: CPython gives such classes a dealloc of their
-/// own.
-///
-/// # Safety
-/// An object of a type that was made for `T`, or of a class derived from one.
-#[inline]
-pub unsafe fn is_of_python_class<T: Collected>(object: *mut PyObject) -> bool {
-    let ours: unsafe extern "C-unwind" fn(*mut PyObject) = dealloc::<T>;
-    // SAFETY: as the caller promises.
-    let its = unsafe { (*ffi::Py_TYPE(object)).tp_dealloc };
-    !its.is_some_and(|its| ptr::fn_addr_eq(its, ours))
 }
 
 /// `name` of a type as CPython prints it in reprs.

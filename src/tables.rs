@@ -5,7 +5,6 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
-use std::ffi::CString;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
@@ -41,60 +40,21 @@ fn known_or<T>(
     first.cast_mut()
 }
 
-/// A docstring that is looked for or put into a table.
-enum Text {
-    /// It lives for ever, or is null.
-    Static(*const c_char),
-    Own(CString),
-}
-
-impl Text {
-    fn as_ptr(&self) -> *const c_char {
-        match self {
-            Text::Static(text) => *text,
-            Text::Own(text) => text.as_ptr(),
-        }
-    }
-
-    fn into_static(self) -> *const c_char {
-        match self {
-            Text::Static(text) => text,
-            Text::Own(text) => text.into_raw(),
-        }
-    }
-}
-
-/// What `docs`, a dict of bytes, has under `name`.
-///
-/// # Safety
-/// Attached; a valid object.
-pub unsafe fn documented(docs: *mut PyObject, name: &CStr) -> Option<CString> {
-    // SAFETY: as the caller promises; the borrowed bytes are copied before anything else runs.
-    unsafe {
-        let text = ffi::PyDict_GetItemString(docs, name.as_ptr());
-        if text.is_null() || ffi::PyBytes_Check(text) == 0 {
-            return None;
-        }
-        Some(CStr::from_ptr(ffi::PyBytes_AsString(text)).to_owned())
-    }
-}
-
 /// The docstring of a function; nothing if there is to be no such function.
-unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<Text> {
+unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_char> {
     // SAFETY: attached; the holder is what the functions say, as the caller promises.
     let found = unsafe {
         match function.doc {
-            Doc::Own(doc) => return Some(Text::Static(doc.as_ptr())),
-            Doc::Python | Doc::PythonOr(_) => documented(holder, function.name).map(Text::Own),
+            Doc::Own(doc) => return Some(doc.as_ptr()),
             _ if holder.is_null() => None,
             _ => match stock::lookup(holder, function.name) {
-                Known::Doc(doc) => Some(Text::Static(doc)),
+                Known::Doc(doc) => Some(doc),
                 Known::Absent => None,
             },
         }
     };
     match function.doc {
-        Doc::StockOr(doc) | Doc::PythonOr(doc) => found.or(Some(Text::Static(doc.as_ptr()))),
+        Doc::StockOr(doc) => found.or(Some(doc.as_ptr())),
         _ => found,
     }
 }
@@ -106,7 +66,7 @@ unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<Text> {
 /// functions that say so.
 pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
     // Before the lock: this may run Python code.
-    let wanted: Vec<(&Function, Text)> = functions
+    let wanted: Vec<(&Function, *const c_char)> = functions
         .iter()
         // SAFETY: as the caller promises.
         .filter_map(|function| unsafe { doc_of(function, holder) }.map(|doc| (function, doc)))
@@ -115,7 +75,7 @@ pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi
         Table::Methods(known) if known.len() == wanted.len() + 1 => known
             .iter()
             .zip(&wanted)
-            .all(|(known, (function, doc))| is_method(known, function, doc.as_ptr()))
+            .all(|(known, (function, doc))| is_method(known, function, *doc))
             .then_some(known.as_ptr()),
         _ => None,
     };
@@ -131,7 +91,7 @@ pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi
                 ml_name: function.name.as_ptr(),
                 ml_meth: method_pointer(pointer),
                 ml_flags,
-                ml_doc: doc.into_static(),
+                ml_doc: doc,
             }
         })
         .collect();

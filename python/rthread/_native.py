@@ -1,16 +1,25 @@
 """Native classes in the place of those that ``threading`` and ``queue`` write in Python.
 
-The extension makes them when it is given the Python classes: it takes their docstrings and
-signatures, and calls their functions for whatever a native object does not do itself.
+The extension makes them when it is given the Python classes. This module does for it what is easier
+to say in Python: what a native object consists of when a program looks inside, how a wait goes on
+that this has interrupted, which names of a module have to be the usual ones.
 """
 
+import collections
+import copyreg
 import os
+import types
 
 from rthread import _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    Ticket = tuple[Any, Any]
+    # The deque of a condition's waiters, and the tickets for its waiters.
+    Waiters = tuple[Any, tuple[Ticket, ...]]
 
 __all__ = ["THREADING", "in_threading", "wanted"]
 
@@ -18,6 +27,13 @@ __all__ = ["THREADING", "in_threading", "wanted"]
 THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
 # Raised by native objects too.
 _EXCEPTIONS = ("BrokenBarrierError",)
+
+# Names that the Python classes look up in `threading` and in `queue` whenever they need them.
+_LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
+_LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
+
+# What a native class has of its own, or what means nothing for it.
+_OWN = frozenset({"__dict__", "__doc__", "__module__", "__weakref__"})
 
 
 def wanted() -> bool:
@@ -55,33 +71,304 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
     Returns:
         The native types by their names.
     """
-    docs = {name: _texts(of) for name, of in classes.items()}
-    made: dict[str, type] = vars(_rthread)["__make_native__"](classes, docs)
+    import threading
+
+    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
+    # By name, all native classes made so far; the recipes look there when they are used.
+    native: dict[str, Any] = state.setdefault("native", {})
+    expected = _expected(vars(threading), _LOOKED_UP)
+    helpers: dict[str, Any] = {
+        "adapt": _adapt,
+        "finish": _finish,
+        "resume": _resume,
+        "checkpoint": _checkpoint,
+        "rejoin_barrier": _rejoin_barrier,
+        "leave_barrier": _leave_barrier,
+        "end_turn": _end_turn,
+        "recipes": _Recipes(classes, native).all(),
+        "threading": vars(threading),
+        "threading_expected": expected,
+    }
+    if "Queue" in classes:
+        import queue
+
+        helpers["queue"] = vars(queue)
+        helpers["queue_expected"] = {
+            **_expected(vars(queue), _LOOKED_UP_BY_QUEUES),
+            "threading": (threading,),
+        }
+    made: dict[str, type] = vars(_rthread)["__make_native__"](classes, helpers)
+    native.update(made)
+    if "Condition" in made:
+        # Either may stand in `threading`.
+        expected["Condition"] = (classes["Condition"], made["Condition"])
     return made
 
 
-def _texts(of: "Any") -> "dict[str, bytes]":
-    """The docstrings of a class and its methods, with their signatures, as C has them."""
-    texts = {}
-    for base in reversed(of.__mro__[:-1]):
-        for name, value in vars(base).items():
-            # Not inspect.signature(): importing inspect takes longer than all of rthread.
-            if type(value) is type(make):
-                texts[name] = _text(name, "$self", value, value.__doc__)
-    init = of.__init__
-    if type(init) is type(make):
-        texts[""] = _text(of.__name__, "", init, of.__doc__)
-    return texts
+def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str, tuple[Any, ...]]":
+    """The objects that may stand under each of some names: the interpreter's and rthread's own."""
+    ours = vars(_rthread)
+    locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
+    ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
+    expected = {}
+    for name in looked_up:
+        if name in names:
+            own = (names[name],) if _is_interpreters(names[name], names) else ()
+            expected[name] = own + ours_by_name.get(name, ())
+    return expected
 
 
-def _text(name: str, first: str, function: "Any", doc: "str | None") -> bytes:
-    code = function.__code__
-    names = list(code.co_varnames[1 : code.co_argcount])
-    defaults = function.__defaults__ or ()
-    plain = len(names) - len(defaults)
-    given = [first] if first else []
-    given += names[:plain]
-    given += [f"{name}={value!r}" for name, value in zip(names[plain:], defaults, strict=True)]
-    if code.co_flags & 0x04:  # CO_VARARGS
-        given.append("*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
-    return f"{name}({', '.join(given)})\n--\n\n{doc or ''}".encode()
+def _is_interpreters(value: object, names: "dict[str, Any]") -> bool:
+    """Tell whether the interpreter has put an object into a module, and not a tool."""
+    if type(value) is types.FunctionType:
+        return value.__globals__ is names and value.__code__.co_filename == _file_of(names)
+    module = getattr(value, "__module__", None)
+    if isinstance(value, type):
+        return module in {"_thread", "collections", "itertools", names["__name__"]}
+    # Of C, in a module of C.
+    return type(value) is type(len) and module in {"_thread", "time", "_heapq"}
+
+
+def _file_of(names: "dict[str, Any]") -> object:
+    return next(
+        (
+            value.__code__.co_filename
+            for value in vars(names.get("Thread") or names["Queue"]).values()
+            if type(value) is types.FunctionType
+        ),
+        None,
+    )
+
+
+# What the extension calls.
+
+
+def _adapt(function: "Any", native: type) -> "Any":
+    """Make a function of a Python class one of a native class.
+
+    Where it says ``super()``, that is to mean the native class.
+    """
+    if type(function) is not types.FunctionType or "__class__" not in function.__code__.co_freevars:
+        return function
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    closure = tuple(types.CellType(native) if name == "__class__" else cell for name, cell in cells)
+    return _copied(function, function.__globals__, closure)
+
+
+def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
+    code, name, defaults = function.__code__, function.__name__, function.__defaults__
+    copied = types.FunctionType(code, names, name, defaults, closure)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__doc__ = function.__doc__
+    copied.__module__ = function.__module__
+    copied.__qualname__ = function.__qualname__
+    copied.__dict__.update(function.__dict__)
+    return copied
+
+
+def _finish(native: "Any", python: "Any") -> None:
+    """Give a native class what the Python class has beside its methods."""
+    native.__doc__ = python.__doc__
+    own = vars(python)
+    for name, value in own.items():
+        if name in vars(native) or name in _OWN:
+            continue
+        # Another name of a method.
+        same = [
+            other for other in own if own[other] is value and other != name and callable(value)
+        ]
+        method = next((vars(native)[other] for other in same if other in vars(native)), value)
+        setattr(native, name, method)
+    native.__reduce__ = _reduce
+    native.__reduce_ex__ = _reduce_ex
+
+
+def _checkpoint() -> None:
+    """Do nothing: on the way in the interpreter does what is pending."""
+
+
+def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
+    """Go on with the wait of a thread whose lock is among the waiters of a condition.
+
+    Args:
+        lock: the thread's.
+        condition: the one that has the lock in its ``_waiters``.
+        left: how many seconds, None for ever; False to give up.
+
+    Returns:
+        Whether the thread was notified.
+    """
+    notified = False
+    try:
+        if left is None:
+            notified = lock.acquire()
+        elif left is not False:
+            notified = lock.acquire(True, left) if left > 0 else lock.acquire(False)
+    finally:
+        with condition:
+            if not notified and lock in condition._waiters:
+                condition._waiters.remove(lock)
+    return notified
+
+
+def _rejoin_barrier(barrier: "Any", index: int, left: "float | None") -> int:
+    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does."""
+    with barrier._cond:
+        try:
+            barrier._wait(left)
+            return index
+        finally:
+            barrier._count -= 1
+            barrier._exit()
+
+
+def _leave_barrier(barrier: "Any") -> None:
+    """Count a thread no more that an exception takes away from a barrier."""
+    with barrier._cond:
+        barrier._count -= 1
+        barrier._exit()
+
+
+def _end_turn(barrier: "Any", done: bool) -> None:
+    """End a round whose action is over, with the lock of the barrier's condition held."""
+    condition = barrier._cond
+    try:
+        if done:
+            barrier._state = 1
+            condition.notify_all()
+        else:
+            barrier._break()
+    finally:
+        barrier._count -= 1
+        barrier._exit()
+        condition.release()
+
+
+class _Recipes:
+    """What Python objects consist of: made by their own ``__init__``, on rthread's locks."""
+
+    def __init__(self, classes: "dict[str, Any]", native: "dict[str, Any]") -> None:
+        self._classes = classes
+        self._native = native
+
+    def all(self) -> "dict[str, Callable[..., tuple[Any, ...]]]":
+        queue = self._queue
+        return {
+            "Condition": self._condition,
+            "Event": self._event,
+            "Semaphore": self._semaphore,
+            "BoundedSemaphore": self._bounded_semaphore,
+            "Barrier": self._barrier,
+            "Queue": lambda *args: queue("Queue", *args),
+            "LifoQueue": lambda *args: queue("LifoQueue", *args),
+            "PriorityQueue": lambda *args: queue("PriorityQueue", *args),
+        }
+
+    def _make(self, name: str, *args: object) -> "Any":
+        """Make an object of a Python class as it is made where no name has been replaced."""
+        python = self._classes[name]
+        made = object.__new__(python)
+        init = next(vars(base)["__init__"] for base in python.__mro__ if "__init__" in vars(base))
+        _on_rthread(init, self._native["Condition"])(made, *args)
+        return made
+
+    def _condition(self, condition: object, lock: object, tickets: int) -> "tuple[Any, ...]":
+        made = self._make("Condition", lock)
+        return vars(made), _tickets(condition, made._waiters, tickets)
+
+    def _event(self, tickets: int) -> "tuple[Any, ...]":
+        return self._with_one_condition(self._make("Event"), tickets)
+
+    def _semaphore(self, value: int, tickets: int) -> "tuple[Any, ...]":
+        return self._with_one_condition(self._make("Semaphore", value), tickets)
+
+    def _bounded_semaphore(self, value: int, bound: object, tickets: int) -> "tuple[Any, ...]":
+        made = self._make("Semaphore", value)
+        made._initial_value = bound
+        return self._with_one_condition(made, tickets)
+
+    def _barrier(
+        self, parties: int, action: object, timeout: object, tickets: int
+    ) -> "tuple[Any, ...]":
+        made = self._make("Barrier", parties, action, timeout)
+        return self._with_one_condition(made, tickets)
+
+    def _with_one_condition(self, made: "Any", tickets: int) -> "tuple[Any, ...]":
+        return vars(made), _tickets_of(made._cond, tickets)
+
+    def _queue(
+        self, name: str, maxsize: int, getters: int, putters: int, joiners: int
+    ) -> "tuple[Any, ...]":
+        made = self._make(name, maxsize)
+        return (
+            vars(made),
+            _tickets_of(made.not_empty, getters),
+            _tickets_of(made.not_full, putters),
+            _tickets_of(made.all_tasks_done, joiners),
+        )
+
+
+def _on_rthread(function: "Any", condition: type) -> "Any":
+    """Copy a function, with rthread's locks and conditions where it looks for such."""
+    ours = vars(_rthread)
+    names = {
+        "Condition": condition,
+        "Lock": ours.get("lock") or ours["allocate_lock"],
+        "RLock": ours["RLock"],
+        "_allocate_lock": ours["allocate_lock"],
+    }
+    names["threading"] = types.SimpleNamespace(**names)
+    return _copied(function, {**function.__globals__, **names}, function.__closure__)
+
+
+def _tickets_of(condition: "Any", count: int) -> "Waiters":
+    # Asking for `_waiters` makes a native condition a Python one: not where there are none.
+    return _tickets(condition, condition._waiters, count) if count else (None, ())
+
+
+def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -> "Waiters":
+    """Put so many locks into a condition's waiters, each held, as a thread that waits has one."""
+    tickets = []
+    for _ in range(count):
+        lock = vars(_rthread)["allocate_lock"]()
+        lock.acquire()
+        waiters.append(lock)
+        tickets.append((lock, condition))
+    return waiters, tuple(tickets)
+
+
+# Pickling and copying, as for objects of Python classes: those have no state but their attributes.
+
+
+def _reduce(self: "Any") -> "tuple[Any, ...]":
+    return _reduced(self, 2)
+
+
+def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
+    reduce = type(self).__reduce__
+    return self.__reduce__() if reduce is not _reduce else _reduced(self, protocol)
+
+
+def _reduced(self: "Any", protocol: int) -> "tuple[Any, ...]":
+    cls = type(self)
+    if protocol >= 2 and hasattr(self, "__getnewargs_ex__"):
+        args, kwargs = self.__getnewargs_ex__()
+        if kwargs:
+            return copyreg.__newobj_ex__, (cls, args, kwargs), _state_of(self)  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (cls, *args), _state_of(self)  # type: ignore[attr-defined]
+    args = self.__getnewargs__() if protocol >= 2 and hasattr(self, "__getnewargs__") else ()
+    return copyreg.__newobj__, (cls, *args), _state_of(self)  # type: ignore[attr-defined]
+
+
+def _state_of(self: "Any") -> "Any":
+    """The state of an object, by its own ``__getstate__`` if it has one."""
+    get = getattr(type(self), "__getstate__", None)
+    if get is not None and get is not getattr(object, "__getstate__", None):
+        return self.__getstate__()
+    state: Any = self.__dict__ or None
+    slots = {
+        name: getattr(self, name)
+        for name in copyreg._slotnames(type(self))  # type: ignore[attr-defined]
+        if hasattr(self, name)
+    }
+    return (state, slots) if slots else state

@@ -135,6 +135,21 @@ pub unsafe fn is_plain_timeout(seconds: *mut PyObject) -> bool {
     }
 }
 
+/// Whether a time-out is one that [`timeout`] reads as the Python functions do that look at the clock:
+/// not a number that is none.
+///
+/// # Safety
+/// A valid object or null.
+pub unsafe fn is_ordinary_timeout(seconds: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises; the type says that it is a float.
+    unsafe {
+        is_timeout(seconds)
+            && (seconds.is_null()
+                || ffi::PyFloat_Check(seconds) == 0
+                || !ffi::PyFloat_AS_DOUBLE(seconds).is_nan())
+    }
+}
+
 /// Whether a time-out is one that [`timeout`] reads as the Python functions do: nothing, `None` or a
 /// number, which may be of a derived type.
 ///

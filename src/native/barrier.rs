@@ -1,15 +1,13 @@
 //! `threading.Barrier`.
 //!
-//! A new object is open: `multiprocessing` derives a class that never calls `__init__` and brings
-//! its own parts. `__init__` makes the object native, if the arguments are ordinary ones and the
-//! class has replaced none of the methods and attributes by which the Python class works; then
-//! action and time-out are fixed, and who sets another one opens the object.
+//! A new object is a Python one: `multiprocessing` derives a class that never calls `__init__` and
+//! brings its own parts. `__init__` makes the object native, if the arguments are ordinary ones; then
+//! action and time-out are fixed, and setting another one materializes the object.
 //!
-//! *Opening during an action.* In the Python class the action runs with the lock of `_cond` held,
-//! and whoever needs the lock waits until it is over. Here an object can be opened meanwhile, and
-//! by the action itself, so nobody can wait for that. Instead a round whose last thread has its
-//! turn is left alone: it is complete, and ends as a native one when the turn does, whereas those
-//! who come from then on go to the parts, which start with an empty round.
+//! *Materialized during an action.* In the Python class the action runs with the lock of `_cond`
+//! held, and every thread that needs the lock waits until it is over. So it is here: the parts get a
+//! lock that is held, and the thread in whose turn the action runs ends the round as the Python class
+//! does, and releases the lock.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
@@ -17,80 +15,85 @@ use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::open::{self, Openable};
-use super::{Kind, Making, arguments, condition, pure};
-use crate::blocking::{self, NewWaiter, Signals, Waited};
+use super::class::{self, NativeClass};
+use super::head::Head;
+use super::lookups::{self, Namespace};
+use super::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
+use super::method::{LEFT_TO_PYTHON, Native};
+use super::ticket::{self, Ended};
+use super::{Helper, Kind, Making, arguments, condition};
+use crate::blocking::{self, NewWaiter, Signals};
 use crate::compat::{self, Raised};
-use crate::object::{self, Call, Collected, Function, Like, PLAIN, Type, drop_ref};
-use crate::sync::{Arrival, Awaitable, Barrier, BarrierState, Deadline, Turn, Verdict};
-
-mod parts;
+use crate::module::State;
+use crate::object::{self, Call, Collected, Property, drop_ref};
+use crate::sync::{
+    Arrival, Awaitable, Barrier, BarrierState, Deadline, Retire, Ticket, Turn, TurnEnd, Verdict,
+};
 
 #[repr(C)]
 struct BarrierObject {
-    base: PyObject,
+    head: Head,
     barrier: Barrier,
-    /// Set before the barrier is begun, and never after. The collector may clear the action.
+    /// Set before the barrier becomes native, and never after. The collector may clear the action.
     action: *mut PyObject,
     timeout: *mut PyObject,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
 }
 
-const METHODS: &[Function] = &[
-    Function::python(c"wait", Call::FastKeywords(wait)),
-    Function::python(c"reset", Call::NoArgs(reset)),
-    Function::python(c"abort", Call::NoArgs(abort)),
-    Function::python(c"_enter", Call::NoArgs(parts::enter)),
-    Function::python(c"_release", Call::NoArgs(parts::release)),
-    Function::python(c"_wait", Call::FastKeywords(parts::wait)),
-    Function::python(c"_exit", Call::NoArgs(parts::exit)),
-    Function::python(c"_break", Call::NoArgs(parts::break_)),
-    open::copy::<BarrierObject>(),
+const METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<BarrierObject, 3>)),
+    (c"wait", Call::FastKeywords(wait)),
+    (c"reset", Call::NoArgs(reset)),
+    (c"abort", Call::NoArgs(abort)),
+    // The steps of the Python class.
+    (c"_enter", class::PYTHON),
+    (c"_release", class::PYTHON),
+    (c"_wait", class::PYTHON),
+    (c"_exit", class::PYTHON),
+    (c"_break", class::PYTHON),
+    (c"__repr__", class::PYTHON),
 ];
 
-/// What a derived class may replace to make the Python class work in another way.
-const HOOKS: [&CStr; 11] = [
-    c"_enter",
-    c"_release",
-    c"_wait",
-    c"_exit",
-    c"_break",
-    c"_parties",
-    c"_action",
-    c"_timeout",
-    c"_state",
-    c"_count",
-    c"_cond",
+const PARTS: &[&CStr] = &[c"_cond", c"_parties", c"_action", c"_timeout", c"_state", c"_count"];
+
+const PROPERTIES: &[Property] = &[
+    private(c"_parties", get_parties),
+    private(c"_action", get_action),
+    private(c"_timeout", get_timeout),
+    private(c"_state", get_state),
+    private(c"_count", get_count),
+    materialize::part::<BarrierObject>(c"_cond"),
+    materialize::dict_property::<BarrierObject>(),
 ];
+
+/// An attribute of a native barrier that materializes it when it is set.
+const fn private(name: &'static CStr, get: object::Getter) -> Property {
+    Property { name, get, set: Some(materialize::set::<BarrierObject>), doc: None }
+}
 
 /// Makes the type. A new reference.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a BarrierObject.
+    // SAFETY: the struct is described as it is.
     unsafe {
-        Type {
+        class::Class {
             name: c"threading.Barrier",
-            size: size_of::<BarrierObject>(),
-            weakrefs: Some(offset_of!(BarrierObject, weakrefs)),
-            dict: Some(offset_of!(BarrierObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
+            short_name: c"Barrier",
+            kind: Kind::Barrier,
+            weakrefs: offset_of!(BarrierObject, weakrefs),
+            dict: offset_of!(BarrierObject, dict),
+            base: ptr::null_mut(),
             methods: METHODS,
-            properties: parts::PROPERTIES,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<BarrierObject> as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<BarrierObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<BarrierObject> as *mut c_void),
-            ],
-            ..PLAIN
+            builtin: &[],
+            properties: PROPERTIES,
+            new: Some(class::new::<BarrierObject>),
+            init: class::init_slot::<BarrierObject, 3>,
+            vectorcall: Some(class::vectorcall::<BarrierObject, 3>),
         }
-        .make(making.module)
+        .make::<BarrierObject>(making)
     }
 }
 
@@ -110,57 +113,69 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Barrier {
     unsafe { &this(slf).barrier }
 }
 
-impl Openable for BarrierObject {
-    unsafe fn is_open(slf: *mut PyObject) -> bool {
-        // SAFETY: as the caller promises.
-        unsafe { of(slf) }.state() == BarrierState::Closed
+impl Materialize for BarrierObject {
+    const STATE: &'static [&'static CStr] = &[c"_state", c"_count"];
+
+    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
+        // SAFETY: as the caller promises; the format takes a number, two objects that it takes the
+        // references to, and a number.
+        unsafe {
+            let (action, timeout) = (new_ref(this(slf).action), new_ref(this(slf).timeout));
+            let parties = of(slf).parties();
+            let args = ffi::Py_BuildValue(c"(INNn)".as_ptr(), parties, action, timeout, tickets[0]);
+            materialize::make_parts(state, Kind::Barrier, args)
+        }
     }
 
-    unsafe fn open(slf: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises.
+    unsafe fn retire(
+        slf: *mut PyObject,
+        dict: *mut PyObject,
+        tickets: [&[Ticket]; CONDITIONS],
+        values: &mut Values,
+    ) -> Retirement {
+        // SAFETY: as the caller promises; attached. The condition is one that this thread has made.
         unsafe {
-            if Self::is_open(slf) {
-                return Ok(());
+            match of(slf).retire(tickets[0]) {
+                Retire::Done { state, used } => {
+                    let broken = state.state == BarrierState::Broken;
+                    values[0] = ffi::PyLong_FromLong(if broken { -2 } else { 0 });
+                    values[1] = ffi::PyLong_FromUnsignedLong(state.count.into());
+                    if state.acting {
+                        condition::hold_lock(ffi::PyDict_GetItemString(dict, c"_cond".as_ptr()));
+                    }
+                    Retirement::Done([used, 0, 0])
+                }
+                Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+                Retire::Already => Retirement::Done([0; CONDITIONS]),
             }
-            let dict = open::dict(slf)?;
-            let opened = open_into(slf, dict);
-            drop_ref(dict);
-            opened
         }
     }
 }
 
-/// # Safety
-/// As [`Openable::open`]; `dict` is the object's.
-unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
-        let opened = open_with(slf, dict, condition);
-        drop_ref(condition);
-        opened
-    }
-}
+impl NativeClass<3> for BarrierObject {
+    const ARGUMENTS: [&'static CStr; 3] = [c"parties", c"action", c"timeout"];
+    const PARTS: &'static [&'static CStr] = PARTS;
+    const NAMESPACE: Namespace = Namespace::Threading;
 
-/// # Safety
-/// As `open_into`; `condition` is its condition, or what somebody has in its place.
-unsafe fn open_with(
-    slf: *mut PyObject,
-    dict: *mut PyObject,
-    condition: *mut PyObject,
-) -> Result<(), Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let parties = ffi::PyLong_FromUnsignedLong(of(slf).parties().into());
-        open::offer(dict, c"_parties", parties)?;
-        open::offer(dict, c"_action", new_ref(this(slf).action))?;
-        open::offer(dict, c"_timeout", new_ref(this(slf).timeout))?;
-        open::offer(dict, c"_state", ffi::PyLong_FromLong(0))?;
-        open::offer(dict, c"_count", ffi::PyLong_FromLong(0))?;
-        let Some(state) = of(slf).close() else { return Ok(()) };
-        let stored = open::store(dict, c"_state", state_object(state));
-        condition::release_held(condition);
-        stored
+    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 3]) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises: no other thread looks at the fields.
+        unsafe {
+            let [parties, action, timeout] = given;
+            let Some(parties) = ordinary_parties(parties) else { return Ok(false) };
+            if !arguments::is_ordinary_timeout(timeout) || !of(slf).claim_parties(parties) {
+                return Ok(false);
+            }
+            let own = slf.cast::<BarrierObject>();
+            (*own).action = new_ref(action);
+            (*own).timeout = new_ref(timeout);
+            of(slf).begin();
+        }
+        Ok(true)
+    }
+
+    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { &raw mut (*slf.cast::<BarrierObject>()).dict }
     }
 }
 
@@ -177,57 +192,6 @@ unsafe fn new_ref(object: *mut PyObject) -> *mut PyObject {
     object
 }
 
-/// `_state`. The Python class has two more, for a barrier that its threads are about to leave.
-///
-/// # Safety
-/// Attached.
-unsafe fn state_object(state: BarrierState) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe { ffi::PyLong_FromLong(if state == BarrierState::Broken { -2 } else { 0 }) }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython; all zero is an open barrier that has no parts yet. Arguments are
-    // for __init__.
-    unsafe { object::allocate(class) }
-}
-
-unsafe extern "C-unwind" fn init(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with a BarrierObject, a tuple, and a dict or null. The thread that
-    // has claimed the parties is the only one that writes the fields, once, before it begins.
-    unsafe {
-        let names = [c"parties", c"action", c"timeout"];
-        let given = arguments::bind_tuple(args, kwargs, names);
-        let [parties, action, timeout] = given.unwrap_or([ptr::null_mut(); 3]);
-        let native = match ordinary_parties(parties) {
-            Some(parties) if arguments::is_timeout(timeout) && is_fresh(slf) => {
-                match pure::replaces(slf, Kind::Barrier, &HOOKS).map(|replaced| !replaced) {
-                    Ok(true) => of(slf).claim_parties(parties),
-                    Ok(false) => false,
-                    Err(Raised) => return -1,
-                }
-            }
-            _ => false,
-        };
-        if !native {
-            return pure::init(slf, Kind::Barrier, args, kwargs);
-        }
-        let own = slf.cast::<BarrierObject>();
-        (*own).action = new_ref(action);
-        (*own).timeout = new_ref(timeout);
-        of(slf).begin();
-    }
-    0
-}
-
 /// The number of parties, if it is an ordinary int from one up that can be counted to.
 ///
 /// # Safety
@@ -241,19 +205,6 @@ unsafe fn ordinary_parties(parties: *mut PyObject) -> Option<u32> {
         let mut overflow = 0;
         let parties = ffi::PyLong_AsLongLongAndOverflow(parties, &mut overflow);
         u32::try_from(parties).ok().filter(|&parties| overflow == 0 && parties > 0)
-    }
-}
-
-/// Whether nobody has given the object parts yet.
-///
-/// # Safety
-/// Attached; a BarrierObject.
-unsafe fn is_fresh(slf: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let dict = this(slf).dict;
-        dict.is_null()
-            || HOOKS.iter().all(|name| ffi::PyDict_GetItemString(dict, name.as_ptr()).is_null())
     }
 }
 
@@ -281,28 +232,17 @@ impl Collected for BarrierObject {
     }
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a BarrierObject.
-    unsafe { pure::call_no_args(slf, Kind::Barrier, c"__repr__") }
-}
-
 unsafe extern "C-unwind" fn wait(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject that it keeps alive. The fields are
-    // set if the barrier is not closed.
+    // SAFETY: called, attached, with a native BarrierObject that the caller keeps alive.
     unsafe {
-        compat::note_use(slf);
-        let bound = arguments::bind(args, nargs, kwnames, [c"timeout"]);
-        let (Some([seconds]), false) = (bound, BarrierObject::is_open(slf)) else {
-            return pure::call(slf, Kind::Barrier, c"wait", args, nargs, kwnames);
+        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
+            return LEFT_TO_PYTHON;
         };
-        if !arguments::is_timeout(seconds) {
-            return pure::call(slf, Kind::Barrier, c"wait", args, nargs, kwnames);
-        }
         let action = this(slf).action;
         if (action.is_null() || action == ffi::Py_None())
             && let Some(number) = of(slf).pass()
@@ -310,7 +250,28 @@ unsafe extern "C-unwind" fn wait(
             return ffi::PyLong_FromUnsignedLong(number.into());
         }
         let default = seconds.is_null() || seconds == ffi::Py_None();
-        wait_for_others(slf, if default { this(slf).timeout } else { seconds })
+        let seconds = if default { this(slf).timeout } else { seconds };
+        if !arguments::is_ordinary_timeout(seconds) || !asks_usual_clock(slf, seconds) {
+            return LEFT_TO_PYTHON;
+        }
+        wait_for_others(slf, seconds)
+    }
+}
+
+/// Whether no time-out is given, or `threading` has the clock that it came with.
+unsafe fn asks_usual_clock(slf: *mut PyObject, seconds: *mut PyObject) -> bool {
+    // SAFETY: attached, with a native object.
+    unsafe {
+        if seconds.is_null() || seconds == ffi::Py_None() {
+            return true;
+        }
+        match State::of_type(ffi::Py_TYPE(slf)) {
+            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
+            Err(Raised) => {
+                ffi::PyErr_Clear();
+                false
+            }
+        }
     }
 }
 
@@ -330,9 +291,9 @@ unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut Py
             match arrival {
                 Arrival::Last(turn) => return take_turn(slf, turn),
                 Arrival::Broken => return raise_broken(slf),
-                Arrival::Closed => return wait_open(slf, seconds),
+                Arrival::Retired => return LEFT_TO_PYTHON,
                 Arrival::Later | Arrival::Wait(_) => {
-                    if blocking::wait_until(of(slf).entrance(), None, Signals::Handle).is_err() {
+                    if ticket::wait(slf, of(slf).entrance(), None).is_err() {
                         return ptr::null_mut();
                     }
                 }
@@ -341,8 +302,8 @@ unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut Py
     }
 }
 
-/// Waits for those who are still to come. The time-out is looked at here, after the arrival: the
-/// last one does not look at its own, and whoever has a wrong one just leaves again.
+/// Waits for the threads that are still to come. The time-out is looked at here, after the arrival:
+/// the last thread does not look at its own, and a thread with a wrong one just leaves again.
 ///
 /// # Safety
 /// As `wait`; the waiter is in the queue.
@@ -355,26 +316,79 @@ unsafe fn wait_queued(
     // SAFETY: as the caller promises; after `forgo` or a wait it is in no queue.
     unsafe {
         let timeout = blocking::refuse_at_shutdown().and_then(|()| arguments::timeout(seconds));
-        let Ok(timeout) = timeout else {
-            of(slf).forgo(waiter.get());
-            waiter.free();
-            return ptr::null_mut();
+        let deadline = timeout.as_ref().map_or(None, |&timeout| blocking::deadline(timeout));
+        let waited = match timeout {
+            Ok(_) => blocking::wait_queued(&waiter, of(slf), deadline, Signals::Handle),
+            Err(Raised) => {
+                of(slf).forgo(waiter.get());
+                Err(Raised)
+            }
         };
-        let deadline = blocking::deadline(timeout);
-        let waited = blocking::wait_queued(&waiter, of(slf), deadline, Signals::Handle);
         let verdict = Barrier::verdict(waiter.get());
+        let ticket = waiter.get().ticket();
         waiter.free();
-        match (waited, verdict) {
-            (Ok(Waited::Got), _) => ffi::PyLong_FromUnsignedLong(number.into()),
-            (Ok(Waited::Dismissed), Verdict::Closed) => wait_opened(slf, deadline),
-            // Sent away, or its time was up, and then it has broken the barrier itself.
-            (Ok(_), _) => raise_broken(slf),
-            (Err(Raised), _) => ptr::null_mut(),
+        let has_ticket = ticket.is_some();
+        match ticket::end(slf, waited, ticket, deadline) {
+            Ok(Ended::Got) => match ticket::run_pending(slf) {
+                Ok(()) => ffi::PyLong_FromUnsignedLong(number.into()),
+                Err(Raised) => ptr::null_mut(),
+            },
+            Ok(Ended::Notified(_)) => rejoin(slf, number, deadline),
+            Ok(Ended::TimedOut | Ended::SentAway) if verdict != Verdict::Passed => {
+                match ticket::run_pending(slf) {
+                    Ok(()) => raise_broken(slf),
+                    Err(Raised) => ptr::null_mut(),
+                }
+            }
+            Ok(_) => ffi::PyLong_FromUnsignedLong(number.into()),
+            Err(Raised) => {
+                if has_ticket {
+                    leave(slf);
+                }
+                ptr::null_mut()
+            }
         }
     }
 }
 
-/// The last one: runs the action and lets everybody go.
+/// Goes on as a thread that waits for a Python barrier.
+///
+/// # Safety
+/// As `wait`.
+unsafe fn rejoin(slf: *mut PyObject, number: u32, deadline: Deadline) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let index = ffi::PyLong_FromUnsignedLong(number.into());
+        let left = arguments::remaining(deadline);
+        let result = if index.is_null() || left.is_null() {
+            ptr::null_mut()
+        } else {
+            Helper::RejoinBarrier.call(slf, &[slf, index, left])
+        };
+        drop_ref(index);
+        drop_ref(left);
+        result
+    }
+}
+
+/// Is not counted any more at a Python barrier.
+///
+/// # Safety
+/// As `wait`, with an exception set, which is set afterwards as well.
+unsafe fn leave(slf: *mut PyObject) {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let pending = compat::take_exception();
+        let result = Helper::LeaveBarrier.call(slf, &[slf]);
+        if result.is_null() {
+            ffi::PyErr_Clear();
+        }
+        drop_ref(result);
+        compat::restore_exception(pending);
+    }
+}
+
+/// The last thread: runs the action and lets all threads go.
 ///
 /// # Safety
 /// As `wait`; the turn is the thread's.
@@ -392,35 +406,40 @@ unsafe fn take_turn(slf: *mut PyObject, turn: Turn) -> *mut PyObject {
             truth == 0
         };
         drop_ref(action);
-        if !done {
-            spoil(slf, turn);
-            return ptr::null_mut();
+        let end = if done { of(slf).open(turn) } else { of(slf).spoil(turn) };
+        match end {
+            TurnEnd::Retired => return end_turn_in_python(slf, turn, done),
+            TurnEnd::Over if done => return raise_broken(slf),
+            TurnEnd::Over | TurnEnd::InTime => {}
         }
-        if of(slf).open(turn) {
-            return ffi::PyLong_FromUnsignedLong(turn.number.into());
-        }
-        raise_broken(slf)
+        if done { ffi::PyLong_FromUnsignedLong(turn.number.into()) } else { ptr::null_mut() }
     }
 }
 
-/// The action has raised: breaks the barrier. If it has become an open one meanwhile, that is to
-/// be broken too, as those who come look there.
+/// The barrier was materialized during the turn, with the lock of its condition held for this
+/// thread.
 ///
 /// # Safety
-/// As `take_turn`, with an exception set, which is set afterwards as well.
+/// As `take_turn`; an exception is set if it is not `done`.
 #[cold]
-unsafe fn spoil(slf: *mut PyObject, turn: Turn) {
-    // SAFETY: as the caller promises; the new reference is given back.
+unsafe fn end_turn_in_python(slf: *mut PyObject, turn: Turn, done: bool) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
     unsafe {
-        let in_time = of(slf).spoil(turn);
-        if in_time && BarrierObject::is_open(slf) {
-            let pending = compat::take_exception();
-            let result = pure::call_no_args(slf, Kind::Barrier, c"abort");
-            if result.is_null() {
-                ffi::PyErr_Clear();
+        let pending = if done { None } else { Some(compat::take_exception()) };
+        let truth = compat::bool_object(done);
+        let result = Helper::EndTurn.call(slf, &[slf, truth]);
+        drop_ref(truth);
+        drop_ref(result);
+        match pending {
+            Some(pending) => {
+                if result.is_null() {
+                    ffi::PyErr_Clear();
+                }
+                compat::restore_exception(pending);
+                ptr::null_mut()
             }
-            drop_ref(result);
-            compat::restore_exception(pending);
+            None if result.is_null() => ptr::null_mut(),
+            None => ffi::PyLong_FromUnsignedLong(turn.number.into()),
         }
     }
 }
@@ -429,57 +448,77 @@ unsafe fn spoil(slf: *mut PyObject, turn: Turn) {
 /// Attached; a native object.
 #[cold]
 unsafe fn raise_broken(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the class has been given with the type.
-    unsafe {
-        if let Ok(error) = pure::class(slf, Kind::BrokenBarrierError) {
-            ffi::PyErr_SetNone(if error.is_null() { ffi::PyExc_RuntimeError } else { error });
-        }
-    }
-    ptr::null_mut()
-}
-
-/// Somebody has opened the barrier meanwhile: comes again.
-///
-/// # Safety
-/// As `wait`.
-unsafe fn wait_opened(slf: *mut PyObject, deadline: Deadline) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let left = arguments::remaining(deadline);
-        if left.is_null() {
-            return left;
-        }
-        let result = wait_open(slf, left);
-        drop_ref(left);
-        result
-    }
-}
-
-/// # Safety
-/// As `wait`.
-unsafe fn wait_open(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
     // SAFETY: as the caller promises.
-    unsafe { pure::call(slf, Kind::Barrier, c"wait", &seconds, 1, ptr::null_mut()) }
+    unsafe { super::raise_named(slf, Namespace::Threading, Kind::BrokenBarrierError) }
 }
 
 unsafe extern "C-unwind" fn reset(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject.
-    unsafe {
-        if of(slf).reset() {
-            compat::none()
-        } else {
-            pure::call_no_args(slf, Kind::Barrier, c"reset")
-        }
-    }
+    // SAFETY: called, attached, with a native BarrierObject.
+    if unsafe { of(slf) }.reset() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
 unsafe extern "C-unwind" fn abort(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called, attached, with a native BarrierObject.
+    if unsafe { of(slf) }.abort() { compat::none() } else { LEFT_TO_PYTHON }
+}
+
+/// The number if the barrier is native.
+///
+/// # Safety
+/// Called by CPython, attached, with a BarrierObject and the name of a property.
+unsafe fn number(slf: *mut PyObject, name: *mut c_void, number: u32) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if !is_native(slf) {
+            return materialize::get::<BarrierObject>(slf, name);
+        }
+        ffi::PyLong_FromUnsignedLong(number.into())
+    }
+}
+
+/// Whether what was just read of the primitive is still so.
+unsafe fn is_native(slf: *mut PyObject) -> bool {
+    // SAFETY: a native object, as the callers promise.
+    unsafe { class::is_of_phase_native(slf) && of(slf).state() != BarrierState::Retired }
+}
+
+unsafe extern "C-unwind" fn get_parties(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a BarrierObject.
+    unsafe { number(slf, name, of(slf).parties()) }
+}
+
+unsafe extern "C-unwind" fn get_count(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a BarrierObject.
+    unsafe { number(slf, name, of(slf).count()) }
+}
+
+/// The Python class has two more states, for a barrier that its threads are about to leave.
+unsafe extern "C-unwind" fn get_state(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a BarrierObject.
     unsafe {
-        if of(slf).abort() {
-            compat::none()
-        } else {
-            pure::call_no_args(slf, Kind::Barrier, c"abort")
+        if !is_native(slf) {
+            return materialize::get::<BarrierObject>(slf, name);
         }
+        ffi::PyLong_FromLong(if of(slf).state() == BarrierState::Broken { -2 } else { 0 })
+    }
+}
+
+unsafe extern "C-unwind" fn get_action(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a BarrierObject; it keeps the action.
+    unsafe {
+        if !is_native(slf) {
+            return materialize::get::<BarrierObject>(slf, name);
+        }
+        new_ref(this(slf).action)
+    }
+}
+
+unsafe extern "C-unwind" fn get_timeout(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a BarrierObject; it keeps the time-out.
+    unsafe {
+        if !is_native(slf) {
+            return materialize::get::<BarrierObject>(slf, name);
+        }
+        new_ref(this(slf).timeout)
     }
 }

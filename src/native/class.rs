@@ -8,16 +8,16 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::head::{self, Fitness, Head, Phase};
 use super::lookups::{self, Namespace};
-use super::materialize::{self, Materialize};
+use super::materialize;
 use super::method::{self, LEFT_TO_PYTHON, Native};
 use super::{Kind, Making, arguments, python_class};
 use crate::args;
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, FastKeywords, Function, Like, PLAIN, Property, Type};
+use crate::object::{self, Call, Collected, FastKeywords, Function, Like, Property, Type};
 
 /// A class with an `__init__` of `N` arguments.
-pub trait NativeClass<const N: usize>: Materialize + Collected {
+pub trait NativeClass<const N: usize> {
     /// The names of the arguments.
     const ARGUMENTS: [&'static CStr; N];
     /// The attributes that a Python object of the class has.
@@ -50,8 +50,8 @@ pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mu
 type New =
     unsafe extern "C-unwind" fn(*mut PyTypeObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
-/// What a native class is made of. `T` is the struct of its objects.
-pub struct Class<'a, T: Collected> {
+/// What a native class is made of.
+pub struct Class<'a> {
     /// With its module.
     pub name: &'static CStr,
     /// Without.
@@ -72,12 +72,12 @@ pub struct Class<'a, T: Collected> {
     pub vectorcall: Option<FastKeywords>,
 }
 
-impl<T: Collected> Class<'_, T> {
-    /// Makes the type. A new reference.
+impl Class<'_> {
+    /// Makes the type, of objects that are a `T`. A new reference.
     ///
     /// # Safety
     /// Attached; the struct is described as it is.
-    pub unsafe fn make(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
+    pub unsafe fn make<T: Collected>(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
         // SAFETY: as the caller promises; the slots are what their numbers say; no other thread has
         // the type before it is finished.
         unsafe {

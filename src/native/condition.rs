@@ -101,7 +101,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     let builtin = if compat::CONDITION_HAS_LOCKED { OF_LOCK } else { &OF_LOCK[..2] };
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<ConditionObject> {
+        class::Class {
             name: c"threading.Condition",
             short_name: c"Condition",
             kind: Kind::Condition,
@@ -115,7 +115,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<ConditionObject, 1>,
             vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
         }
-        .make(making)
+        .make::<ConditionObject>(making)
     }
 }
 
@@ -141,6 +141,30 @@ unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
         match this.over {
             Over::Lock => CondLock::Lock(lock::of(this.lock)),
             Over::RLock => CondLock::RLock(rlock::of(this.lock)),
+        }
+    }
+}
+
+/// Takes the plain lock of a new condition that no other thread has.
+///
+/// # Safety
+/// Attached; a valid object or null.
+pub unsafe fn hold_lock(condition: *mut PyObject) {
+    // SAFETY: as the caller promises; only a condition of ours is looked into.
+    unsafe {
+        if condition.is_null() {
+            return;
+        }
+        let Ok(state) = State::of_type(ffi::Py_TYPE(condition)) else {
+            ffi::PyErr_Clear();
+            return;
+        };
+        if ffi::Py_TYPE(condition) == (*state).natives.types[Kind::Condition as usize]
+            && !this(condition).lock.is_null()
+            && let CondLock::Lock(lock) = lock_of(condition)
+        {
+            // It is free: no other thread has it.
+            let _taken = lock.try_acquire();
         }
     }
 }

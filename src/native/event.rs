@@ -51,7 +51,7 @@ const PROPERTIES: &[Property] = &[
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<EventObject> {
+        class::Class {
             name: c"threading.Event",
             short_name: c"Event",
             kind: Kind::Event,
@@ -65,7 +65,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<EventObject, 0>,
             vectorcall: Some(class::vectorcall::<EventObject, 0>),
         }
-        .make(making)
+        .make::<EventObject>(making)
     }
 }
 

@@ -244,7 +244,9 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
         let setattro: Setattro = materialize::set_attribute;
-        if !(*class).tp_getattro.is_some_and(|get| get as usize == ffi::PyObject_GenericGetAttr as usize)
+        if !(*class)
+            .tp_getattro
+            .is_some_and(|get| get as usize == ffi::PyObject_GenericGetAttr as *const () as usize)
             || !(*class).tp_setattro.is_some_and(|set| set as usize == setattro as usize)
             || (*state).natives.altered.load(Ordering::Relaxed)
         {

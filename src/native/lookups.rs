@@ -44,8 +44,7 @@ impl Names {
 
 impl Lookups {
     /// Of no namespace.
-    pub const NONE: Lookups =
-        Lookups { watch: NamespaceWatch::NONE, namespaces: [Names::NONE; 2] };
+    pub const NONE: Lookups = Lookups { watch: NamespaceWatch::NONE, namespaces: [Names::NONE; 2] };
 
     /// All references.
     pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {

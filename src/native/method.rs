@@ -359,7 +359,5 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
 /// Its qualified name: pickled and copied by that.
 unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a Method.
-    unsafe {
-        ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, c"__qualname__".as_ptr())
-    }
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, c"__qualname__".as_ptr()) }
 }

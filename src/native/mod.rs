@@ -13,7 +13,7 @@ use core::sync::atomic::AtomicBool;
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
-use crate::compat::Raised;
+use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, raise};
 use crate::sync::Event;
@@ -118,10 +118,8 @@ pub struct Natives {
     altered: AtomicBool,
     /// Python functions that make the parts of objects, see [`materialize`].
     recipes: [*mut PyObject; COUNT],
-    /// A Python function that goes on with a wait, see [`ticket`].
-    resume: *mut PyObject,
-    /// A Python function that does nothing, see [`ticket::run_pending`].
-    checkpoint: *mut PyObject,
+    /// Python functions, by [`Helper`].
+    helpers: [*mut PyObject; Helper::NAMES.len()],
     lookups: Lookups,
 }
 
@@ -135,8 +133,7 @@ impl Natives {
         fitnesses: Fitnesses::new(),
         altered: AtomicBool::new(false),
         recipes: [ptr::null_mut(); COUNT],
-        resume: ptr::null_mut(),
-        checkpoint: ptr::null_mut(),
+        helpers: [ptr::null_mut(); Helper::NAMES.len()],
         lookups: Lookups::NONE,
     };
 
@@ -151,7 +148,7 @@ impl Natives {
             .chain(&mut self.inits)
             .chain(&mut self.snapshots)
             .chain(&mut self.recipes)
-            .chain([&mut self.resume, &mut self.checkpoint])
+            .chain(&mut self.helpers)
             .chain(self.lookups.objects())
     }
 
@@ -182,6 +179,67 @@ pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *cons
     }
 }
 
+/// What is done in Python for native objects, in `rthread._native`.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Helper {
+    /// Goes on with a wait, see [`ticket`].
+    Resume,
+    /// Nothing: on the way in the interpreter does what is pending, see [`ticket::run_pending`].
+    Checkpoint,
+    /// Goes on with the wait of a thread that a barrier has counted.
+    RejoinBarrier,
+    /// Ends such a wait.
+    LeaveBarrier,
+    /// Ends the turn of a barrier's last thread.
+    EndTurn,
+}
+
+impl Helper {
+    const NAMES: [&CStr; 5] =
+        [c"resume", c"checkpoint", c"rejoin_barrier", c"leave_barrier", c"end_turn"];
+
+    /// Calls the function: a new reference, or null with an exception set.
+    ///
+    /// # Safety
+    /// Attached; a native object, and valid objects.
+    pub unsafe fn call(self, of: *mut PyObject, args: &[*mut PyObject]) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let Ok(state) = State::of_type(ffi::Py_TYPE(of)) else { return ptr::null_mut() };
+            let function = (*state).natives.helpers[self as usize];
+            compat::vectorcall(function, args.as_ptr(), args.len(), ptr::null_mut())
+        }
+    }
+}
+
+/// Raises the exception that a module has under the name of this kind at the moment, without
+/// arguments; null for the caller to return.
+///
+/// # Safety
+/// Attached; a native object.
+#[cold]
+pub unsafe fn raise_named(of: *mut PyObject, namespace: Namespace, kind: Kind) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let Ok(state) = State::of_type(ffi::Py_TYPE(of)) else { return ptr::null_mut() };
+        let found = lookups::find(state, namespace, name_at(kind as usize));
+        let python = (*state).natives.python[kind as usize];
+        let exception = if found.is_null() { python } else { found };
+        if exception.is_null() {
+            ffi::PyErr_SetNone(ffi::PyExc_RuntimeError);
+        } else if ffi::PyExceptionClass_Check(exception) != 0 {
+            ffi::PyErr_SetNone(exception);
+        } else if ffi::PyExceptionInstance_Check(exception) != 0 {
+            ffi::PyErr_SetObject(ffi::Py_TYPE(exception).cast(), exception);
+        } else {
+            raise(ffi::PyExc_TypeError, c"exceptions must derive from BaseException");
+        }
+        object::drop_ref(found);
+    }
+    ptr::null_mut()
+}
+
 /// What it takes to make a type.
 pub struct Making {
     pub module: *mut PyObject,
@@ -207,7 +265,7 @@ pub unsafe extern "C-unwind" fn make_native(
     // SAFETY: attached; the variables are what the format wants.
     unsafe {
         let dict = &raw mut ffi::PyDict_Type;
-        if crate::compat::PyArg_ParseTuple(
+        if compat::PyArg_ParseTuple(
             args,
             c"O!O!:__make_native__".as_ptr(),
             dict,
@@ -257,8 +315,9 @@ unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), 
     // SAFETY: as the caller promises; what is taken is owned by the state.
     unsafe {
         let natives = &mut (*state).natives;
-        keep(&mut natives.resume, helper(helpers, c"resume")?);
-        keep(&mut natives.checkpoint, helper(helpers, c"checkpoint")?);
+        for (place, name) in natives.helpers.iter_mut().zip(Helper::NAMES) {
+            keep(place, helper(helpers, name)?);
+        }
         for (namespace, names, expected) in [
             (Namespace::Threading, c"threading", c"threading_expected"),
             (Namespace::Queue, c"queue", c"queue_expected"),
@@ -364,6 +423,10 @@ unsafe fn fill(
                 let base = KINDS.iter().position(|&(kind, ..)| {
                     (*state).natives.types[kind as usize] == (*class).tp_base
                 });
+                if let Some(base) = base {
+                    let init = (*state).natives.inits[base];
+                    keep(&mut (*state).natives.inits[index], init);
+                }
                 let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
                 (*state).natives.snapshots[index] =
                     head::snapshot(class, KINDS[index].0, base)?;

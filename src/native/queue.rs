@@ -82,7 +82,7 @@ const PROPERTIES: &[Property] = &[
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the struct is described as it is.
     unsafe {
-        class::Class::<QueueObject> {
+        class::Class {
             name: c"queue.Queue",
             short_name: c"Queue",
             kind: Kind::Queue,
@@ -96,7 +96,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             init: class::init_slot::<QueueObject, 1>,
             vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
-        .make(making)
+        .make::<QueueObject>(making)
     }
 }
 
@@ -133,7 +133,7 @@ unsafe fn derived<T: Collected>(
 ) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        class::Class::<T> {
+        class::Class {
             name,
             short_name,
             kind,
@@ -148,7 +148,7 @@ unsafe fn derived<T: Collected>(
             init: class::init_slot::<QueueObject, 1>,
             vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
-        .make(making)
+        .make::<T>(making)
     }
 }
 

@@ -2,26 +2,29 @@
 //!
 //! One struct for both: a semaphore without a bound has the largest one there is.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::open::{self, Openable};
-use super::{Kind, Making, arguments, condition, pure};
-use crate::blocking::{self, Signals, Timeout, Waited};
+use super::class::{self, NativeClass};
+use super::head::Head;
+use super::lookups::{self, Namespace};
+use super::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
+use super::method::{LEFT_TO_PYTHON, Native};
+use super::ticket::{self, Ended};
+use super::{Kind, Making, arguments};
+use crate::blocking::{self, Timeout};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{
-    self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref, raise,
-};
-use crate::sync::{Deadline, NotReleased, Semaphore};
+use crate::object::{self, Call, Collected, Property, drop_ref, raise};
+use crate::sync::{NotReleased, Retire, Semaphore, Ticket};
 
 #[repr(C)]
 struct SemaphoreObject {
-    base: PyObject,
+    head: Head,
     semaphore: Semaphore,
     /// How large the value may become, or [`UNBOUNDED`].
     bound: AtomicU64,
@@ -32,92 +35,84 @@ struct SemaphoreObject {
 /// Larger than any value that a native semaphore has.
 const UNBOUNDED: u64 = u64::MAX;
 
-const METHODS: &[Function] = &[
-    Function::python(c"acquire", Call::FastKeywords(acquire)),
-    // In stock, too, the same function by another name.
-    Function::python(c"__enter__", Call::FastKeywords(acquire)),
-    Function::python(c"release", Call::FastKeywords(release)),
-    Function::python(c"__exit__", Call::Fast(exit)),
-    open::copy::<SemaphoreObject>(),
+// `__enter__` is `acquire` by another name, as in the Python class.
+const METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<Unbounded, 1>)),
+    (c"acquire", Call::FastKeywords(acquire)),
+    (c"release", Call::FastKeywords(release)),
+    (c"__exit__", Call::Fast(exit)),
+    (c"__repr__", class::PYTHON),
 ];
 
 const PROPERTIES: &[Property] = &[
     Property { name: c"_value", get: get_value, set: Some(set_value), doc: None },
-    open::part::<SemaphoreObject>(c"_cond"),
-    open::dict_of_parts::<SemaphoreObject>(),
+    materialize::part::<SemaphoreObject>(c"_cond"),
+    materialize::dict_property::<SemaphoreObject>(),
 ];
 
-const BOUNDED_METHODS: &[Function] =
-    &[Function::python(c"release", Call::FastKeywords(release_bounded))];
+const BOUNDED_METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<Bounded, 1>)),
+    (c"release", Call::FastKeywords(release_bounded)),
+    (c"__repr__", class::PYTHON),
+];
 
-const BOUNDED_PROPERTIES: &[Property] =
-    &[Property { name: c"_initial_value", get: get_bound, set: Some(set_bound), doc: None }];
-
-/// What the two types have in common.
-const COMMON: Type<'static> = Type {
-    size: size_of::<SemaphoreObject>(),
-    weakrefs: Some(offset_of!(SemaphoreObject, weakrefs)),
-    dict: Some(offset_of!(SemaphoreObject, dict)),
-    flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-    ..PLAIN
-};
+const BOUNDED_PROPERTIES: &[Property] = &[
+    Property { name: c"_initial_value", get: get_bound, set: Some(set_bound), doc: None },
+    materialize::dict_property::<SemaphoreObject>(),
+];
 
 /// Makes the type. A new reference.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a SemaphoreObject.
+    // SAFETY: the struct is described as it is.
     unsafe {
-        Type {
+        class::Class {
             name: c"threading.Semaphore",
-            like: Like::Python(making.docs),
+            short_name: c"Semaphore",
+            kind: Kind::Semaphore,
+            weakrefs: offset_of!(SemaphoreObject, weakrefs),
+            dict: offset_of!(SemaphoreObject, dict),
+            base: ptr::null_mut(),
             methods: METHODS,
+            builtin: &[],
             properties: PROPERTIES,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<SemaphoreObject> as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<SemaphoreObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<SemaphoreObject> as *mut c_void),
-            ],
-            ..COMMON
+            new: Some(class::new::<SemaphoreObject>),
+            init: class::init_slot::<Unbounded, 1>,
+            vectorcall: Some(class::vectorcall::<Unbounded, 1>),
         }
-        .make(making.module)
+        .make::<SemaphoreObject>(making)
     }
 }
 
-/// Makes the type of those that are bounded. A new reference.
+/// Makes the type of bounded ones. A new reference.
 ///
 /// # Safety
-/// Attached.
+/// Attached; the type of semaphores has been made.
 pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a SemaphoreObject; the state holds
-    // the base, if there is one.
+    // SAFETY: the struct is described as it is; the state holds the base, if there is one.
     unsafe {
         let base = (*State::of(making.module)).natives.types[Kind::Semaphore as usize];
         if base.is_null() {
             raise(ffi::PyExc_TypeError, c"BoundedSemaphore needs Semaphore");
             return Err(Raised);
         }
-        Type {
+        class::Class {
             name: c"threading.BoundedSemaphore",
-            like: Like::Python(making.docs),
+            short_name: c"BoundedSemaphore",
+            kind: Kind::BoundedSemaphore,
+            weakrefs: offset_of!(SemaphoreObject, weakrefs),
+            dict: offset_of!(SemaphoreObject, dict),
             base,
             methods: BOUNDED_METHODS,
+            builtin: &[],
             properties: BOUNDED_PROPERTIES,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init_bounded as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<SemaphoreObject> as *mut c_void),
-                (ffi::Py_tp_repr, repr_bounded as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<SemaphoreObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<SemaphoreObject> as *mut c_void),
-            ],
-            ..COMMON
+            new: None,
+            init: class::init_slot::<Bounded, 1>,
+            vectorcall: Some(class::vectorcall::<Bounded, 1>),
         }
-        .make(making.module)
+        .make::<SemaphoreObject>(making)
     }
 }
 
@@ -139,7 +134,6 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Semaphore {
 
 impl SemaphoreObject {
     fn bound(&self) -> u64 {
-        // Relaxed: a number by itself.
         self.bound.load(Ordering::Relaxed)
     }
 
@@ -148,57 +142,84 @@ impl SemaphoreObject {
     }
 }
 
-impl Openable for SemaphoreObject {
-    unsafe fn is_open(slf: *mut PyObject) -> bool {
-        // SAFETY: as the caller promises.
-        unsafe { of(slf) }.value().is_none()
+impl Materialize for SemaphoreObject {
+    const STATE: &'static [&'static CStr] = &[c"_value"];
+
+    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
+        // SAFETY: as the caller promises; the formats take as many numbers.
+        unsafe {
+            let bound = this(slf).bound();
+            let (kind, args) = if bound == UNBOUNDED {
+                let args = ffi::Py_BuildValue(c"(in)".as_ptr(), 0, tickets[0]);
+                (Kind::Semaphore, args)
+            } else {
+                let args = ffi::Py_BuildValue(c"(iKn)".as_ptr(), 0, bound, tickets[0]);
+                (Kind::BoundedSemaphore, args)
+            };
+            materialize::make_parts(state, kind, args)
+        }
     }
 
-    unsafe fn open(slf: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises.
+    unsafe fn retire(
+        slf: *mut PyObject,
+        _: *mut PyObject,
+        tickets: [&[Ticket]; CONDITIONS],
+        values: &mut Values,
+    ) -> Retirement {
+        // SAFETY: as the caller promises; attached.
         unsafe {
-            let Some(value) = of(slf).value() else { return Ok(()) };
-            let dict = open::dict(slf)?;
-            let opened = open_into(slf, dict, value);
-            drop_ref(dict);
-            opened
+            match of(slf).retire(tickets[0]) {
+                Retire::Done { state, used } => {
+                    values[0] = ffi::PyLong_FromUnsignedLongLong(state);
+                    Retirement::Done([used, 0, 0])
+                }
+                Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+                Retire::Already => Retirement::Done([0; CONDITIONS]),
+            }
         }
     }
 }
 
-/// # Safety
-/// As [`Openable::open`]; `dict` is the object's.
-unsafe fn open_into(slf: *mut PyObject, dict: *mut PyObject, value: u64) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let condition = open::offer_and_keep(dict, c"_cond", condition::make_held(slf))?;
-        let opened = open_with(slf, dict, condition, value);
-        drop_ref(condition);
-        opened
-    }
-}
+/// The `__init__` of either class.
+struct Unbounded;
+struct Bounded;
 
+/// Begins a semaphore with this value, or with one if that is null.
+///
 /// # Safety
-/// As `open_into`; `condition` is its condition, or what somebody has in its place.
-unsafe fn open_with(
-    slf: *mut PyObject,
-    dict: *mut PyObject,
-    condition: *mut PyObject,
-    value: u64,
-) -> Result<(), Raised> {
+/// As [`NativeClass::begin`].
+unsafe fn begin(slf: *mut PyObject, given: *mut PyObject, is_bounded: bool) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
-        open::offer(dict, c"_value", ffi::PyLong_FromUnsignedLongLong(value))?;
-        let bound = this(slf).bound();
-        if bound != UNBOUNDED {
-            open::offer(dict, c"_initial_value", ffi::PyLong_FromUnsignedLongLong(bound))?;
-        }
-        let Some(value) = of(slf).close() else { return Ok(()) };
-        let stored = open::store(dict, c"_value", ffi::PyLong_FromUnsignedLongLong(value));
-        condition::release_held(condition);
-        stored
+        let value = if given.is_null() { Some(1) } else { countable(given) };
+        let Some(value) = value.filter(|&value| of(slf).set_value(value)) else { return false };
+        this(slf).set_bound(if is_bounded { value } else { UNBOUNDED });
     }
+    true
 }
+
+macro_rules! semaphore_class {
+    ($name:ident, $is_bounded:literal, $parts:expr) => {
+        impl NativeClass<1> for $name {
+            const ARGUMENTS: [&'static CStr; 1] = [c"value"];
+            const PARTS: &'static [&'static CStr] = $parts;
+            const NAMESPACE: Namespace = Namespace::Threading;
+
+            unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
+                // SAFETY: as the caller promises.
+                Ok(unsafe { begin(slf, given[0], $is_bounded) })
+            }
+
+            unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
+                // SAFETY: as the caller promises.
+                unsafe { &raw mut (*slf.cast::<SemaphoreObject>()).dict }
+            }
+        }
+    };
+}
+
+semaphore_class!(Unbounded, false, &[c"_cond", c"_value"]);
+semaphore_class!(Bounded, true, &[c"_cond", c"_value", c"_initial_value"]);
 
 /// What a number is, if it is an ordinary int that a native semaphore can count to.
 ///
@@ -214,117 +235,6 @@ unsafe fn countable(number: *mut PyObject) -> Option<u64> {
         let number = ffi::PyLong_AsLongLongAndOverflow(number, &mut overflow);
         let number = u64::try_from(number).ok()?;
         (overflow == 0 && number <= Semaphore::MAX).then_some(number)
-    }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython; all zero is a semaphore that cannot be acquired yet. Arguments are
-    // for __init__, and nobody else has the object.
-    unsafe {
-        let made = object::allocate::<SemaphoreObject>(class);
-        if !made.is_null() {
-            (*made).set_bound(UNBOUNDED);
-        }
-        made.cast()
-    }
-}
-
-/// The argument of `__init__`, borrowed, or null; `None` if the arguments do not fit.
-///
-/// # Safety
-/// As `init`.
-unsafe fn given(args: *mut PyObject, kwargs: *mut PyObject) -> Option<*mut PyObject> {
-    // SAFETY: as the caller promises.
-    unsafe { arguments::bind_tuple(args, kwargs, [c"value"]).map(|[value]| value) }
-}
-
-/// What a semaphore starts with that is given this or nothing, if a native one can.
-///
-/// # Safety
-/// As [`countable`].
-unsafe fn first_value(given: *mut PyObject) -> Option<u64> {
-    // SAFETY: as the caller promises.
-    if given.is_null() { Some(1) } else { unsafe { countable(given) } }
-}
-
-unsafe extern "C-unwind" fn init(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with a SemaphoreObject, a tuple, and a dict or null.
-    unsafe {
-        match given(args, kwargs).and_then(|value| first_value(value)) {
-            Some(value) if of(slf).set_value(value) => 0,
-            // Opens it: the first thing that it does to the object is to give it a condition.
-            _ => pure::init(slf, Kind::Semaphore, args, kwargs),
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn init_bounded(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with a SemaphoreObject, a tuple, and a dict or null.
-    unsafe {
-        let Some(object) = given(args, kwargs) else {
-            // It says what is wrong before it does anything.
-            return pure::init(slf, Kind::BoundedSemaphore, args, kwargs);
-        };
-        if let Some(value) = first_value(object) {
-            this(slf).set_bound(value);
-            if of(slf).set_value(value) {
-                return 0;
-            }
-        }
-        init_bounded_python(slf, object, args, kwargs)
-    }
-}
-
-/// What `BoundedSemaphore.__init__` does. That itself cannot be called: its `super()` takes only
-/// objects of its own class.
-#[cold]
-unsafe fn init_bounded_python(
-    slf: *mut PyObject,
-    given: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: as in `init_bounded`; what is given is borrowed from the arguments.
-    unsafe {
-        if pure::init(slf, Kind::Semaphore, args, kwargs) < 0 {
-            return -1;
-        }
-        if !given.is_null() {
-            return assign_bound(slf, given);
-        }
-        let value = ffi::PyLong_FromLong(1);
-        let status = assign_bound(slf, value);
-        drop_ref(value);
-        status
-    }
-}
-
-/// `self._initial_value = value`.
-unsafe fn assign_bound(slf: *mut PyObject, value: *mut PyObject) -> c_int {
-    // SAFETY: as in `init_bounded`; new references are given back.
-    unsafe {
-        let name = ffi::PyUnicode_InternFromString(c"_initial_value".as_ptr());
-        if name.is_null() || value.is_null() {
-            return -1;
-        }
-        let args = [name, value];
-        let null = ptr::null_mut();
-        let done = object::call_method(slf, c"__setattr__", args.as_ptr(), 2, null);
-        drop_ref(name);
-        drop_ref(done);
-        if done.is_null() { -1 } else { 0 }
     }
 }
 
@@ -347,25 +257,14 @@ impl Collected for SemaphoreObject {
     }
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a SemaphoreObject.
-    unsafe { pure::call_no_args(slf, Kind::Semaphore, c"__repr__") }
-}
-
-unsafe extern "C-unwind" fn repr_bounded(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a SemaphoreObject.
-    unsafe { pure::call_no_args(slf, Kind::BoundedSemaphore, c"__repr__") }
-}
-
 unsafe extern "C-unwind" fn acquire(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject that it keeps alive.
+    // SAFETY: called, attached, with a native SemaphoreObject that the caller keeps alive.
     unsafe {
-        compat::note_use(slf);
         if nargs == 0 && kwnames.is_null() && of(slf).try_acquire() {
             return compat::bool_object(true);
         }
@@ -383,61 +282,104 @@ unsafe fn acquire_with(
     // SAFETY: as in `acquire`.
     unsafe {
         let bound = arguments::bind(args, nargs, kwnames, [c"blocking", c"timeout"]);
-        let Some([blocking, seconds]) = bound else {
-            return pure::call(slf, Kind::Semaphore, c"acquire", args, nargs, kwnames);
-        };
+        let Some([blocking, seconds]) = bound else { return LEFT_TO_PYTHON };
         let blocking = if blocking.is_null() { 1 } else { ffi::PyObject_IsTrue(blocking) };
         if blocking < 0 {
             return ptr::null_mut();
         }
-        let fits = blocking != 0 || seconds.is_null() || seconds == ffi::Py_None();
-        if fits && of(slf).try_acquire() {
+        let unlimited = seconds.is_null() || seconds == ffi::Py_None();
+        if blocking == 0 && !unlimited {
+            return LEFT_TO_PYTHON;
+        }
+        if of(slf).try_acquire() {
             return compat::bool_object(true);
         }
-        if fits && blocking == 0 && of(slf).value().is_some() {
+        if compat::is_finalizing() && of(slf).take_back() > 0 && of(slf).try_acquire() {
+            // It had been granted to a thread that can never attach again.
+            return compat::bool_object(true);
+        }
+        if of(slf).value().is_none() {
+            return LEFT_TO_PYTHON;
+        }
+        if blocking == 0 {
             return compat::bool_object(false);
         }
-        if fits && arguments::is_timeout(seconds) && of(slf).value().is_some() {
-            return wait(slf, seconds);
+        if !unlimited && !(arguments::is_ordinary_timeout(seconds) && asks_usual_clock(slf)) {
+            return LEFT_TO_PYTHON;
         }
-        pure::call(slf, Kind::Semaphore, c"acquire", args, nargs, kwnames)
+        wait(slf, seconds)
     }
 }
 
-/// A time-out that is no number at all (NaN) is none here; the Python class would look at the value
-/// again and again without a pause until somebody releases.
+/// Whether `threading` has the clock that it came with.
+unsafe fn asks_usual_clock(slf: *mut PyObject) -> bool {
+    // SAFETY: attached, with a native object.
+    unsafe {
+        match State::of_type(ffi::Py_TYPE(slf)) {
+            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
+            Err(Raised) => {
+                ffi::PyErr_Clear();
+                false
+            }
+        }
+    }
+}
+
 #[cold]
 unsafe fn wait(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `acquire`.
+    // SAFETY: as in `acquire`; new references are given back.
     unsafe {
+        compat::note_use(slf);
         let deadline = match arguments::timeout(seconds) {
             Ok(Timeout::Zero) => return compat::bool_object(false),
             Ok(timeout) => blocking::deadline(timeout),
             Err(Raised) => return ptr::null_mut(),
         };
-        match blocking::wait_until(of(slf), deadline, Signals::Handle) {
-            Ok(Waited::Got) => compat::bool_object(true),
-            Ok(Waited::TimedOut) => compat::bool_object(false),
-            Ok(Waited::Dismissed) => acquire_opened(slf, deadline),
+        match ticket::wait(slf, of(slf), deadline) {
+            Ok(Ended::Got) => {
+                if ticket::run_pending(slf).is_ok() {
+                    return compat::bool_object(true);
+                }
+                give_back(slf);
+                ptr::null_mut()
+            }
+            Ok(Ended::TimedOut) => match ticket::run_pending(slf) {
+                Ok(()) => compat::bool_object(false),
+                Err(Raised) => ptr::null_mut(),
+            },
+            // The Python function would look at the value now, and wait again if it is zero.
+            Ok(Ended::Notified(_) | Ended::SentAway) => {
+                let left = arguments::remaining(deadline);
+                if left.is_null() {
+                    return left;
+                }
+                let args = [compat::bool_object(true), left];
+                let null = ptr::null_mut();
+                let result = object::call_method(slf, c"acquire", args.as_ptr(), 2, null);
+                drop_ref(args[0]);
+                drop_ref(left);
+                result
+            }
             Err(Raised) => ptr::null_mut(),
         }
     }
 }
 
-/// Somebody has opened the semaphore meanwhile.
-unsafe fn acquire_opened(slf: *mut PyObject, deadline: Deadline) -> *mut PyObject {
-    // SAFETY: as in `acquire`; the new references are given back.
+/// Gives back a permit that an exception has come in the way of.
+unsafe fn give_back(slf: *mut PyObject) {
+    // SAFETY: as in `acquire`, with an exception set, which is set afterwards as well.
     unsafe {
-        let left = arguments::remaining(deadline);
-        if left.is_null() {
-            return ptr::null_mut();
+        if of(slf).release(1, UNBOUNDED).is_ok() {
+            return;
         }
-        let args = [compat::bool_object(true), left];
-        let null = ptr::null_mut();
-        let result = pure::call(slf, Kind::Semaphore, c"acquire", args.as_ptr(), 2, null);
-        drop_ref(args[0]);
-        drop_ref(left);
-        result
+        // It is a Python object by now.
+        let pending = compat::take_exception();
+        let released = object::call_method(slf, c"release", ptr::null(), 0, ptr::null_mut());
+        if released.is_null() {
+            ffi::PyErr_Clear();
+        }
+        drop_ref(released);
+        compat::restore_exception(pending);
     }
 }
 
@@ -476,12 +418,12 @@ unsafe extern "C-unwind" fn release(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
+    // SAFETY: called, attached, with a native SemaphoreObject.
     unsafe {
         match released(args, nargs, kwnames) {
             // More than can be counted here is for Python's ints.
             Some(count) if of(slf).release(count, UNBOUNDED).is_ok() => compat::none(),
-            _ => pure::call(slf, Kind::Semaphore, c"release", args, nargs, kwnames),
+            _ => LEFT_TO_PYTHON,
         }
     }
 }
@@ -492,7 +434,7 @@ unsafe extern "C-unwind" fn release_bounded(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
+    // SAFETY: called, attached, with a native SemaphoreObject.
     unsafe {
         let bound = this(slf).bound();
         let done = released(args, nargs, kwnames).map(|count| of(slf).release(count, bound));
@@ -501,44 +443,38 @@ unsafe extern "C-unwind" fn release_bounded(
             Some(Err(NotReleased::TooMany)) if bound != UNBOUNDED => {
                 raise(ffi::PyExc_ValueError, c"Semaphore released too many times")
             }
-            _ => pure::call(slf, Kind::BoundedSemaphore, c"release", args, nargs, kwnames),
+            _ => LEFT_TO_PYTHON,
         }
     }
 }
 
-/// Calls whatever `release` the object has.
 unsafe extern "C-unwind" fn exit(
     slf: *mut PyObject,
-    args: *const *mut PyObject,
+    _: *const *mut PyObject,
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
+    // SAFETY: called, attached, with a native SemaphoreObject.
     unsafe {
-        if nargs != 3 {
-            return pure::call(slf, Kind::Semaphore, c"__exit__", args, nargs, ptr::null_mut());
+        // A class may have a release() of its own.
+        if nargs != 3 || Head::of(slf).replaces_called() {
+            return LEFT_TO_PYTHON;
         }
-        let derived = object::is_of_python_class::<SemaphoreObject>(slf);
-        let released = if derived || !this(slf).dict.is_null() {
-            object::call_method(slf, c"release", ptr::null(), 0, ptr::null_mut())
-        } else if this(slf).bound() == UNBOUNDED {
+        if this(slf).bound() == UNBOUNDED {
             release(slf, ptr::null(), 0, ptr::null_mut())
         } else {
             release_bounded(slf, ptr::null(), 0, ptr::null_mut())
-        };
-        if released.is_null() {
-            return released;
         }
-        drop_ref(released);
     }
-    compat::none()
 }
 
 unsafe extern "C-unwind" fn get_value(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a SemaphoreObject.
     unsafe {
         match of(slf).value() {
-            Some(value) => ffi::PyLong_FromUnsignedLongLong(value),
-            None => open::get::<SemaphoreObject>(slf, name),
+            Some(value) if class::is_of_phase_native(slf) => {
+                ffi::PyLong_FromUnsignedLongLong(value)
+            }
+            _ => materialize::get::<SemaphoreObject>(slf, name),
         }
     }
 }
@@ -550,10 +486,9 @@ unsafe extern "C-unwind" fn set_value(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with a SemaphoreObject.
     unsafe {
-        match countable(value) {
-            Some(value) if of(slf).set_value(value) => 0,
-            _ => open::set::<SemaphoreObject>(slf, value, name),
-        }
+        let done = class::is_of_phase_native(slf)
+            && countable(value).is_some_and(|value| of(slf).set_value(value));
+        if done { 0 } else { materialize::set::<SemaphoreObject>(slf, value, name) }
     }
 }
 
@@ -561,8 +496,8 @@ unsafe extern "C-unwind" fn get_bound(slf: *mut PyObject, name: *mut c_void) -> 
     // SAFETY: called by CPython, attached, with a SemaphoreObject.
     unsafe {
         let bound = this(slf).bound();
-        if bound == UNBOUNDED || SemaphoreObject::is_open(slf) {
-            return open::get::<SemaphoreObject>(slf, name);
+        if bound == UNBOUNDED || !class::is_of_phase_native(slf) {
+            return materialize::get::<SemaphoreObject>(slf, name);
         }
         ffi::PyLong_FromUnsignedLongLong(bound)
     }
@@ -574,13 +509,5 @@ unsafe extern "C-unwind" fn set_bound(
     name: *mut c_void,
 ) -> c_int {
     // SAFETY: called by CPython, attached, with a SemaphoreObject.
-    unsafe {
-        match countable(value) {
-            Some(bound) if !SemaphoreObject::is_open(slf) => {
-                this(slf).set_bound(bound);
-                0
-            }
-            _ => open::set::<SemaphoreObject>(slf, value, name),
-        }
-    }
+    unsafe { materialize::set::<SemaphoreObject>(slf, value, name) }
 }

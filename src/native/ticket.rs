@@ -5,15 +5,12 @@
 //! thread that materializes an object makes one for each waiter. The waiter wakes up, and goes on by
 //! waiting for its lock. A notification that came before it got there has released the lock.
 
-use core::ptr;
-
 use pyo3_ffi::{self as ffi, PyObject};
 
-use super::arguments;
 use super::condition::CondLock;
+use super::{Helper, arguments};
 use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
-use crate::module::State;
 use crate::object::drop_ref;
 use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Saved, Ticket};
 
@@ -140,15 +137,9 @@ unsafe fn call(slf: *mut PyObject, ticket: Ticket, left: *mut PyObject) -> *mut 
     // SAFETY: attached, as the callers promise; a ticket is a tuple.
     unsafe {
         let ticket = ticket.as_ptr().cast::<PyObject>();
-        let result = match State::of_type(ffi::Py_TYPE(slf)) {
-            Ok(state) => {
-                let args =
-                    [ffi::PyTuple_GET_ITEM(ticket, 0), ffi::PyTuple_GET_ITEM(ticket, 1), left];
-                let resume = (*state).natives.resume;
-                compat::vectorcall(resume, args.as_ptr(), 3, ptr::null_mut())
-            }
-            Err(Raised) => ptr::null_mut(),
-        };
+        let (lock, condition) =
+            (ffi::PyTuple_GET_ITEM(ticket, 0), ffi::PyTuple_GET_ITEM(ticket, 1));
+        let result = Helper::Resume.call(slf, &[lock, condition, left]);
         drop_ref(ticket);
         result
     }
@@ -163,9 +154,7 @@ unsafe fn call(slf: *mut PyObject, ticket: Ticket, left: *mut PyObject) -> *mut 
 pub unsafe fn run_pending(slf: *mut PyObject) -> Result<(), Raised> {
     // SAFETY: as the caller promises; the new reference is given back.
     unsafe {
-        let state = State::of_type(ffi::Py_TYPE(slf))?;
-        let checkpoint = (*state).natives.checkpoint;
-        let result = compat::vectorcall(checkpoint, ptr::null(), 0, ptr::null_mut());
+        let result = Helper::Checkpoint.call(slf, &[]);
         drop_ref(result);
         if result.is_null() { Err(Raised) } else { Ok(()) }
     }

@@ -11,10 +11,10 @@ use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::native::head::Head;
-use crate::native::{arguments, class};
 use crate::native::lookups::{self, Namespace};
 use crate::native::method::LEFT_TO_PYTHON;
 use crate::native::ticket;
+use crate::native::{arguments, class};
 use crate::object::{self, drop_ref};
 use crate::sync::{Awaitable, Condition, Deadline};
 
@@ -130,6 +130,7 @@ pub unsafe extern "C-unwind" fn wait_for(
             Some([predicate, seconds])
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
+                    && arguments::is_ordinary_timeout(seconds)
                     && !Head::of(slf).replaces_called()
                     && (seconds.is_null() || asks_usual_clock(slf)) =>
             {
