@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use pyo3_ffi::{self as ffi, PyObject};
 
 use super::Kind;
-use super::head::{Head, Phase};
+use super::head::Phase;
 use super::heap::{Attempt, Memory, insert, remove_least};
 use super::items::{item_of, object_of};
 use super::lookups::{self, Namespace};
@@ -88,8 +88,8 @@ impl PriorityObject {
             self.end_turn_of_the_dead();
         }
         if !self.turn.try_acquire(me) {
-            // SAFETY: as the caller promises.
-            unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
+            // SAFETY: as the caller promises. Without an end a wait can only end one way.
+            let _got = unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
             self.turn.adopt(me);
         }
         Ok(())
@@ -174,7 +174,7 @@ impl PriorityObject {
             if matches!(ended, Ok(Ended::Got | Ended::TimedOut))
                 && ticket::run_pending(slf).is_err()
             {
-                if ended == Ok(Ended::Got) {
+                if matches!(ended, Ok(Ended::Got)) {
                     self.pass_on(condition);
                 }
                 ended = Err(Raised);
@@ -368,7 +368,6 @@ unsafe fn failed<T>(
     }
 }
 
-/// What the arguments of a put mean, if they matter.
 unsafe fn put_in_turn(
     slf: *mut PyObject,
     item: *mut PyObject,
