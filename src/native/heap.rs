@@ -157,6 +157,7 @@ pub unsafe fn insert(
             hole = parent;
         }
         heap.set(place, item);
+        this.channel().count_edited();
         this.changed();
         Attempt::Done(())
     });

@@ -381,11 +381,9 @@ impl Channel {
         true
     }
 
-    /// Counts an item that is kept somewhere else.
-    pub fn add_task(&self) {
-        let held = self.hold();
+    /// Counts an item that has been put by way of [`Channel::edit`]; to be called in there.
+    pub fn count_edited(&self) {
         self.count_one();
-        held.release();
     }
 
     /// Says that the work on an item is done. When it is on all of them, those who wait for that
