@@ -287,7 +287,9 @@ class _Recipes:
         """Make an object of a Python class as it is made where no name has been replaced."""
         python = self._classes[name]
         made = object.__new__(python)
-        init = next(vars(base)["__init__"] for base in python.__mro__ if "__init__" in vars(base))
+        # The interpreter's own, also where rthread has derived a class from that.
+        bases = reversed(python.__mro__[:-1])
+        init = next(vars(base)["__init__"] for base in bases if "__init__" in vars(base))
         _on_rthread(init, self._native["Condition"])(made, *args)
         return made
 

@@ -1,19 +1,19 @@
 """The interpreter's own ``queue``, in Rust.
 
-Items are handed straight from a thread that puts to one that gets, so nobody starves; no put or
+Items are handed straight from a thread that puts to one that gets, so no thread starves; no put or
 get deadlocks with one that a finalizer or a weak reference's callback makes in the middle of it;
 and `shutdown` exists on every version. ``rthread.install(queue=True)`` puts these classes into
 ``queue`` for a whole program.
 """
 
 import sys
-from time import monotonic as _monotonic
 
 from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
 __all__ = [
@@ -27,8 +27,6 @@ __all__ = [
 ]
 
 _CLASSES = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
-# What the Python classes call on themselves, and derived classes replace.
-_HOOKS = ("_init", "_qsize", "_put", "_get", "__class_getitem__")
 
 
 def _make() -> "dict[str, Any]":
@@ -40,47 +38,112 @@ def _make() -> "dict[str, Any]":
     """
     import queue
 
-    # A queue that opens is given conditions.
+    # A queue in which a program looks has conditions.
     _native.in_threading()
     stock = vars(queue)
     names: dict[str, Any] = {name: stock[name] for name in ("Empty", "Full")}
-    pure = {name: stock[name] for name in _CLASSES}
+    python = {name: stock[name] for name in _CLASSES}
+    python["Queue"] = _with_join(queue)
     if sys.version_info >= (3, 13):
         names["ShutDown"] = stock["ShutDown"]
     else:
-        names["ShutDown"] = type(
-            "ShutDown",
-            (Exception,),
-            {
-                "__module__": "queue",
-                "__doc__": "Raised by put and get on a queue that has been shut down.",
-            },
-        )
-        pure["Queue"] = _with_shutdown(**names, stock=stock["Queue"])
-    native = _native.make({**pure, **names})
-    for name in native.keys() - {"SimpleQueue"}:
-        for hook in _HOOKS:
-            if hook in vars(stock[name]):
-                setattr(native[name], hook, vars(stock[name])[hook])
+        names["ShutDown"] = _shut_down_error()
+        _add_shutdown(python["Queue"], queue, names["ShutDown"])
+    native = _native.make({**python, **names})
     names.update(native)
     names["pairs"] = [(stock[name], native[name]) for name in native]
     return names
 
 
-def _with_shutdown(
-    stock: "Any",
-    Empty: type[Exception],
-    Full: type[Exception],
-    ShutDown: type[Exception],
-) -> type:
-    """What a queue that has opened is before 3.13: the Python class, and ``shutdown``.
+def _shut_down_error() -> type[Exception]:
+    """The exception of queues that have been shut down, for versions of `queue` without it."""
+    # Pickled by the name that it has here, whether or not `queue` has it as well.
+    return type(
+        "ShutDown",
+        (Exception,),
+        {
+            "__module__": __name__,
+            "__doc__": "Raised by put and get on a queue that has been shut down.",
+        },
+    )
+
+
+# The functions of the following classes are called with native objects, which are not of these
+# classes: no super() here. What `queue` has by a name is looked up there at each use, as its own
+# functions do.
+
+
+def _with_join(queue: "ModuleType") -> "Any":
+    """Derive a class from the interpreter's ``Queue`` whose `join` takes a time-out.
 
     Args:
-        stock: the interpreter's own ``Queue``.
-        Empty: what get raises.
-        Full: what put raises.
-        ShutDown: what both raise.
+        queue: the interpreter's own module.
+
+    Returns:
+        The class, with everything of the interpreter's in its own dict.
     """
+    names = vars(queue)
+    stock = names["Queue"]
+
+    class Queue(stock):  # type: ignore[misc]
+        def join(self, timeout: "float | None" = None) -> "bool | None":
+            """Block until all items in the queue have been gotten and processed.
+
+            The count of unfinished tasks goes up whenever an item is added to the queue. The count
+            goes down whenever a consumer thread calls task_done() to indicate the item was
+            retrieved and all work on it is complete. When the count of unfinished tasks drops to
+            zero, join() unblocks.
+
+            Args:
+                timeout: how many seconds to wait at most; None means no limit.
+
+            Returns:
+                With a time-out, whether the count has dropped to zero within the time; without
+                one, None.
+
+            Raises:
+                ValueError: the time-out is negative.
+            """
+            with self.all_tasks_done:
+                if timeout is None:
+                    while self.unfinished_tasks:
+                        self.all_tasks_done.wait()
+                    return None
+                if timeout < 0:
+                    raise ValueError("'timeout' must be a non-negative number")
+                deadline = names["time"]() + timeout
+                while self.unfinished_tasks:
+                    left = deadline - names["time"]()
+                    if left <= 0:
+                        return False
+                    self.all_tasks_done.wait(left)
+                return True
+
+    for name, value in vars(stock).items():
+        if name not in {"__dict__", "__weakref__", "join"}:
+            setattr(Queue, name, value)
+    _name_like(Queue, stock, "join")
+    return Queue
+
+
+def _name_like(cls: "Any", stock: "Any", *methods: str) -> None:
+    """Let methods have the names of the interpreter's own, for messages and for pickling."""
+    for method in methods:
+        vars(cls)[method].__qualname__ = f"{stock.__qualname__}.{method}"
+        vars(cls)[method].__module__ = stock.__module__
+
+
+def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) -> None:
+    """Give a class what ``Queue`` has from 3.13 on: `shutdown`.
+
+    Args:
+        cls: a class derived from the interpreter's ``Queue``.
+        queue: the interpreter's own module.
+        ShutDown: what `put` and `get` raise.
+    """
+    names = vars(queue)
+    stock = names["Queue"]
+    initialise = stock.__init__
 
     def wait(
         condition: "Any",
@@ -88,84 +151,78 @@ def _with_shutdown(
         is_over: "Callable[[], bool]",
         block: object,
         timeout: "Any",
-        give_up: type[Exception],
+        give_up: str,
     ) -> None:
         """Wait while `is_blocked`, with the lock of the condition held."""
         if not block:
             if is_blocked():
-                raise give_up
+                raise names[give_up]
             return
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
-        deadline = None if timeout is None else _monotonic() + timeout
+        deadline = None if timeout is None else names["time"]() + timeout
         while is_blocked():
-            left = None if deadline is None else deadline - _monotonic()
+            left = None if deadline is None else deadline - names["time"]()
             if left is not None and left <= 0:
-                raise give_up
+                raise names[give_up]
             condition.wait(left)
             if is_over():
-                raise ShutDown
+                raise names.get("ShutDown", ShutDown)
 
-    # The functions are called with native objects, which are not of this class: no super() here.
-    class Queue(stock):  # type: ignore[misc]
-        __doc__ = stock.__doc__
+    def __init__(self: "Any", maxsize: int = 0) -> None:
+        initialise(self, maxsize)
+        self.is_shutdown = False
 
-        def __init__(self, maxsize: int = 0) -> None:
-            stock.__init__(self, maxsize)
-            self.is_shutdown = False
+    def put(self: "Any", item: "Any", block: bool = True, timeout: "float | None" = None) -> None:
+        with self.not_full:
+            if self.is_shutdown:
+                raise names.get("ShutDown", ShutDown)
+            if self.maxsize > 0:
+                wait(
+                    self.not_full,
+                    lambda: self._qsize() >= self.maxsize,
+                    lambda: self.is_shutdown,
+                    block,
+                    timeout,
+                    "Full",
+                )
+            self._put(item)
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
 
-        def put(self, item: "Any", block: bool = True, timeout: "float | None" = None) -> None:
-            with self.not_full:
-                if self.is_shutdown:
-                    raise ShutDown
-                if self.maxsize > 0:
-                    wait(
-                        self.not_full,
-                        lambda: self._qsize() >= self.maxsize,
-                        lambda: self.is_shutdown,
-                        block,
-                        timeout,
-                        Full,
-                    )
-                self._put(item)
-                self.unfinished_tasks += 1
-                self.not_empty.notify()
+    def get(self: "Any", block: bool = True, timeout: "float | None" = None) -> "Any":
+        def is_over() -> bool:
+            return self.is_shutdown and not self._qsize()
 
-        def get(self, block: bool = True, timeout: "float | None" = None) -> "Any":
-            def is_over() -> bool:
-                return self.is_shutdown and not self._qsize()
+        with self.not_empty:
+            if is_over():
+                raise names.get("ShutDown", ShutDown)
+            wait(self.not_empty, lambda: not self._qsize(), is_over, block, timeout, "Empty")
+            item = self._get()
+            self.not_full.notify()
+            return item
 
-            with self.not_empty:
-                if is_over():
-                    raise ShutDown
-                wait(self.not_empty, lambda: not self._qsize(), is_over, block, timeout, Empty)
-                item = self._get()
-                self.not_full.notify()
-                return item
+    def shutdown(self: "Any", immediate: bool = False) -> None:
+        """Let nothing be put any more, and wake all threads that wait to put or get.
 
-        def shutdown(self, immediate: bool = False) -> None:
-            """Let nothing be put any more, and wake whoever waits to put or get.
+        From now on put raises ShutDown, and so does get when the queue is empty.
 
-            From now on put raises ShutDown, and so does get when the queue is empty.
+        Args:
+            immediate: whether to take out and drop what is still in the queue, and count it
+                as done.
+        """
+        with self.mutex:
+            self.is_shutdown = True
+            while immediate and self._qsize():
+                self._get()
+                self.unfinished_tasks = max(0, self.unfinished_tasks - 1)
+            for condition in (self.not_empty, self.not_full, self.all_tasks_done):
+                condition.notify_all()
 
-            Args:
-                immediate: whether to take out and drop what is still in the queue, and count it
-                    as done.
-            """
-            with self.mutex:
-                self.is_shutdown = True
-                while immediate and self._qsize():
-                    self._get()
-                    self.unfinished_tasks = max(0, self.unfinished_tasks - 1)
-                for condition in (self.not_empty, self.not_full, self.all_tasks_done):
-                    condition.notify_all()
-
-    # Error messages name functions by it.
-    for name in ("__init__", "put", "get", "shutdown"):
-        vars(Queue)[name].__qualname__ = f"Queue.{name}"
-    for name in ("put", "get"):
-        vars(Queue)[name].__doc__ = vars(stock)[name].__doc__
-    return Queue
+    put.__doc__, get.__doc__ = stock.put.__doc__, stock.get.__doc__
+    for function in (__init__, put, get, shutdown):
+        setattr(cls, function.__name__, function)
+    _name_like(cls, stock, "__init__", "put", "get", "shutdown")
 
 
 def _names() -> "dict[str, Any]":

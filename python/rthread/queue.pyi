@@ -2,7 +2,7 @@ import sys
 from _queue import Empty as Empty
 from queue import Full as Full
 from types import GenericAlias
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from typing_extensions import disjoint_base
 
@@ -36,7 +36,7 @@ class Queue(Generic[_T]):
     """
 
     maxsize: int
-    """How many items fit in. When it is raised, those who wait for room go on."""
+    """How many items fit in. When it is raised, threads that wait for room go on."""
 
     unfinished_tasks: int
     """For how many items `task_done` is still to be called."""
@@ -44,7 +44,7 @@ class Queue(Generic[_T]):
     is_shutdown: bool
     """Whether `shutdown` was called."""
 
-    # Parts that a queue has from the moment in which somebody looks at one of them. It is then
+    # Parts that a queue has from the moment in which a program looks at one of them. It is then
     # what `queue` makes of it in Python, and as slow.
     mutex: LockType
     not_empty: Condition
@@ -93,8 +93,22 @@ class Queue(Generic[_T]):
         Raises:
             ValueError: it was called more often than items were put.
         """
-    def join(self) -> None:
-        """Wait until `task_done` was called for every item."""
+    @overload
+    def join(self, timeout: None = None) -> None:
+        """Wait until `task_done` was called for every item.
+
+        Args:
+            timeout: how many seconds to wait at most; None means no limit.
+
+        Returns:
+            With a time-out, whether `task_done` was called for every item within the time;
+            without one, None.
+
+        Raises:
+            ValueError: `timeout` is negative.
+        """
+    @overload
+    def join(self, timeout: float) -> bool: ...
     def shutdown(self, immediate: bool = False) -> None:
         """Let nothing be put any more, and wake whoever waits to put or get.
 

@@ -33,13 +33,12 @@ mod lookups;
 mod materialize;
 mod method;
 mod priority;
+mod put_get;
 mod python_class;
 mod queue;
-mod queue_parts;
 mod semaphore;
 mod simple_queue;
 mod ticket;
-mod transfer;
 
 /// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]

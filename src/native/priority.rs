@@ -10,30 +10,35 @@
 //! again, as in the Python class. The turn is re-entrant: what a comparison does in here is done
 //! in the turn of its thread.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject};
 
+use super::Kind;
+use super::head::Phase;
 use super::heap::{Attempt, Memory, insert, remove_least};
 use super::items::{item_of, object_of};
-use super::open::Openable;
-use super::queue::{QueueObject, raise};
-use super::transfer::{self, Patience};
-use super::{Kind, arguments};
-use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
+use super::lookups::{self, Namespace};
+use super::materialize::CONDITIONS;
+use super::method::LEFT_TO_PYTHON;
+use super::put_get::{self, Blocking};
+use super::queue::{self, QueueObject};
+use super::ticket::{self, Ended};
+use crate::blocking::{self, NewWaiter, Signals, Timeout};
 use crate::compat::{self, Raised};
-use crate::object::{self, drop_ref};
+use crate::object::{self, Collected, drop_ref};
 use crate::sync::{
-    Awaitable, Channel, Condition, Deadline, Item, Items, ReentrantLock, Remains, fork,
+    Awaitable, Channel, Condition, Deadline, Item, Items, PerList, ReentrantLock, Remains, Retire,
+    Ticket, fork,
 };
 
-/// The items are in the channel of the queue, in the order of the heap. Nobody waits there but for
-/// the end of all tasks.
+/// The items are in the channel of the queue, in the order of the heap. The only threads that wait
+/// there are those that wait for the end of all tasks.
 #[repr(C)]
 pub struct PriorityObject {
-    queue: QueueObject,
+    pub queue: QueueObject,
     turn: ReentrantLock,
     not_empty: Condition,
     not_full: Condition,
@@ -41,6 +46,23 @@ pub struct PriorityObject {
     version: AtomicUsize,
     /// The fork epoch in which the turn was last looked at.
     epoch: AtomicU32,
+}
+
+impl Collected for PriorityObject {
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { QueueObject::weakrefs(slf) }
+    }
+
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: as the caller promises.
+        unsafe { QueueObject::visit(slf, visit, arg) }
+    }
+
+    unsafe fn clear(slf: *mut PyObject) {
+        // SAFETY: as the caller promises.
+        unsafe { QueueObject::clear(slf) }
+    }
 }
 
 /// How often an operation is begun again because a comparison has changed the queue.
@@ -66,8 +88,8 @@ impl PriorityObject {
             self.end_turn_of_the_dead();
         }
         if !self.turn.try_acquire(me) {
-            // SAFETY: as the caller promises.
-            unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
+            // SAFETY: as the caller promises. Without an end a wait can only end one way.
+            let _got = unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
             self.turn.adopt(me);
         }
         Ok(())
@@ -118,26 +140,47 @@ impl PriorityObject {
         limit > 0 && self.channel().len() >= limit.unsigned_abs()
     }
 
-    /// The item at this place of the heap.
-    pub fn at(&self, place: usize) -> Option<Item> {
-        self.channel().edit(|heap| heap.at(place))
-    }
-
-    /// Ends the turn, waits to be notified, and has a turn again, whatever happens.
+    /// Ends the turn, waits to be notified, and has a turn again, whatever happens. One that waits
+    /// `again` goes to the front. `None`, with nothing done, if the queue is being made a Python one.
     ///
     /// # Safety
     /// As `enter`, in a turn.
-    unsafe fn wait(&self, condition: &Condition, deadline: Deadline) -> Result<Waited, Raised> {
+    unsafe fn wait(
+        &self,
+        condition: &Condition,
+        deadline: Deadline,
+        again: bool,
+    ) -> Result<Option<Ended>, Raised> {
         // SAFETY: as the caller promises. The waiter leaves the queue before it is freed.
         unsafe {
+            let slf = self.object();
             blocking::refuse_at_shutdown()?;
             let waiter = NewWaiter::allocate()?;
-            condition.enqueue(waiter.get(), false);
+            // Under the guard of the channel: see `retire`.
+            let is_queued = self.channel().edit(|_| {
+                self.queue.head.phase() == Phase::Native
+                    && !condition.enqueue(waiter.get(), again)
+            });
+            if !is_queued {
+                waiter.free();
+                self.queue.head.settled_phase();
+                return Ok(None);
+            }
             let saved = self.turn.release_all();
             let waited = blocking::wait_queued(&waiter, condition, deadline, Signals::Handle);
+            let ticket = waiter.get().ticket();
             waiter.free();
+            let mut ended = ticket::end(slf, waited, ticket, deadline);
+            if matches!(ended, Ok(Ended::Got | Ended::TimedOut))
+                && ticket::run_pending(slf).is_err()
+            {
+                if matches!(ended, Ok(Ended::Got)) {
+                    self.pass_on(condition);
+                }
+                ended = Err(Raised);
+            }
             // The exception of a signal handler waits until we have the turn.
-            let pending = if waited.is_err() { Some(compat::take_exception()) } else { None };
+            let pending = if ended.is_err() { Some(compat::take_exception()) } else { None };
             let entered = self.enter(Signals::Defer);
             if let (Ok(()), Ok(saved)) = (&entered, saved) {
                 self.turn.restore(saved);
@@ -147,8 +190,104 @@ impl PriorityObject {
                 Some(pending) => compat::forget_exception(pending),
                 None => {}
             }
-            entered.and(waited)
+            entered.and(ended.map(Some))
         }
+    }
+
+    fn object(&self) -> *mut PyObject {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Tells a thread that waits for the condition. Where the queue has become a Python one since
+    /// the heap was changed, in Python.
+    ///
+    /// # Safety
+    /// Attached; the caller keeps the object alive; no exception is set.
+    unsafe fn tell(&self, condition: &Condition) -> Result<(), Raised> {
+        if condition.notify(1) {
+            return Ok(());
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.tell_in_python(condition, c"notify") }
+    }
+
+    #[cold]
+    unsafe fn tell_in_python(&self, condition: &Condition, notify: &CStr) -> Result<(), Raised> {
+        let is_not_empty = ptr::eq(condition, &raw const self.not_empty);
+        let name = if is_not_empty { c"not_empty" } else { c"not_full" };
+        // SAFETY: as in `tell`.
+        unsafe {
+            self.queue.head.settled_phase();
+            queue::notify_python(self.object(), name, notify, None)
+        }
+    }
+
+    /// Passes a notification on that this thread has got and does not use.
+    ///
+    /// # Safety
+    /// As `tell`, but there may be an exception, which stays.
+    #[cold]
+    unsafe fn pass_on(&self, condition: &Condition) {
+        if condition.notify(1) {
+            return;
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            let pending = compat::take_exception();
+            if self.tell_in_python(condition, c"notify").is_err() {
+                ffi::PyErr_Clear();
+            }
+            compat::restore_exception(pending);
+        }
+    }
+}
+
+/// What a put or get knows of its wait.
+#[derive(Default)]
+struct Wait {
+    /// When it ends, once that has been found out.
+    until: Option<Deadline>,
+    /// It has waited before.
+    again: bool,
+    /// It was notified, and has not used that yet.
+    is_notified: bool,
+    has_expired: bool,
+}
+
+/// Whether there is more to wait for.
+enum Next {
+    Look,
+    GiveUp,
+}
+
+impl Wait {
+    /// Waits once.
+    ///
+    /// # Safety
+    /// As [`PriorityObject::wait`].
+    unsafe fn wait(
+        &mut self,
+        this: &PriorityObject,
+        condition: &Condition,
+        blocking: Blocking,
+    ) -> Result<Next, Raised> {
+        if self.has_expired {
+            return Ok(Next::GiveUp);
+        }
+        // SAFETY: as the caller promises; the arguments are alive.
+        unsafe {
+            if self.until.is_none() {
+                self.until = put_get::deadline_of(blocking)?;
+            }
+            let Some(deadline) = self.until else { return Ok(Next::GiveUp) };
+            self.is_notified = false;
+            if let Some(ended) = this.wait(condition, deadline, self.again)? {
+                self.again = true;
+                self.is_notified = ended == Ended::Got;
+                self.has_expired = ended == Ended::TimedOut;
+            }
+        }
+        Ok(Next::Look)
     }
 }
 
@@ -158,8 +297,8 @@ enum Outcome<T> {
     /// One of the exceptions of `queue`.
     Raise(Kind),
     NoMemory,
-    /// The queue has been opened. Python has this much time left, if that has been found out.
-    Open(Option<Deadline>),
+    /// The call is for the Python function. Nothing has been done but to wait.
+    Python,
 }
 
 /// # Safety
@@ -173,40 +312,59 @@ pub unsafe fn put_item(
     // SAFETY: as the caller promises. The reference goes with the item if it is in.
     unsafe {
         let this = this(slf);
-        if this.channel().is_closed() {
-            return transfer::pure_put(slf, item, block, seconds);
+        // A program may have put another heappush() there.
+        if this.channel().is_retired()
+            || !lookups::are_as_expected(queue::state(slf), Namespace::Queue)
+        {
+            return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {
             return ptr::null_mut();
         }
         ffi::Py_INCREF(item);
-        let outcome = put_in_turn(slf, item, block, seconds);
+        let mut wait = Wait::default();
+        let outcome = put_in_turn(slf, item, block, seconds, &mut wait);
         this.leave();
         if let Ok(Outcome::Done(())) = outcome {
-            this.not_empty.notify(1);
-            return compat::none();
+            return match this.tell(&this.not_empty) {
+                Ok(()) => compat::none(),
+                Err(Raised) => ptr::null_mut(),
+            };
         }
-        // It may have been woken for the room that somebody else can use now.
-        this.not_full.notify(1);
+        if wait.is_notified {
+            // Of room that another thread can use now.
+            this.pass_on(&this.not_full);
+        }
         let result = match outcome {
-            Ok(Outcome::Done(())) => compat::none(),
-            Ok(Outcome::Raise(kind)) => raise(slf, kind),
-            Ok(Outcome::NoMemory) => ffi::PyErr_NoMemory(),
-            Ok(Outcome::Open(None)) => transfer::pure_put(slf, item, block, seconds),
-            Ok(Outcome::Open(Some(deadline))) => {
-                let left = arguments::remaining(deadline);
-                let result = if left.is_null() {
-                    left
-                } else {
-                    transfer::pure_put(slf, item, ffi::Py_True(), left)
-                };
-                drop_ref(left);
-                result
-            }
-            Err(Raised) => ptr::null_mut(),
+            Ok(Outcome::Python) => match wait.until {
+                Some(deadline) => put_get::go_on_putting(slf, item, deadline),
+                None => LEFT_TO_PYTHON,
+            },
+            outcome => failed(slf, outcome, &wait),
         };
         drop_ref(item);
         result
+    }
+}
+
+/// What a call returns that has come to nothing.
+///
+/// # Safety
+/// As [`put_item`].
+#[cold]
+unsafe fn failed<T>(
+    slf: *mut PyObject,
+    outcome: Result<Outcome<T>, Raised>,
+    wait: &Wait,
+) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match outcome {
+            Ok(Outcome::Raise(kind)) if wait.until.is_some() => queue::raise(slf, kind),
+            Ok(Outcome::Raise(kind)) => queue::raise_or_leave(slf, kind),
+            Ok(Outcome::NoMemory) => ffi::PyErr_NoMemory(),
+            _ => ptr::null_mut(),
+        }
     }
 }
 
@@ -215,56 +373,51 @@ unsafe fn put_in_turn(
     item: *mut PyObject,
     block: *mut PyObject,
     seconds: *mut PyObject,
+    wait: &mut Wait,
 ) -> Result<Outcome<()>, Raised> {
     // SAFETY: as in `put_item`, in a turn.
     unsafe {
         let this = this(slf);
-        let mut patience = None;
-        if this.channel().limit() > 0 && !this.channel().is_shut_down() {
-            patience = transfer::patience(block, seconds)?;
-            if patience.is_none() {
-                QueueObject::open(slf)?;
-            }
-        }
-        let mut until = None;
-        let mut expired = false;
+        let mut blocking = None;
         loop {
-            if this.channel().is_closed() {
-                return Ok(Outcome::Open(until));
+            if this.channel().is_retired() {
+                return Ok(Outcome::Python);
             }
             if this.channel().is_shut_down() {
                 return Ok(Outcome::Raise(Kind::ShutDown));
             }
-            if this.is_full() {
-                if expired {
-                    return Ok(Outcome::Raise(Kind::Full));
+            // Without a limit the other arguments do not matter.
+            if blocking.is_none() && this.channel().limit() > 0 {
+                blocking = put_get::blocking(slf, block, seconds)?;
+                if blocking.is_none() {
+                    return Ok(Outcome::Python);
                 }
-                let patience = patience.unwrap_or(Patience::Wait(ptr::null_mut()));
-                match begin_or_go_on(patience, &mut until)? {
-                    None => return Ok(Outcome::Raise(Kind::Full)),
-                    Some(deadline) => {
-                        expired = this.wait(&this.not_full, deadline)? == Waited::TimedOut;
-                    }
-                }
-                continue;
             }
-            match insert(this, None, false, item_of(item))? {
+            if this.is_full() {
+                let blocking = blocking.unwrap_or(Blocking::FOREVER);
+                match wait.wait(this, &this.not_full, blocking)? {
+                    Next::Look => continue,
+                    Next::GiveUp => return Ok(Outcome::Raise(Kind::Full)),
+                }
+            }
+            let mut attempt = insert(this, None, false, item_of(item))?;
+            if matches!(attempt, Attempt::Disturbed) {
+                let again = |memory: &mut Memory, attempt: u32| {
+                    if this.channel().is_retired() || this.is_full() {
+                        return Ok(None);
+                    }
+                    let from_above = attempt.is_multiple_of(2);
+                    insert(this, Some(memory), from_above, item_of(item)).map(Some)
+                };
+                match persist(again)? {
+                    Some(result) => attempt = result,
+                    None => continue,
+                }
+            }
+            match attempt {
                 Attempt::Done(()) => return Ok(Outcome::Done(())),
                 Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => {
-                    let again = |memory: &mut Memory, attempt: u32| {
-                        if this.channel().is_closed() || this.is_full() {
-                            return Ok(None);
-                        }
-                        let from_above = attempt.is_multiple_of(2);
-                        insert(this, Some(memory), from_above, item_of(item)).map(Some)
-                    };
-                    match persist(again)? {
-                        Some(Attempt::Done(())) => return Ok(Outcome::Done(())),
-                        Some(Attempt::NoMemory) => return Ok(Outcome::NoMemory),
-                        _ => {}
-                    }
-                }
+                Attempt::Disturbed => {}
             }
         }
     }
@@ -280,36 +433,37 @@ pub unsafe fn get_item(
     // SAFETY: as the caller promises. The reference comes with the item.
     unsafe {
         let this = this(slf);
-        if this.channel().is_closed() {
-            return transfer::pure_get(slf, block, seconds);
+        // A program may have put another heappop() there.
+        if this.channel().is_retired()
+            || !lookups::are_as_expected(queue::state(slf), Namespace::Queue)
+        {
+            return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {
             return ptr::null_mut();
         }
-        let outcome = get_in_turn(slf, block, seconds);
+        let mut wait = Wait::default();
+        let outcome = get_in_turn(slf, block, seconds, &mut wait);
         this.leave();
         if let Ok(Outcome::Done(item)) = outcome {
-            this.not_full.notify(1);
-            return object_of(item);
+            return match this.tell(&this.not_full) {
+                Ok(()) => object_of(item),
+                Err(Raised) => {
+                    drop_ref(object_of(item));
+                    ptr::null_mut()
+                }
+            };
         }
-        // It may have been woken for an item that somebody else can get now.
-        this.not_empty.notify(1);
+        if wait.is_notified {
+            // Of an item that another thread can get now.
+            this.pass_on(&this.not_empty);
+        }
         match outcome {
-            Ok(Outcome::Done(item)) => object_of(item),
-            Ok(Outcome::Raise(kind)) => raise(slf, kind),
-            Ok(Outcome::NoMemory) => ffi::PyErr_NoMemory(),
-            Ok(Outcome::Open(None)) => transfer::pure_get(slf, block, seconds),
-            Ok(Outcome::Open(Some(deadline))) => {
-                let left = arguments::remaining(deadline);
-                let result = if left.is_null() {
-                    left
-                } else {
-                    transfer::pure_get(slf, ffi::Py_True(), left)
-                };
-                drop_ref(left);
-                result
-            }
-            Err(Raised) => ptr::null_mut(),
+            Ok(Outcome::Python) => match wait.until {
+                Some(deadline) => put_get::go_on_getting(slf, deadline),
+                None => LEFT_TO_PYTHON,
+            },
+            outcome => failed(slf, outcome, &wait),
         }
     }
 }
@@ -318,63 +472,52 @@ unsafe fn get_in_turn(
     slf: *mut PyObject,
     block: *mut PyObject,
     seconds: *mut PyObject,
+    wait: &mut Wait,
 ) -> Result<Outcome<Item>, Raised> {
     // SAFETY: as in `get_item`, in a turn.
     unsafe {
         let this = this(slf);
-        let is_over = || this.channel().is_shut_down() && this.channel().is_empty();
-        if is_over() {
-            return Ok(Outcome::Raise(Kind::ShutDown));
-        }
-        let patience = transfer::patience(block, seconds)?;
-        if patience.is_none() {
-            QueueObject::open(slf)?;
-        }
-        let patience = patience.unwrap_or(Patience::Poll);
-        let mut until = None;
-        let mut expired = false;
+        let mut blocking = None;
         loop {
-            if this.channel().is_closed() {
-                return Ok(Outcome::Open(until));
+            if this.channel().is_retired() {
+                return Ok(Outcome::Python);
             }
+            if this.channel().is_empty() && this.channel().is_shut_down() {
+                return Ok(Outcome::Raise(Kind::ShutDown));
+            }
+            let blocking = match blocking {
+                Some(known) => known,
+                None => match put_get::blocking(slf, block, seconds)? {
+                    Some(found) => *blocking.insert(found),
+                    None => return Ok(Outcome::Python),
+                },
+            };
             if this.channel().is_empty() {
-                if is_over() {
-                    return Ok(Outcome::Raise(Kind::ShutDown));
+                match wait.wait(this, &this.not_empty, blocking)? {
+                    Next::Look => continue,
+                    Next::GiveUp => return Ok(Outcome::Raise(Kind::Empty)),
                 }
-                let until = if expired { None } else { begin_or_go_on(patience, &mut until)? };
-                let Some(deadline) = until else { return Ok(Outcome::Raise(Kind::Empty)) };
-                expired = this.wait(&this.not_empty, deadline)? == Waited::TimedOut;
-                continue;
             }
-            match remove_least(this, None)? {
+            let mut attempt = remove_least(this, None)?;
+            if matches!(attempt, Attempt::Disturbed) {
+                let again = |memory: &mut Memory, _| {
+                    if this.channel().is_retired() || this.channel().is_empty() {
+                        return Ok(None);
+                    }
+                    remove_least(this, Some(memory)).map(Some)
+                };
+                match persist(again)? {
+                    Some(result) => attempt = result,
+                    None => continue,
+                }
+            }
+            match attempt {
                 Attempt::Done(item) => return Ok(Outcome::Done(item)),
                 Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => {
-                    let again = |memory: &mut Memory, _| {
-                        if this.channel().is_closed() || this.channel().is_empty() {
-                            return Ok(None);
-                        }
-                        remove_least(this, Some(memory)).map(Some)
-                    };
-                    if let Some(Attempt::Done(item)) = persist(again)? {
-                        return Ok(Outcome::Done(item));
-                    }
-                }
+                Attempt::Disturbed => {}
             }
         }
     }
-}
-
-/// Until when to wait: found out the first time.
-unsafe fn begin_or_go_on(
-    patience: Patience,
-    until: &mut Option<Deadline>,
-) -> Result<Option<Deadline>, Raised> {
-    if until.is_none() {
-        // SAFETY: attached, as every caller promises; the arguments are alive.
-        *until = unsafe { transfer::wait_until(patience)? };
-    }
-    Ok(*until)
 }
 
 /// Attempts again what comparisons have disturbed, and remembers what they say. `None` if the
@@ -420,36 +563,74 @@ pub unsafe fn shut_down(slf: *mut PyObject, discard: bool) -> Result<Option<Item
         let items = this.channel().shut_down(discard);
         this.changed();
         this.leave();
-        wake_all(slf);
+        if items.is_some() && !wake_all(slf) {
+            // It has become a Python one in between, with its waiters.
+            for condition in [&this.not_empty, &this.not_full] {
+                if this.tell_in_python(condition, c"notify_all").is_err() {
+                    ffi::PyErr_Clear();
+                }
+            }
+        }
         Ok(items)
     }
 }
 
-/// [`Channel::close`].
+/// [`Channel::retire`], and the conditions with it.
+///
+/// The turn is not needed for that: a thread that has it, and is comparing, finds the heap gone when
+/// it wants to change it. A waiter queues under the guard of the channel, and only while the object
+/// is native. So once this thread has had the guard, no more of them come.
 ///
 /// # Safety
-/// Attached, with a PriorityObject that the caller keeps alive.
-pub unsafe fn close(slf: *mut PyObject) -> Result<Option<Remains>, Raised> {
+/// Attached, with a PriorityObject that this thread is changing.
+pub unsafe fn retire(
+    slf: *mut PyObject,
+    tickets: [&[Ticket]; CONDITIONS],
+) -> Retire<Remains, PerList> {
     // SAFETY: as the caller promises.
-    unsafe {
-        let this = this(slf);
-        this.enter(Signals::Defer)?;
-        let remains = this.channel().close();
-        this.changed();
-        this.leave();
-        wake_all(slf);
-        Ok(remains)
+    let this = unsafe { this(slf) };
+    let [getters, putters, joiners] = tickets;
+    this.channel().edit(|_| ());
+    let mut used = PerList {
+        getters: this.not_empty.waiters(),
+        putters: this.not_full.waiters(),
+        joiners: joiners.len(),
+    };
+    if used.getters > getters.len() || used.putters > putters.len() {
+        return Retire::NeedTickets(used);
+    }
+    match this.channel().retire(&[], &[], joiners) {
+        Retire::Done { state, used: of_channel } => {
+            this.changed();
+            used.joiners = of_channel.joiners;
+            used.getters = retired(&this.not_empty, getters);
+            used.putters = retired(&this.not_full, putters);
+            Retire::Done { state, used }
+        }
+        Retire::NeedTickets(needed) => {
+            used.joiners = needed.joiners;
+            Retire::NeedTickets(used)
+        }
+        Retire::Already => Retire::Already,
     }
 }
 
-/// Has everybody look again who waits to put or get.
+/// Retires a condition for which there are enough tickets: how many of them were used.
+fn retired(condition: &Condition, tickets: &[Ticket]) -> usize {
+    match condition.retire(tickets) {
+        Retire::Done { used, .. } => used,
+        Retire::NeedTickets(_) | Retire::Already => 0,
+    }
+}
+
+/// Has all threads look again that wait to put or get. False if they wait in Python by now.
 ///
 /// # Safety
 /// Attached, with a PriorityObject.
-pub unsafe fn wake_all(slf: *mut PyObject) {
+pub unsafe fn wake_all(slf: *mut PyObject) -> bool {
     // SAFETY: as the caller promises.
-    unsafe {
-        this(slf).not_empty.notify(usize::MAX);
-        this(slf).not_full.notify(usize::MAX);
-    }
+    let this = unsafe { this(slf) };
+    let getters = this.not_empty.notify(usize::MAX);
+    let putters = this.not_full.notify(usize::MAX);
+    getters && putters
 }

@@ -3,45 +3,54 @@
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
+use core::sync::atomic::{Ordering, fence};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::items;
-use super::open::{self, Openable};
-use super::{Kind, Making, arguments, priority, pure, queue_parts, transfer};
-use crate::blocking::{self, Signals, Waited};
+use super::class::{self, NativeClass};
+use super::head::{self, Head};
+use super::items::{self, object_of};
+use super::lookups::{self, Namespace};
+use super::materialize;
+use super::method::{LEFT_TO_PYTHON, Native};
+use super::ticket::{self, Ended};
+use super::{Kind, Making, arguments, priority, put_get};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, Function, Like, PLAIN, Property, Type, drop_ref};
-use crate::sync::{Channel, Join, NotDone};
+use crate::object::{self, Call, Collected, Property, drop_ref};
+use crate::sync::{Channel, Join, NotDone, Taken};
+
+mod errors;
+mod python_side;
+
+pub use errors::{raise, raise_or_leave};
+pub use python_side::{call_python, notify_python, put_back};
 
 /// All zero is an empty queue without a limit that is yet to be initialised.
 #[repr(C)]
 pub struct QueueObject {
-    base: PyObject,
+    pub head: Head,
     pub channel: Channel,
-    /// Which class it is of, or derived from.
+    /// Which class it is of, or derived from. Written before the object becomes native.
     kind: Kind,
-    /// Whether `__init__` has run.
-    initialised: bool,
-    /// Whether it is of just that class: then no method calls one that somebody has replaced.
-    exact: bool,
+    /// Lives as long as the class. Written before the object becomes native.
+    state: *const State,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
 }
 
-const METHODS: &[Function] = &[
-    Function::python(c"put", Call::FastKeywords(transfer::put)),
-    Function::python(c"get", Call::FastKeywords(transfer::get)),
-    Function::python(c"put_nowait", Call::FastKeywords(transfer::put_nowait)),
-    Function::python(c"get_nowait", Call::NoArgs(transfer::get_nowait)),
-    Function::python(c"qsize", Call::NoArgs(qsize)),
-    Function::python(c"empty", Call::NoArgs(empty)),
-    Function::python(c"full", Call::NoArgs(full)),
-    Function::python(c"task_done", Call::NoArgs(task_done)),
-    Function::python(c"join", Call::NoArgs(join)),
-    Function::python(c"shutdown", Call::FastKeywords(shutdown)),
-    open::copy::<QueueObject>(),
+const METHODS: &[Native] = &[
+    (c"__init__", Call::FastKeywords(class::init_method::<QueueObject, 1>)),
+    (c"put", Call::FastKeywords(put_get::put)),
+    (c"get", Call::FastKeywords(put_get::get)),
+    (c"put_nowait", Call::FastKeywords(put_get::put_nowait)),
+    (c"get_nowait", Call::NoArgs(put_get::get_nowait)),
+    (c"qsize", Call::NoArgs(qsize)),
+    (c"empty", Call::NoArgs(empty)),
+    (c"full", Call::NoArgs(full)),
+    (c"task_done", Call::NoArgs(task_done)),
+    (c"join", Call::FastKeywords(join)),
+    (c"shutdown", Call::FastKeywords(shutdown)),
 ];
 
 const PROPERTIES: &[Property] = &[
@@ -49,104 +58,97 @@ const PROPERTIES: &[Property] = &[
     Property {
         name: c"unfinished_tasks",
         get: get_unfinished,
-        set: Some(open::set::<QueueObject>),
+        set: Some(materialize::set::<QueueObject>),
         doc: None,
     },
     Property {
         name: c"is_shutdown",
         get: get_is_shutdown,
-        set: Some(open::set::<QueueObject>),
+        set: Some(materialize::set::<QueueObject>),
         doc: None,
     },
-    open::part::<QueueObject>(c"queue"),
-    open::part::<QueueObject>(c"mutex"),
-    open::part::<QueueObject>(c"not_empty"),
-    open::part::<QueueObject>(c"not_full"),
-    open::part::<QueueObject>(c"all_tasks_done"),
-    open::dict_of_parts::<QueueObject>(),
+    materialize::part::<QueueObject>(c"queue"),
+    materialize::part::<QueueObject>(c"mutex"),
+    materialize::part::<QueueObject>(c"not_empty"),
+    materialize::part::<QueueObject>(c"not_full"),
+    materialize::part::<QueueObject>(c"all_tasks_done"),
+    materialize::dict_property::<QueueObject>(),
 ];
-
-/// What a derived class may replace: then the object is open from the start.
-const HOOKS: [&CStr; 4] = [c"_init", c"_qsize", c"_put", c"_get"];
 
 /// Makes the type of queues. A new reference.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a QueueObject.
+    // SAFETY: the struct is described as it is.
     unsafe {
-        Type {
+        class::Class {
             name: c"queue.Queue",
-            size: size_of::<QueueObject>(),
-            weakrefs: Some(offset_of!(QueueObject, weakrefs)),
-            dict: Some(offset_of!(QueueObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
+            short_name: c"Queue",
+            kind: Kind::Queue,
+            weakrefs: offset_of!(QueueObject, weakrefs),
+            dict: offset_of!(QueueObject, dict),
+            base: ptr::null_mut(),
             methods: METHODS,
+            builtin: &[],
             properties: PROPERTIES,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_init, init as *mut c_void),
-                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
-            ],
-            ..PLAIN
+            new: Some(class::new::<QueueObject>),
+            init: class::init_slot::<QueueObject, 1>,
+            vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
-        .make(making.module)
+        .make::<QueueObject>(making)
     }
 }
 
 /// Makes the type of stacks. A new reference.
 ///
 /// # Safety
-/// Attached.
+/// Attached; the type of queues has been made.
 pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: as above; the type of queues has been made.
-    unsafe {
-        Type {
-            name: c"queue.LifoQueue",
-            size: size_of::<QueueObject>(),
-            weakrefs: Some(offset_of!(QueueObject, weakrefs)),
-            dict: Some(offset_of!(QueueObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
-            base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
-            slots: &[
-                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
-            ],
-            ..PLAIN
-        }
-        .make(making.module)
-    }
+    // SAFETY: the struct is described as it is.
+    unsafe { derived::<QueueObject>(c"queue.LifoQueue", c"LifoQueue", Kind::LifoQueue, making) }
 }
 
 /// Makes the type of priority queues. A new reference.
 ///
 /// # Safety
-/// Attached.
+/// As [`make_lifo_type`].
 pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: as above. What a PriorityObject has on top owns nothing.
+    let (name, short_name) = (c"queue.PriorityQueue", c"PriorityQueue");
+    // SAFETY: the struct is described as it is, and begins with a QueueObject.
     unsafe {
-        Type {
-            name: c"queue.PriorityQueue",
-            size: size_of::<priority::PriorityObject>(),
-            weakrefs: Some(offset_of!(QueueObject, weakrefs)),
-            dict: Some(offset_of!(QueueObject, dict)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
-            like: Like::Python(making.docs),
+        derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making)
+    }
+}
+
+/// A class of which only the objects' kind is another one.
+///
+/// # Safety
+/// As [`make_lifo_type`]; `T` begins with a QueueObject.
+unsafe fn derived<T: Collected>(
+    name: &'static CStr,
+    short_name: &'static CStr,
+    kind: Kind,
+    making: &Making,
+) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        class::Class {
+            name,
+            short_name,
+            kind,
+            weakrefs: offset_of!(QueueObject, weakrefs),
+            dict: offset_of!(QueueObject, dict),
             base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
-            slots: &[
-                (ffi::Py_tp_dealloc, object::dealloc::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_traverse, object::traverse::<QueueObject> as *mut c_void),
-                (ffi::Py_tp_clear, object::clear_all::<QueueObject> as *mut c_void),
-            ],
-            ..PLAIN
+            methods: &[],
+            builtin: &[],
+            properties: &[],
+            new: None,
+            // The same as the base's: derived classes compare it.
+            init: class::init_slot::<QueueObject, 1>,
+            vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
-        .make(making.module)
+        .make::<T>(making)
     }
 }
 
@@ -169,124 +171,57 @@ pub unsafe fn channel<'a>(slf: *mut PyObject) -> &'a Channel {
 /// Which class it is of, or derived from.
 ///
 /// # Safety
-/// As `this`.
+/// `slf` is a QueueObject that is native, or has been when the call began.
 #[inline]
 pub unsafe fn kind(slf: *mut PyObject) -> Kind {
     // SAFETY: as the caller promises.
     unsafe { this(slf).kind }
 }
 
-/// Whether it is of one of our own classes, and not of one derived from them.
+/// The state of the module.
 ///
 /// # Safety
-/// As `this`.
-pub unsafe fn is_exact(slf: *mut PyObject) -> bool {
+/// As [`kind`].
+#[inline]
+pub unsafe fn state(slf: *mut PyObject) -> *const State {
     // SAFETY: as the caller promises.
-    unsafe { this(slf).exact }
+    unsafe { this(slf).state }
 }
 
-impl Openable for QueueObject {
-    unsafe fn is_open(slf: *mut PyObject) -> bool {
-        // SAFETY: as the caller promises.
-        unsafe { channel(slf) }.is_closed()
-    }
+impl NativeClass<1> for QueueObject {
+    const ARGUMENTS: [&'static CStr; 1] = [c"maxsize"];
+    const PARTS: &'static [&'static CStr] =
+        &[c"queue", c"mutex", c"not_empty", c"not_full", c"all_tasks_done", c"maxsize"];
+    const NAMESPACE: Namespace = Namespace::Queue;
 
-    unsafe fn open(slf: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises.
+    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises: no other thread looks at the fields.
         unsafe {
-            if Self::is_open(slf) {
-                return Ok(());
+            let [limit] = given;
+            let limit = if limit.is_null() { Some(0) } else { plain_int(limit) };
+            let class = ffi::Py_TYPE(slf);
+            let state = State::of_type(class)?;
+            // `queue` asks `threading` for its lock and conditions.
+            let Some(limit) = limit else { return Ok(false) };
+            if channel(slf).is_retired()
+                || !lookups::are_as_expected(state, Namespace::Threading)
+            {
+                return Ok(false);
             }
-            let dict = open::dict(slf)?;
-            let opened = queue_parts::open_into(slf, dict);
-            drop_ref(dict);
-            opened
+            let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
+            let own = slf.cast::<QueueObject>();
+            (*own).kind = kind;
+            (*own).state = state;
+            if kind == Kind::LifoQueue {
+                channel(slf).reverse();
+            }
+            Ok(channel(slf).set_limit(limit))
         }
     }
-}
 
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython; all zero is a valid object, and nobody else has it. Arguments are
-    // for __init__.
-    unsafe {
-        let Ok(state) = State::of_type(class) else { return ptr::null_mut() };
-        let made = object::allocate::<QueueObject>(class);
-        if made.is_null() {
-            return ptr::null_mut();
-        }
-        (*made).kind = Kind::Queue;
-        for kind in [Kind::LifoQueue, Kind::PriorityQueue] {
-            let native = (*state).natives.types[kind as usize];
-            if !native.is_null() && ffi::PyType_IsSubtype(class, native) != 0 {
-                (*made).kind = kind;
-            }
-        }
-        if (*made).kind == Kind::LifoQueue {
-            (*made).channel.reverse();
-        }
-        made.cast()
-    }
-}
-
-unsafe extern "C-unwind" fn init(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython with a QueueObject, a tuple, and a dict or null; nobody else uses
-    // it yet, unless it was initialised before.
-    unsafe {
-        let limit = limit_given(args, kwargs);
-        let fresh = !this(slf).initialised && !channel(slf).is_closed();
-        (*slf.cast::<QueueObject>()).initialised = true;
-        if fresh && let Some(limit) = limit {
-            let Ok(own) = pure::native_class(slf, kind(slf)) else { return -1 };
-            if ffi::Py_TYPE(slf) == own {
-                (*slf.cast::<QueueObject>()).exact = true;
-            } else {
-                match pure::replaces(slf, kind(slf), &HOOKS) {
-                    Ok(false) => {}
-                    Ok(true) => return init_open(slf, args, kwargs),
-                    Err(Raised) => return -1,
-                }
-            }
-            channel(slf).set_limit(limit);
-            return 0;
-        }
-        init_open(slf, args, kwargs)
-    }
-}
-
-/// Makes it what the Python class makes of it, whatever it was.
-unsafe fn init_open(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
-    // SAFETY: as in `init`.
-    unsafe {
-        match queue_parts::close(slf) {
-            Ok(Some(remains)) => items::drop_all(remains.items),
-            Ok(None) => {}
-            Err(Raised) => return -1,
-        }
-        pure::init(slf, Kind::Queue, args, kwargs)
-    }
-}
-
-/// The argument of `__init__`, if it is of the usual kind.
-unsafe fn limit_given(args: *mut PyObject, kwargs: *mut PyObject) -> Option<isize> {
-    // SAFETY: as in `init`.
-    unsafe {
-        let given = match (ffi::PyTuple_GET_SIZE(args), kwargs.is_null()) {
-            (0, true) => return Some(0),
-            (1, true) => ffi::PyTuple_GET_ITEM(args, 0),
-            (0, false) if ffi::PyDict_Size(kwargs) == 1 => {
-                ffi::PyDict_GetItemString(kwargs, c"maxsize".as_ptr())
-            }
-            _ => return None,
-        };
-        plain_int(given)
+    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe { &raw mut (*slf.cast::<QueueObject>()).dict }
     }
 }
 
@@ -331,81 +266,123 @@ impl Collected for QueueObject {
     }
 }
 
-/// Raises one of the exceptions of `queue`, without arguments; null for the caller to return.
+/// Where a get has found nothing: an item that has been given to a thread that can never come for
+/// it, because the interpreter is being finalized.
 ///
 /// # Safety
-/// Attached; `slf` is a native object.
-#[cold]
-pub unsafe fn raise(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if let Ok(exception) = pure::class(slf, kind) {
-            ffi::PyErr_SetNone(exception);
-        }
+/// Attached.
+pub unsafe fn try_once_more(channel: &Channel) -> Option<*mut PyObject> {
+    if !compat::is_finalizing() || channel.take_back() == 0 {
+        return None;
     }
-    ptr::null_mut()
+    match channel.try_get() {
+        Taken::Item(item) => Some(object_of(item)),
+        _ => None,
+    }
+}
+
+/// Something that was read of a native queue, unless that is not native any more.
+///
+/// # Safety
+/// As `this`.
+#[inline]
+unsafe fn if_native<T>(slf: *mut PyObject, read: T) -> Option<T> {
+    // The flag is stored before the items are taken out, and read after they were counted.
+    fence(Ordering::Acquire);
+    // SAFETY: as the caller promises.
+    (!unsafe { channel(slf) }.is_retired()).then_some(read)
 }
 
 unsafe extern "C-unwind" fn qsize(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
+    // SAFETY: called, attached, with a native QueueObject.
     unsafe {
-        if channel(slf).is_closed() {
-            return pure::call_no_args(slf, Kind::Queue, c"qsize");
+        match if_native(slf, channel(slf).len()) {
+            Some(length) => ffi::PyLong_FromSize_t(length),
+            None => LEFT_TO_PYTHON,
         }
-        ffi::PyLong_FromSize_t(channel(slf).len())
     }
 }
 
 unsafe extern "C-unwind" fn empty(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
+    // SAFETY: called, attached, with a native QueueObject.
     unsafe {
-        if channel(slf).is_closed() {
-            return pure::call_no_args(slf, Kind::Queue, c"empty");
+        match if_native(slf, channel(slf).is_empty()) {
+            Some(is_empty) => compat::bool_object(is_empty),
+            None => LEFT_TO_PYTHON,
         }
-        compat::bool_object(channel(slf).is_empty())
     }
 }
 
 unsafe extern "C-unwind" fn full(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
+    // SAFETY: called, attached, with a native QueueObject.
     unsafe {
         let channel = channel(slf);
-        if channel.is_closed() {
-            return pure::call_no_args(slf, Kind::Queue, c"full");
-        }
         let limit = channel.limit();
-        compat::bool_object(limit > 0 && channel.len() >= limit.unsigned_abs())
+        match if_native(slf, limit > 0 && channel.len() >= limit.unsigned_abs()) {
+            Some(is_full) => compat::bool_object(is_full),
+            None => LEFT_TO_PYTHON,
+        }
     }
 }
 
 unsafe extern "C-unwind" fn task_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
+    // SAFETY: called, attached, with a native QueueObject.
     unsafe {
         match channel(slf).task_done() {
             Ok(()) => compat::none(),
             Err(NotDone::TooMany) => {
                 object::raise(ffi::PyExc_ValueError, c"task_done() called too many times")
             }
-            Err(NotDone::Closed) => pure::call_no_args(slf, Kind::Queue, c"task_done"),
+            Err(NotDone::Retired) => LEFT_TO_PYTHON,
         }
     }
 }
 
-unsafe extern "C-unwind" fn join(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
+/// With a time-out, which the Python classes do not have: whether all work has been done by then.
+unsafe extern "C-unwind" fn join(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    nargs: Py_ssize_t,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called, attached, with a native QueueObject that the caller keeps alive.
     unsafe {
-        let channel = channel(slf);
-        if !channel.is_closed() {
-            if channel.unfinished() == 0 {
-                return compat::none();
-            }
-            match blocking::wait_until(&Join::new(channel), None, Signals::Handle) {
-                Ok(Waited::Dismissed) => {}
-                Ok(_) => return compat::none(),
-                Err(Raised) => return ptr::null_mut(),
-            }
+        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
+            return LEFT_TO_PYTHON;
+        };
+        let is_limited = !seconds.is_null() && seconds != ffi::Py_None();
+        let blocking = match put_get::blocking(slf, ptr::null_mut(), seconds) {
+            Ok(Some(blocking)) => blocking,
+            Ok(None) => return LEFT_TO_PYTHON,
+            Err(Raised) => return ptr::null_mut(),
+        };
+        let result = |is_done| if is_limited { compat::bool_object(is_done) } else { compat::none() };
+        match if_native(slf, channel(slf).unfinished()) {
+            Some(0) => return result(true),
+            Some(_) => {}
+            None => return LEFT_TO_PYTHON,
         }
-        pure::call_no_args(slf, Kind::Queue, c"join")
+        let deadline = match put_get::deadline_of(blocking) {
+            Ok(Some(deadline)) => deadline,
+            Ok(None) => return result(false),
+            Err(Raised) => return ptr::null_mut(),
+        };
+        match ticket::wait(slf, &Join::new(channel(slf)), deadline) {
+            Ok(ended @ (Ended::Got | Ended::TimedOut)) => match ticket::run_pending(slf) {
+                Ok(()) => result(ended == Ended::Got),
+                Err(Raised) => ptr::null_mut(),
+            },
+            Ok(Ended::Notified(_) | Ended::SentAway) => {
+                let left = arguments::remaining(deadline);
+                if left.is_null() {
+                    return left;
+                }
+                let result = call_python(slf, c"join", &[left]);
+                drop_ref(left);
+                result
+            }
+            Err(Raised) => ptr::null_mut(),
+        }
     }
 }
 
@@ -415,40 +392,52 @@ unsafe extern "C-unwind" fn shutdown(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject that it keeps alive.
+    // SAFETY: called, attached, with a native QueueObject that the caller keeps alive.
     unsafe {
-        if !channel(slf).is_closed()
-            && let Some([immediate]) = arguments::bind(args, nargs, kwnames, [c"immediate"])
-        {
-            let discard = if immediate.is_null() { 0 } else { ffi::PyObject_IsTrue(immediate) };
-            if discard < 0 {
-                return ptr::null_mut();
-            }
-            let items = if this(slf).kind == Kind::PriorityQueue {
-                priority::shut_down(slf, discard != 0)
-            } else {
-                Ok(channel(slf).shut_down(discard != 0))
-            };
-            match items {
-                Ok(Some(items)) => {
-                    items::drop_all(items);
-                    return compat::none();
-                }
-                Ok(None) => {}
-                Err(Raised) => return ptr::null_mut(),
-            }
+        let Some([immediate]) = arguments::bind(args, nargs, kwnames, [c"immediate"]) else {
+            return LEFT_TO_PYTHON;
+        };
+        let discard = if immediate.is_null() { 0 } else { ffi::PyObject_IsTrue(immediate) };
+        if discard < 0 {
+            return ptr::null_mut();
         }
-        pure::call(slf, Kind::Queue, c"shutdown", args, nargs, kwnames)
+        let items = if kind(slf) == Kind::PriorityQueue {
+            priority::shut_down(slf, discard != 0)
+        } else {
+            Ok(channel(slf).shut_down(discard != 0))
+        };
+        match items {
+            Ok(Some(items)) => {
+                items::drop_all(items);
+                compat::none()
+            }
+            Ok(None) => LEFT_TO_PYTHON,
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// An attribute that a native queue reads off its channel: `None` if the object is a Python one.
+///
+/// # Safety
+/// As `this`.
+unsafe fn read<T>(slf: *mut PyObject, read: impl FnOnce(&Channel) -> T) -> Option<T> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if !class::is_of_phase_native(slf) {
+            return None;
+        }
+        if_native(slf, read(channel(slf)))
     }
 }
 
 unsafe extern "C-unwind" fn get_maxsize(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
-        if channel(slf).is_closed() {
-            return open::get::<QueueObject>(slf, name);
+        match read(slf, Channel::limit) {
+            Some(limit) => ffi::PyLong_FromSsize_t(limit),
+            None => materialize::get::<QueueObject>(slf, name),
         }
-        ffi::PyLong_FromSsize_t(channel(slf).limit())
     }
 }
 
@@ -460,13 +449,13 @@ unsafe extern "C-unwind" fn set_maxsize(
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
         match plain_int(value) {
-            Some(limit) if channel(slf).set_limit(limit) => {
-                if this(slf).kind == Kind::PriorityQueue {
+            Some(limit) if class::is_of_phase_native(slf) && channel(slf).set_limit(limit) => {
+                if kind(slf) == Kind::PriorityQueue {
                     priority::wake_all(slf);
                 }
                 0
             }
-            _ => open::set::<QueueObject>(slf, value, name),
+            _ => materialize::set::<QueueObject>(slf, value, name),
         }
     }
 }
@@ -474,10 +463,10 @@ unsafe extern "C-unwind" fn set_maxsize(
 unsafe extern "C-unwind" fn get_unfinished(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
-        if channel(slf).is_closed() {
-            return open::get::<QueueObject>(slf, name);
+        match read(slf, Channel::unfinished) {
+            Some(unfinished) => ffi::PyLong_FromUnsignedLongLong(unfinished),
+            None => materialize::get::<QueueObject>(slf, name),
         }
-        ffi::PyLong_FromUnsignedLongLong(channel(slf).unfinished())
     }
 }
 
@@ -487,9 +476,9 @@ unsafe extern "C-unwind" fn get_is_shutdown(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
-        if channel(slf).is_closed() {
-            return open::get::<QueueObject>(slf, name);
+        match read(slf, Channel::is_shut_down) {
+            Some(is_shut_down) => compat::bool_object(is_shut_down),
+            None => materialize::get::<QueueObject>(slf, name),
         }
-        compat::bool_object(channel(slf).is_shut_down())
     }
 }

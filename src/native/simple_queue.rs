@@ -40,7 +40,7 @@ const METHODS: &[Function] = &[
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     // SAFETY: the slots are what their numbers say and expect a SimpleQueueObject.
     unsafe {
-        let stock = (*State::of(making.module)).natives.pure[Kind::SimpleQueue as usize];
+        let stock = (*State::of(making.module)).natives.python[Kind::SimpleQueue as usize];
         Type {
             name: c"_queue.SimpleQueue",
             size: size_of::<SimpleQueueObject>(),
@@ -210,7 +210,7 @@ unsafe extern "C-unwind" fn put_nowait(
 #[inline]
 unsafe fn put_item(slf: *mut PyObject, item: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `put`. The reference goes with the item if it is accepted; there is no limit,
-    // and nobody shuts it down, so there can only be no memory.
+    // and it is never shut down, so there can only be no memory.
     unsafe {
         ffi::Py_INCREF(item);
         if channel(slf).try_put(item_of(item)) == Accepted::Done {
@@ -276,10 +276,25 @@ unsafe fn wait_to_get(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
         let wait = Get::new(channel(slf));
         match blocking::wait(&wait, timeout, Signals::Handle) {
             Ok(Waited::Got) => wait.item().map_or(ptr::null_mut(), object_of),
-            Ok(_) => queue::raise(slf, Kind::Empty),
+            Ok(_) => give_up(slf),
             Err(Raised) => ptr::null_mut(),
         }
     }
+}
+
+/// Raises `Empty`: the one that the stock type was made with, whatever the module has.
+#[cold]
+unsafe fn give_up(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `get`.
+    unsafe {
+        if let Some(item) = queue::try_once_more(channel(slf)) {
+            return item;
+        }
+        if let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) {
+            ffi::PyErr_SetNone((*state).natives.python[Kind::Empty as usize]);
+        }
+    }
+    ptr::null_mut()
 }
 
 unsafe extern "C-unwind" fn get_nowait(
@@ -295,7 +310,7 @@ unsafe extern "C-unwind" fn get_nowait(
         }
         match channel(slf).try_get() {
             Taken::Item(item) => object_of(item),
-            _ => queue::raise(slf, Kind::Empty),
+            _ => give_up(slf),
         }
     }
 }

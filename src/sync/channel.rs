@@ -258,14 +258,8 @@ impl Channel {
             return (if retired { Accepted::Retired } else { Accepted::ShutDown }, None);
         }
         if let Some(getter) = self.getters.front() {
-            getter.note.store(item.as_ptr(), Ordering::Relaxed);
             self.count_one();
-            // SAFETY: it is the front of the list, and then in none.
-            unsafe {
-                self.getters.remove(getter);
-                self.grants.push(getter);
-            }
-            return (Accepted::Done, Some(getter.signal(Phase::Granted)));
+            return (Accepted::Done, Some(self.grant(getter, item)));
         }
         if self.is_full() {
             return (Accepted::Full, None);
@@ -275,6 +269,43 @@ impl Channel {
         }
         self.count_one();
         (Accepted::Done, None)
+    }
+
+    /// Gives back an item that was got a moment ago, by a thread that cannot take it: it is the next
+    /// to be got again, whether or not the channel is full or shut down.
+    pub fn put_back(&self, item: Item) -> Accepted {
+        let held = self.hold();
+        let mut wake = None;
+        let accepted = if self.flags() & RETIRED != 0 {
+            Accepted::Retired
+        } else if let Some(getter) = self.getters.front() {
+            wake = Some(self.grant(getter, item));
+            Accepted::Done
+        } else if self.return_to_front(item) {
+            Accepted::Done
+        } else {
+            Accepted::NoMemory
+        };
+        held.release();
+        send(wake);
+        accepted
+    }
+
+    /// Under the guard. False if there is no memory.
+    fn return_to_front(&self, item: Item) -> bool {
+        if self.flags() & LIFO == 0 { self.ring.push_front(item) } else { self.ring.push(item) }
+    }
+
+    /// Gives an item to the first of the threads that wait for one. Under the guard.
+    #[inline]
+    fn grant(&self, getter: &Waiter, item: Item) -> Wake {
+        getter.note.store(item.as_ptr(), Ordering::Relaxed);
+        // SAFETY: it is the front of the list, and then in none.
+        unsafe {
+            self.getters.remove(getter);
+            self.grants.push(getter);
+        }
+        getter.signal(Phase::Granted)
     }
 
     /// Whether a putter has to wait, unless a getter does.
@@ -350,11 +381,9 @@ impl Channel {
         true
     }
 
-    /// Counts an item that is kept somewhere else.
-    pub fn add_task(&self) {
-        let held = self.hold();
+    /// Counts an item that has been put by way of [`Channel::edit`]; to be called in there.
+    pub fn count_edited(&self) {
         self.count_one();
-        held.release();
     }
 
     /// Says that the work on an item is done. When it is on all of them, those who wait for that

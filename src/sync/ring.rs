@@ -239,6 +239,20 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// Undoes [`Ring::take`] for the items that are left. There is nothing in the ring.
+    pub(super) fn keep(&self, items: Items) {
+        // SAFETY: null, or a block that this thread has to itself.
+        if let Some(block) = unsafe { items.0.as_ref() } {
+            drop_items(self.take());
+            self.head.store(block.head, Ordering::Relaxed);
+            self.tail.store(block.head, Ordering::Relaxed);
+            self.block.store(items.0, Ordering::Release);
+            self.tail.store(block.tail, Ordering::Release);
+        }
+    }
+}
+
 /// What a channel held. To be given back with [`Items::free`]: there is no destructor, because
 /// what is done with the items may end the thread.
 pub struct Items(*mut Block);
@@ -256,6 +270,15 @@ impl Items {
             let item = Block::place(self.0, block.head).read();
             block.head = block.head.wrapping_add(1);
             Some(item)
+        }
+    }
+
+    /// The next item, which stays.
+    pub fn first(&self) -> Option<Item> {
+        // SAFETY: as in `next`.
+        unsafe {
+            let block = self.0.as_ref()?;
+            (block.head != block.tail).then(|| Block::place(self.0, block.head).read())
         }
     }
 

@@ -84,6 +84,14 @@ impl Channel {
         Retire::Done { state: remains, used }
     }
 
+    /// Keeps items of a retired channel for which its caller has found no other place. They can be
+    /// had with [`Channel::take_all`].
+    pub fn keep(&self, items: Items) {
+        let held = self.hold();
+        self.ring.keep(items);
+        held.release();
+    }
+
     /// Sends all waiters of a list away, with tickets or without. Under the guard.
     fn dismiss_all(&self, list: &List, mut tickets: Option<&mut Tickets<'_>>) {
         while let Some(first) = list.front() {

@@ -1,0 +1,72 @@
+//! The exceptions of queues.
+
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, PyObject};
+
+use super::state;
+use crate::native::Kind;
+use crate::native::lookups::{self, Namespace};
+use crate::native::method::LEFT_TO_PYTHON;
+use crate::object::drop_ref;
+
+/// One of the exceptions of `queue`, as it is found there at the moment: a new reference. Null if
+/// the module has something else under the name.
+///
+/// # Safety
+/// Attached; a native object.
+unsafe fn exception(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let name = match kind {
+            Kind::Empty => c"Empty",
+            Kind::Full => c"Full",
+            _ => c"ShutDown",
+        };
+        let found = lookups::find(state(slf), Namespace::Queue, name);
+        if found.is_null() {
+            let own = (*state(slf)).natives.python[kind as usize];
+            ffi::Py_INCREF(own);
+            return own;
+        }
+        if ffi::PyExceptionClass_Check(found) == 0 {
+            drop_ref(found);
+            return ptr::null_mut();
+        }
+        found
+    }
+}
+
+/// Raises one of the exceptions of `queue`, without arguments: null. Or leaves that to Python, for a
+/// call that has done nothing yet.
+///
+/// # Safety
+/// Attached; a native object.
+#[cold]
+pub unsafe fn raise_or_leave(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let exception = exception(slf, kind);
+        if exception.is_null() {
+            return LEFT_TO_PYTHON;
+        }
+        ffi::PyErr_SetNone(exception);
+        drop_ref(exception);
+    }
+    ptr::null_mut()
+}
+
+/// Raises one of the exceptions of `queue`, without arguments: null for the caller to return.
+///
+/// # Safety
+/// As [`raise_or_leave`].
+#[cold]
+pub unsafe fn raise(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if raise_or_leave(slf, kind) == LEFT_TO_PYTHON {
+            ffi::PyErr_SetNone((*state(slf)).natives.python[kind as usize]);
+        }
+    }
+    ptr::null_mut()
+}
