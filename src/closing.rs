@@ -198,7 +198,7 @@ impl Closing {
             patience = if before == crossing { patience - 1 } else { PATIENCE };
         }
         end.held_up.get_or_init(|| Instant::now() + HELD_UP);
-        end.done.set();
+        let _ = end.done.set();
     }
 }
 

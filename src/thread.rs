@@ -140,7 +140,7 @@ unsafe fn start(
         };
         if let Some(handle) = handle {
             handle.set_running(thread, ident);
-            boot.published.set();
+            let _ = boot.published.set();
         }
         if start == Start::Last || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
@@ -229,7 +229,7 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     // SAFETY: as above; called once.
     let begun = unsafe { make_state(place) };
     shared.lifetime.closing.has_begun();
-    shared.has_state.set();
+    let _ = shared.has_state.set();
     if let Begun::With(state) = begun {
         sentinel::thread_begins(state);
         // SAFETY: a fresh state of this thread.

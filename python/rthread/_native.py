@@ -5,7 +5,6 @@ to say in Python: what a native object consists of when a program looks inside, 
 that this has interrupted, which names of a module have to be the usual ones.
 """
 
-import collections
 import copyreg
 import os
 import types
@@ -14,6 +13,7 @@ from rthread import _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import collections
     from collections.abc import Callable
     from typing import Any
 

@@ -102,19 +102,6 @@ unsafe extern "C-unwind" {
         key: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
-    #[cfg(Py_3_13)]
-    fn PyDict_SetDefaultRef(
-        dict: *mut PyObject,
-        key: *mut PyObject,
-        value: *mut PyObject,
-        result: *mut *mut PyObject,
-    ) -> c_int;
-    #[cfg(not(Py_3_13))]
-    fn PyDict_SetDefault(
-        dict: *mut PyObject,
-        key: *mut PyObject,
-        value: *mut PyObject,
-    ) -> *mut PyObject;
     // Public since 3.15, and before that exported for extension modules of CPython's own.
     #[cfg(Py_3_14)]
     #[cfg_attr(not(Py_3_15), link_name = "_PySys_GetOptionalAttrString")]
@@ -370,39 +357,6 @@ pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
         ffi::PyErr_WriteUnraisable(ptr::null_mut());
     }
     Ok(())
-}
-
-/// `dict.setdefault(key, value)`: a new reference.
-///
-/// # Safety
-/// Attached; `dict` is a dict, the others are valid objects.
-pub unsafe fn dict_set_default(
-    dict: *mut PyObject,
-    key: *mut PyObject,
-    value: *mut PyObject,
-) -> Result<*mut PyObject, Raised> {
-    #[cfg(Py_3_13)]
-    {
-        let mut there = ptr::null_mut();
-        // SAFETY: as the caller promises.
-        if unsafe { PyDict_SetDefaultRef(dict, key, value, &mut there) } < 0 {
-            return Err(Raised);
-        }
-        Ok(there)
-    }
-    #[cfg(not(Py_3_13))]
-    {
-        // SAFETY: as the caller promises; the borrowed reference is made our own before anything
-        // else can run.
-        unsafe {
-            let there = PyDict_SetDefault(dict, key, value);
-            if there.is_null() {
-                return Err(Raised);
-            }
-            ffi::Py_INCREF(there);
-            Ok(there)
-        }
-    }
 }
 
 /// `dict[key]` as a new reference, null if absent.

@@ -176,7 +176,7 @@ unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
         let boot = place.get();
         // As after any other start that failed: it has not been started.
         if let Some(event) = boot.waiting.event() {
-            event.clear();
+            let _ = event.clear();
         }
         if let Some(handle) = &boot.handle {
             handle.reap();
