@@ -81,10 +81,7 @@ RETIRE = [
         "condition.rs",
         "is_notified(first)",
         "false",
-        (
-            "retire::a_notification_reaches_a_waiter_or_is_refused",
-            "retire::a_notification_of_two_reaches_both_or_none",
-        ),
+        ("retire::a_notification_of_two_reaches_both_or_none",),
         near="let wake = if is_notified(first)",
     ),
     Mutant(
