@@ -389,6 +389,19 @@ unsafe impl Awaitable for Barrier {
         false
     }
 
+    /// It is counted still.
+    unsafe fn requeue(&self, waiter: &Waiter) {
+        let queue = self.queue.guard();
+        if is_decided(waiter) && !waiter.is_settled() {
+            waiter.signal(phase_of(waiter)).send();
+        }
+        if !waiter.is_settled() {
+            // SAFETY: as the caller promises; it is in no queue of this process.
+            unsafe { queue.push(waiter, true) };
+        }
+        queue.release();
+    }
+
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         // SAFETY: as the caller promises.

@@ -141,11 +141,7 @@ impl Condition {
         if notified {
             waiter.set_phase(Phase::Granted);
         } else {
-            let word = self.queue.word.load(Ordering::Relaxed);
-            // A handler that forks leaves its thread in the child with a waiter that is in no queue
-            // and not counted.
-            let left = if word < ONE { word } else { word - ONE };
-            self.queue.word.store(left, Ordering::Relaxed);
+            self.queue.word.fetch_sub(ONE, Ordering::Relaxed);
         }
         notified
     }
@@ -178,6 +174,19 @@ unsafe impl Awaitable for Condition {
         }
         queue.release();
         retired
+    }
+
+    unsafe fn requeue(&self, waiter: &Waiter) {
+        let queue = self.guard();
+        if is_notified(waiter) && !waiter.is_settled() {
+            waiter.signal(Phase::Granted).send();
+        }
+        if !waiter.is_settled() {
+            // SAFETY: as the caller promises; it is in no queue of this process.
+            unsafe { queue.push(waiter, true) };
+            self.queue.word.fetch_add(ONE, Ordering::Relaxed);
+        }
+        queue.release();
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {

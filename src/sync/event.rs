@@ -216,6 +216,20 @@ unsafe impl Awaitable for Event {
         settled
     }
 
+    unsafe fn requeue(&self, waiter: &Waiter) {
+        let queue = self.queue.guard();
+        let seen = self.queue.word.fetch_or(PARKED, Ordering::Acquire);
+        if is_notified(waiter, seen) && !waiter.is_settled() {
+            waiter.signal(Phase::Granted).send();
+        }
+        if !waiter.is_settled() {
+            // SAFETY: as the caller promises; it is in no queue of this process.
+            unsafe { queue.push(waiter, true) };
+        }
+        self.settle(&queue);
+        queue.release();
+    }
+
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         let settled = waiter.is_settled();

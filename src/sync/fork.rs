@@ -7,6 +7,9 @@
 //! What a word beside it says of waiters is then void as well: a lock is not reserved for one any
 //! more, and what a waiter was granted and has not claimed is taken back (see `grants`).
 
+use core::cell::Cell;
+use core::{mem, ptr};
+
 #[cfg(not(modelled))]
 mod count {
     use core::sync::atomic::{AtomicU32, Ordering};
@@ -43,15 +46,51 @@ mod count {
     }
 }
 
+/// A wait whose thread runs signal handlers, and whose waiter stays in its queue meanwhile.
+struct Staying {
+    /// Puts the waiter back into the queue. Valid as long as this is.
+    requeue: *const dyn Fn(),
+    /// The wait that was interrupted before, whose handler has come to this one; or null.
+    outer: *const Staying,
+}
+
+std::thread_local! {
+    /// Of this thread, the innermost. A thread that is unwound out of a handler leaves it behind,
+    /// and looks at it no more.
+    static STAYING: Cell<*const Staying> = const { Cell::new(ptr::null()) };
+}
+
+/// Runs signal handlers while a waiter of this thread stays in a queue. If one of them forks, the
+/// queue is empty in the child, where this thread goes on waiting: there `requeue` is called first.
+pub(super) fn run_while_queued<R>(requeue: &dyn Fn(), run: impl FnOnce() -> R) -> R {
+    let requeue: *const (dyn Fn() + '_) = requeue;
+    // SAFETY: only the lifetime changes. It is used while this function runs, in the same thread.
+    let requeue = unsafe { mem::transmute::<*const (dyn Fn() + '_), *const dyn Fn()>(requeue) };
+    let staying = Staying { requeue, outer: STAYING.get() };
+    STAYING.set(&staying);
+    let result = run();
+    STAYING.set(staying.outer);
+    result
+}
+
 /// The number of forks between the first process and this one, modulo 2^30.
 #[inline]
 pub(crate) fn epoch() -> u32 {
     count::get()
 }
 
-/// Makes every wait queue of the process empty. To be called in the child, before anything else.
+/// Makes every wait queue of the process empty but for the waiters of this thread. To be called in
+/// the child, before anything else.
 pub fn after_fork_in_child() {
     count::set((count::get() + 1) & (u32::MAX >> 2));
+    let mut next = STAYING.get();
+    // SAFETY: null, or on the stack of this thread, whose handler has forked.
+    while let Some(staying) = unsafe { next.as_ref() } {
+        // From the latest to the earliest, each to the front.
+        // SAFETY: as above.
+        unsafe { (*staying.requeue)() };
+        next = staying.outer;
+    }
 }
 
 /// Each execution of a model begins in the first process.

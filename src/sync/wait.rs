@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 
+use super::fork;
 use super::parker::Parked;
 use super::waiter::{Awaitable, Cancelled, Deadline, Waiter};
 
@@ -119,7 +120,10 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                 resumed = true;
                 // SAFETY: as the caller promises; in the queue if it stays in there.
                 unsafe {
-                    if let Err(raised) = caller.run_signal_handlers() {
+                    let run = || caller.run_signal_handlers();
+                    let requeue = || what.requeue(waiter);
+                    let ran = if queued { fork::run_while_queued(&requeue, run) } else { run() };
+                    if let Err(raised) = ran {
                         if queued {
                             what.forgo(waiter);
                         }

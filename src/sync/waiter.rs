@@ -233,6 +233,17 @@ pub unsafe trait Awaitable {
     /// The waiter was queued here and has not left.
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled;
 
+    /// The process was forked by a signal handler of the waiter's own thread, while the waiter was
+    /// to stay in the queue: in the child it is in none. It goes back to the front, unless what it
+    /// waits for has come. Has to do something where waiters stay.
+    ///
+    /// # Safety
+    /// The waiter was queued here before the fork and had not left.
+    unsafe fn requeue(&self, waiter: &Waiter) {
+        let _ = waiter;
+        debug_assert!(!Self::STAYS);
+    }
+
     /// Leaves the queue because a signal handler raised, where waiters stay for that long. What
     /// was granted in the meantime is for somebody else.
     ///

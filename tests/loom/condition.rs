@@ -88,3 +88,23 @@ fn everybody_is_notified_who_waits() {
         assert_eq!(condition.waiters(), 0);
     });
 }
+
+/// The second has been notified together with the first, even if it has not been woken yet.
+#[test]
+fn a_notification_for_two_is_for_both_at_once() {
+    for how in [Limited, Hurried] {
+        model(move || {
+            let condition = Arc::new(Condition::new());
+            let [first, second] = [Waiter::new(), Waiter::new()];
+            // SAFETY: both outlive the model's run, and have left the queue at its end.
+            unsafe {
+                assert!(!condition.enqueue(&first, false) && !condition.enqueue(&second, false));
+            }
+            let thread = spawn(&condition, |condition| condition.notify(2));
+            assert_eq!(wait_queued(&first, &*condition, Endless), Ok(Waited::Got));
+            assert_eq!(condition.waiters(), 0);
+            assert_eq!(wait_queued(&second, &*condition, how), Ok(Waited::Got));
+            assert!(thread.join().unwrap());
+        });
+    }
+}

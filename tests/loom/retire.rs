@@ -74,17 +74,19 @@ fn an_event_that_is_set_wakes_its_waiter_or_is_retired_first() {
 }
 
 #[test]
-fn an_event_that_was_set_and_cleared_has_woken_all_its_waiters() {
+fn an_event_that_was_set_has_woken_all_its_waiters_even_if_it_is_cleared() {
     model(|| {
         let event = Arc::new(Event::new());
         let [first, second] = [Waiter::new(), Waiter::new()];
         queue(&*event, &first);
         queue(&*event, &second);
-        let setter = spawn(&event, |event| (event.set(), event.clear()));
+        let setter = spawn(&event, Event::set);
+        // The set may still be waking the waiters of its round.
+        assert!(event.clear());
         let (state, used) = retire(|tickets| event.retire(tickets)).unwrap();
         let outcomes = [&first, &second].map(|waiter| outcome(&*event, waiter));
-        let (set, cleared) = setter.join().unwrap();
-        assert_eq!(state, set && !cleared);
+        let set = setter.join().unwrap();
+        assert!(set || !state);
         assert_eq!(outcomes, if set { [(true, 0); 2] } else { [(false, 1), (false, 2)] });
         assert_eq!(used, if set { 0 } else { 2 });
     });

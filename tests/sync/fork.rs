@@ -196,6 +196,7 @@ fn soon(round: usize) -> Option<Instant> {
 fn a_fork_at_any_moment_loses_no_item() {
     let (channel, interpreter) = (Channel::new(), Lock::new());
     let (stop, puts, gets) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let lost = AtomicUsize::new(0);
     assert!(channel.set_limit(2));
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -238,16 +239,20 @@ fn a_fork_at_any_moment_loses_no_item() {
                 counted >= put && left.len() == counted - got && in_order(0) && in_order(2)
             });
             interpreter.release().unwrap();
-            assert!(fine);
+            if !fine {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
         stop.store(true, Ordering::Relaxed);
     });
+    assert_eq!(lost.into_inner(), 0);
 }
 
 #[test]
 fn a_fork_at_any_moment_loses_no_permit() {
     let (semaphore, interpreter) = (Semaphore::new(2), Lock::new());
     let (stop, holders, turns) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let lost = AtomicUsize::new(0);
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (semaphore, interpreter) = (&semaphore, &interpreter);
@@ -279,9 +284,11 @@ fn a_fork_at_any_moment_loses_no_permit() {
             let held = holders.load(Ordering::Relaxed) as u64;
             let fine = in_child(|| semaphore.value() == Some(2 - held));
             interpreter.release().unwrap();
-            assert!(fine);
+            if !fine {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert_eq!(semaphore.value(), Some(2));
+    assert_eq!((lost.into_inner(), semaphore.value()), (0, Some(2)));
 }

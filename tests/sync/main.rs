@@ -10,6 +10,8 @@ mod condition;
 mod fork;
 mod retire;
 mod semaphore;
+#[cfg(unix)]
+mod signals;
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -118,7 +118,7 @@ impl Channel {
     }
 
     /// Whether all work has been done since a joiner came.
-    fn is_over(&self, joiner: &Waiter) -> bool {
+    pub(super) fn is_over(&self, joiner: &Waiter) -> bool {
         let round = self.rounds.load(Ordering::Relaxed);
         joiner.note.load(Ordering::Relaxed).addr() != round as usize
     }

@@ -204,6 +204,19 @@ unsafe impl Awaitable for Join<'_> {
         settled
     }
 
+    unsafe fn requeue(&self, waiter: &Waiter) {
+        let channel = self.channel;
+        let held = channel.hold();
+        if channel.is_over(waiter) && !waiter.is_settled() {
+            waiter.signal(Phase::Granted).send();
+        }
+        if !waiter.is_settled() {
+            // SAFETY: as the caller promises; it is in no list of this process.
+            unsafe { channel.joiners.push(waiter, true) };
+        }
+        held.release();
+    }
+
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         self.channel.is_settled(waiter)
     }

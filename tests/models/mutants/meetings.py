@@ -72,6 +72,14 @@ CONDITION = [
         near="if settled { Cancelled::Settled } else { Cancelled::Left }",
     ),
     Mutant(
+        "condition: who has not been woken was not notified",
+        "condition.rs",
+        "is_notified(waiter)",
+        "false",
+        ("condition::a_notification_for_two_is_for_both_at_once",),
+        near="let notified = is_notified(waiter)",
+    ),
+    Mutant(
         "condition: whose handler raises keeps the notification",
         "condition.rs",
         "let _live = self.notify(1);",

@@ -10,7 +10,7 @@ RETIRE = [
         "false",
         (
             "retire::an_event_that_is_set_wakes_its_waiter_or_is_retired_first",
-            "retire::an_event_that_was_set_and_cleared_has_woken_all_its_waiters",
+            "retire::an_event_that_was_set_has_woken_all_its_waiters_even_if_it_is_cleared",
             "materialize::an_event_that_is_looked_into_loses_no_wake_up",
         ),
         near="let wake = if is_notified(first, seen)",
@@ -21,7 +21,7 @@ RETIRE = [
         "is_at_most(note_of(waiter), round_of(word).wrapping_sub(unfinished))",
         "word & SET != 0",
         (
-            "retire::an_event_that_was_set_and_cleared_has_woken_all_its_waiters",
+            "retire::an_event_that_was_set_has_woken_all_its_waiters_even_if_it_is_cleared",
             "materialize::an_event_that_is_looked_into_loses_no_wake_up",
         ),
     ),
@@ -81,10 +81,7 @@ RETIRE = [
         "condition.rs",
         "is_notified(first)",
         "false",
-        (
-            "retire::a_notification_reaches_a_waiter_or_is_refused",
-            "retire::a_notification_of_two_reaches_both_or_none",
-        ),
+        ("retire::a_notification_of_two_reaches_both_or_none",),
         near="let wake = if is_notified(first)",
     ),
     Mutant(
@@ -112,12 +109,13 @@ RETIRE = [
     Mutant(
         "semaphore: retiring forgets a permit that is about to be offered",
         "semaphore.rs",
-        "let mut offers = offers_of(seen);",
-        "let mut offers = 0;",
+        "offers_of(seen)",
+        "0",
         (
             "retire::a_permit_is_taken_or_left_in_the_retired_semaphore",
             "retire::a_permit_makes_one_waiter_of_a_retired_semaphore_look_again",
         ),
+        near="let mut offers = offers_of(seen)",
     ),
     Mutant(
         "semaphore: who comes when it is retired waits",
