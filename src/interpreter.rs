@@ -134,14 +134,24 @@ impl Lifetime {
         Ok(lifetime)
     }
 
-    /// Makes a state of the calling thread, which may be a `daemon`.
+    /// Makes a state of the calling thread, which may be a `daemon`. A fork that is about to come is
+    /// waited for unless its thread waits for this one (`within_fork`).
     ///
     /// # Safety
     /// This is the lifetime of `interpreter`; the thread has no state of it.
-    pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState, daemon: bool) -> Entered {
+    pub unsafe fn enter(
+        &self,
+        interpreter: *mut PyInterpreterState,
+        daemon: bool,
+        within_fork: bool,
+    ) -> Entered {
         // In this order, in all threads alike: either `end` waits for this one, or is heard of. The
         // same goes for forks.
-        count_between_forks(&ENTERING, || std::thread::sleep(MOMENT));
+        if within_fork {
+            ENTERING.fetch_add(1, Ordering::SeqCst);
+        } else {
+            count_between_forks(&ENTERING, || std::thread::sleep(MOMENT));
+        }
         let entered = if self.is_over() {
             Entered::Over
         } else {
@@ -222,6 +232,11 @@ fn count_between_forks(those: &AtomicUsize, pause: impl Fn()) {
         patience -= 1;
         those.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Whether the calling thread has announced a fork that is still to come.
+pub fn is_within_fork() -> bool {
+    FORKS.get() != 0
 }
 
 /// Whether a fork is about to come that is not overdue.

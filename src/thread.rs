@@ -13,7 +13,7 @@ use crate::blocking;
 use crate::closing::Start;
 use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
-use crate::interpreter::{Entered, Lifetime};
+use crate::interpreter::{self, Entered, Lifetime};
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
 use crate::sentinel;
@@ -54,6 +54,8 @@ struct Boot {
     handle: Option<Shared<Handle>>,
     /// The end of the interpreter does not wait for it.
     daemon: bool,
+    /// The starter is about to fork, and waits until the thread has its state.
+    within_fork: bool,
     waiting: Waiting,
     reserve: Reserve,
     /// The handle says that the thread runs: it may.
@@ -86,6 +88,7 @@ unsafe fn start(
     // SAFETY: as the caller promises.
     unsafe {
         let interpreter = compat::interpreter();
+        let within_fork = interpreter::is_within_fork();
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
         let reserve = if waiting.can_fail() {
@@ -106,6 +109,7 @@ unsafe fn start(
             kwargs,
             handle: handle.cloned(),
             daemon,
+            within_fork,
             waiting,
             reserve,
             published: Event::new(),
@@ -142,7 +146,7 @@ unsafe fn start(
             handle.set_running(thread, ident);
             let _ = boot.published.set();
         }
-        if start == Start::Last || interpreter != compat::main_interpreter() {
+        if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
             // main interpreter ends with the process, and waits near its end alone.
             blocking::wait_for_event(&boot.has_state);
@@ -268,7 +272,7 @@ unsafe fn make_state(place: Place<Boot>) -> Begun {
             // room for all of them, and ends the process if it cannot.
             sentinel::thread_begins(ptr::null_mut());
             // SAFETY: a new thread, and the lifetime of that interpreter.
-            match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon) } {
+            match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon, boot.within_fork) } {
                 Entered::NoMemory => {}
                 entered => {
                     if let Some(reserve) = reserve {

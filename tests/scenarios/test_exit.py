@@ -48,6 +48,23 @@ def test_threads_are_started_by_callbacks(mode: str) -> None:
     assert run(mode, "exit_starts") == expected
 
 
+CALLED_BACK = ["thread", "daemon", "one after the other", "bare"]
+if sys.version_info >= (3, 13):
+    CALLED_BACK += ["joinable", "joinable daemon"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("start", CALLED_BACK)
+def test_threads_of_callbacks_are_waited_for_as_on_stock(start: str, mode: str) -> None:
+    expected = run_stock("exit_states", start)
+    assert expected.lines[:2] == ["main ends", "callbacks are over"]
+    # gh-136003.
+    waits = sys.version_info >= (3, 15) and start in {"thread", "one after the other", "joinable"}
+    assert ("late" in expected.lines) is waits
+
+    assert run(mode, "exit_states", start) == expected
+
+
 # Not all that there is: tests/reliability tries the rest too, and more often.
 SLEEPING = [
     "acquire",
