@@ -103,11 +103,12 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     if is_installed():
         _reinstall(native, queue)
         return
+    _refuse_other_threads("install")
+    for asked, name in ((native, "RTHREAD_NATIVE"), (queue, "RTHREAD_QUEUE")):
+        if asked is None:
+            _complain(name)
     native = _settings.chosen(native, "RTHREAD_NATIVE", True)
     queue = _settings.chosen(queue, "RTHREAD_QUEUE", False)
-    _refuse_other_threads("install")
-    for name in ("RTHREAD_NATIVE", "RTHREAD_QUEUE"):
-        _complain(name)
     stock = stock_thread()
     patched = _Patched()
     pairs = _thread_pairs(stock, patched)

@@ -81,12 +81,14 @@ def test_value_without_a_meaning_where_rthread_is_not_wanted() -> None:
 
 def test_install_says_what_it_ignores() -> None:
     output, error = run(
-        "import rthread; rthread.install(); rthread.uninstall(); rthread.install(queue=True)",
+        "import rthread; rthread.install()",
         {"RTHREAD_QUEUE": "yes", "RTHREAD_NATIVE": "no"},
     )
     assert output == ""
     assert "RuntimeWarning: RTHREAD_QUEUE=yes is ignored" in error
     assert "RuntimeWarning: RTHREAD_NATIVE=no is ignored" in error
+    explicit = "import rthread; rthread.install(native=True, queue=False)"
+    assert run(explicit, {"RTHREAD_QUEUE": "yes", "RTHREAD_NATIVE": "no"}) == ("", "")
 
 
 def test_install_goes_by_the_variables() -> None:
