@@ -325,21 +325,35 @@ class _Finder:
             return None
         sys.meta_path.remove(self)
         for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
+            spec: Any = finder.find_spec(name, path, target)
             if spec is not None:
                 break
         else:
             return None
-        loader: Any = spec.loader
-        load = loader.exec_module
-
-        def exec_module(module: "ModuleType") -> None:
-            del loader.exec_module
-            load(module)
-            _adopt_threading()
-
-        loader.exec_module = exec_module
+        # Loaders of the old kind have no step at which one could follow.
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = _FollowingLoader(spec.loader)
         return spec
+
+
+class _FollowingLoader:
+    """Loads ``threading`` as another loader does, to which it leaves the place.
+
+    A frozen module's loader is a class that serves all frozen modules: it is not to be changed.
+    """
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: "ModuleType") -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        _adopt_threading()
 
 
 def _follow_import() -> None:

@@ -339,16 +339,17 @@ def origin(value: "Any") -> str:
 
     A wrapper may say that it comes from the module of the function that it wraps.
     """
-    code_home = getattr(value, "__globals__", None)
-    if type(value) is _Function and type(code_home) is dict:
-        return str(code_home.get("__name__", "?"))
-    if isinstance(value, type):
+    kind = type(value)
+    if kind is _Function:
+        return str(value.__globals__.get("__name__", "?"))
+    if issubclass(kind, type):
         for member in vars(value).values():
             if type(member) is _Function:
                 return str(member.__globals__.get("__name__", "?"))
         return str(value.__module__)
-    inner = getattr(value, "__func__", None)
-    if type(inner) is _Function:
-        return origin(inner)
-    named = getattr(value, "__module__", None)
-    return str(named) if isinstance(named, str) else type(value).__module__
+    try:
+        named = value.__module__
+    except Exception:
+        # A proxy may do anything when it is asked.
+        named = None
+    return named if type(named) is str else kind.__module__
