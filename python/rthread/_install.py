@@ -15,7 +15,7 @@ working too; only a thread that is not started yet has to be given a new handle.
 import os
 import sys
 
-from rthread import _native, _rthread, _settings
+from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,10 +103,15 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     if is_installed():
         _reinstall(native, queue)
         return
+    from rthread import _settings
+
     _refuse_other_threads("install")
     for asked, name in ((native, "RTHREAD_NATIVE"), (queue, "RTHREAD_QUEUE")):
-        if asked is None:
-            _complain(name)
+        complaint = _settings.complaint(name)
+        if asked is None and complaint is not None:
+            import warnings
+
+            warnings.warn(complaint, RuntimeWarning, stacklevel=2)
     native = _settings.chosen(native, "RTHREAD_NATIVE", True)
     queue = _settings.chosen(queue, "RTHREAD_QUEUE", False)
     stock = stock_thread()
@@ -128,14 +133,6 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
     if native and "threading" not in sys.modules:
         _follow_import()
-
-
-def _complain(name: str) -> None:
-    complaint = _settings.complaint(name)
-    if complaint is not None:
-        import warnings
-
-        warnings.warn(complaint, RuntimeWarning, stacklevel=3)
 
 
 def _reinstall(native: "bool | None", queue: "bool | None") -> None:
