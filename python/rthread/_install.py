@@ -247,9 +247,12 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         # Other modules may have taken the original before a tool hid it.
         found: Swaps = {}
         for namespace in map(_namespace, _foreign_modules()):
-            for value in list(namespace.values()):
-                if not (type(value) is type(len) or type(value) is type):
-                    continue
+            values = [value for value in list(namespace.values()) if _is_of_c(value)]
+            # eventlet loads _thread once more: a type does not tell of which copy it is, but the
+            # functions beside it do.
+            if any(_is_of_copy(value, stock) for value in values):
+                continue
+            for value in values:
                 called: str = value.__name__
                 for name in ("LockType", "lock") if called == "lock" else (called,):
                     ours = hidden.get(name)
@@ -257,6 +260,17 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
                         found[id(value)] = value, ours
         pairs += found.values()
     return pairs
+
+
+def _is_of_c(value: object) -> bool:
+    return type(value) is type(len) or type(value) is type
+
+
+def _is_of_copy(value: "Any", stock: "ModuleType") -> bool:
+    """Tell whether a function is of another copy of ``_thread`` than the interpreter's first."""
+    owner = getattr(value, "__self__", None) if type(value) is type(len) else None
+    is_module = type(owner) is type(sys) and owner is not stock and owner is not _rthread
+    return is_module and vars(owner).get("__name__") == "_thread"
 
 
 def _native_pairs(patched: _Patched) -> "Pairs":

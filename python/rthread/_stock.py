@@ -138,8 +138,10 @@ def _is_own(
         return all(
             type(part) is _Function and _is_method(name, part, cls, names, file) for part in parts
         )
-    # A class has a datum because its methods use it.
-    return kind in _PLAIN_DATA and any(
+    if kind not in _PLAIN_DATA:
+        return False
+    # A class has a datum because its methods use it, or because the compiler notes one more thing.
+    return (name[:2] == "__" == name[-2:]) or any(
         name in _names_in(function.__code__)
         for member in vars(cls).values()
         for function in _functions_of(member)
