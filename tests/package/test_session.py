@@ -105,7 +105,7 @@ SESSION = [
     "f()",
     "for i in range(2): print('round', i)",
     "",
-    "__name__, __spec__, os.environ.get('PYTHONINSPECT')",
+    "__name__, os.environ.get('PYTHONINSPECT')",
     "getattr(sys, '__interactivehook__', None)",
     "[m in sys.modules for m in ('readline', 'rlcompleter')]",
     "raise SystemExit(3)",
