@@ -48,6 +48,8 @@ def start(
     if sys.flags.ignore_environment and not sys.flags.inspect:
         _converse(names)
     else:
+        if startup and sys.version_info >= (3, 13):
+            _keep_from_startup()
         _arrange_session()
 
 
@@ -103,6 +105,26 @@ def _arrange_session() -> None:
 
     sys.__interactivehook__ = clean_up
     os.environ[_VARIABLE] = "1"
+
+
+def _keep_from_startup() -> None:
+    """Keep the new prompt, in its next session, from running PYTHONSTARTUP once more.
+
+    Some releases run it in a session that follows a program.
+    """
+    try:
+        import _pyrepl.main as prompt
+    except ImportError:
+        return
+    original = prompt.interactive_console
+
+    def interactive_console(
+        mainmodule: "Any" = None, quiet: bool = False, pythonstartup: bool = False
+    ) -> None:
+        prompt.interactive_console = original
+        original(mainmodule, quiet, False)
+
+    prompt.interactive_console = interactive_console
 
 
 def _converse(names: "dict[str, Any]") -> None:
