@@ -15,7 +15,7 @@ working too; only a thread that is not started yet has to be given a new handle.
 import os
 import sys
 
-from rthread import _native, _rthread, _settings
+from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,11 +103,17 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     if is_installed():
         _reinstall(native, queue)
         return
+    from rthread import _settings
+
+    _refuse_other_threads("install")
+    for asked, name in ((native, "RTHREAD_NATIVE"), (queue, "RTHREAD_QUEUE")):
+        complaint = _settings.complaint(name)
+        if asked is None and complaint is not None:
+            import warnings
+
+            warnings.warn(complaint, RuntimeWarning, stacklevel=2)
     native = _settings.chosen(native, "RTHREAD_NATIVE", True)
     queue = _settings.chosen(queue, "RTHREAD_QUEUE", False)
-    _refuse_other_threads("install")
-    for name in ("RTHREAD_NATIVE", "RTHREAD_QUEUE"):
-        _complain(name)
     stock = stock_thread()
     patched = _Patched()
     pairs = _thread_pairs(stock, patched)
@@ -127,14 +133,6 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
     if native and "threading" not in sys.modules:
         _follow_import()
-
-
-def _complain(name: str) -> None:
-    complaint = _settings.complaint(name)
-    if complaint is not None:
-        import warnings
-
-        warnings.warn(complaint, RuntimeWarning, stacklevel=3)
 
 
 def _reinstall(native: "bool | None", queue: "bool | None") -> None:
@@ -249,9 +247,12 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         # Other modules may have taken the original before a tool hid it.
         found: Swaps = {}
         for namespace in map(_namespace, _foreign_modules()):
-            for value in list(namespace.values()):
-                if not (type(value) is type(len) or type(value) is type):
-                    continue
+            values = [value for value in list(namespace.values()) if _is_of_c(value)]
+            # eventlet loads _thread once more: a type does not tell of which copy it is, but the
+            # functions beside it do.
+            if any(_is_of_copy(value, stock) for value in values):
+                continue
+            for value in values:
                 called: str = value.__name__
                 for name in ("LockType", "lock") if called == "lock" else (called,):
                     ours = hidden.get(name)
@@ -259,6 +260,17 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
                         found[id(value)] = value, ours
         pairs += found.values()
     return pairs
+
+
+def _is_of_c(value: object) -> bool:
+    return type(value) is type(len) or type(value) is type
+
+
+def _is_of_copy(value: "Any", stock: "ModuleType") -> bool:
+    """Tell whether a function is of another copy of ``_thread`` than the interpreter's first."""
+    owner = getattr(value, "__self__", None) if type(value) is type(len) else None
+    is_module = type(owner) is type(sys) and owner is not stock and owner is not _rthread
+    return is_module and vars(owner).get("__name__") == "_thread"
 
 
 def _native_pairs(patched: _Patched) -> "Pairs":
@@ -324,21 +336,35 @@ class _Finder:
             return None
         sys.meta_path.remove(self)
         for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
+            spec: Any = finder.find_spec(name, path, target)
             if spec is not None:
                 break
         else:
             return None
-        loader: Any = spec.loader
-        load = loader.exec_module
-
-        def exec_module(module: "ModuleType") -> None:
-            del loader.exec_module
-            load(module)
-            _adopt_threading()
-
-        loader.exec_module = exec_module
+        # Loaders of the old kind have no step at which one could follow.
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = _FollowingLoader(spec.loader)
         return spec
+
+
+class _FollowingLoader:
+    """Loads ``threading`` as another loader does, to which it leaves the place.
+
+    A frozen module's loader is a class that serves all frozen modules: it is not to be changed.
+    """
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: "ModuleType") -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        _adopt_threading()
 
 
 def _follow_import() -> None:

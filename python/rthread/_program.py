@@ -8,8 +8,6 @@ the process with the right status, or by the signal after Ctrl-C.
 import os
 import sys
 
-from rthread import _session
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +54,9 @@ def run_code(source: str, arguments: list[str]) -> None:
 
 def run_standard_input(_name: str, arguments: list[str]) -> None:
     """Run what standard input holds, or talk to the user who sits there."""
+    # Not at the top: other programs get along without it.
+    from rthread import _session
+
     sys.argv = ["-", *arguments]
     _set_first_of_path("")
     if _session.is_wanted():
@@ -89,8 +90,8 @@ def _run_startup(path: str, names: "dict[str, Any]") -> None:
 
 
 def _show_without_own_frames(error: BaseException) -> None:
-    own = _session.__name__
     traceback = _without_own_frames(error.__traceback__)
+    own = "rthread._session"
     while traceback is not None and traceback.tb_frame.f_globals.get("__name__") == own:
         traceback = traceback.tb_next
     error.__traceback__ = traceback

@@ -115,10 +115,10 @@ def _source_code(module: "ModuleType") -> "CodeType":
             reason = f"does not give it: {error}"
     if code is None:
         raise ImportError(
-            "rthread.threading runs the code of the threading module once more, and "
+            "rthread.threading needs the source or bytecode of the threading module, and "
             f"{type(loader).__name__}, which has loaded that, {reason}. Where the standard library "
-            "was compiled into the program, use rthread.install() and import threading: it needs "
-            "neither source nor bytecode",
+            "was compiled into the program, use rthread.install() and import threading: that needs "
+            "neither",
             name="rthread.threading",
         )
     return code

@@ -138,8 +138,10 @@ def _is_own(
         return all(
             type(part) is _Function and _is_method(name, part, cls, names, file) for part in parts
         )
-    # A class has a datum because its methods use it.
-    return kind in _PLAIN_DATA and any(
+    if kind not in _PLAIN_DATA:
+        return False
+    # A class has a datum because its methods use it, or because the compiler notes one more thing.
+    return (name[:2] == "__" == name[-2:]) or any(
         name in _names_in(function.__code__)
         for member in vars(cls).values()
         for function in _functions_of(member)
@@ -339,16 +341,17 @@ def origin(value: "Any") -> str:
 
     A wrapper may say that it comes from the module of the function that it wraps.
     """
-    code_home = getattr(value, "__globals__", None)
-    if type(value) is _Function and type(code_home) is dict:
-        return str(code_home.get("__name__", "?"))
-    if isinstance(value, type):
+    kind = type(value)
+    if kind is _Function:
+        return str(value.__globals__.get("__name__", "?"))
+    if issubclass(kind, type):
         for member in vars(value).values():
             if type(member) is _Function:
                 return str(member.__globals__.get("__name__", "?"))
         return str(value.__module__)
-    inner = getattr(value, "__func__", None)
-    if type(inner) is _Function:
-        return origin(inner)
-    named = getattr(value, "__module__", None)
-    return str(named) if isinstance(named, str) else type(value).__module__
+    try:
+        named = value.__module__
+    except Exception:
+        # A proxy may do anything when it is asked.
+        named = None
+    return named if type(named) is str else kind.__module__

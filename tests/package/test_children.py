@@ -112,7 +112,7 @@ for kind in (True, False):
         interpreter = interpreters.create("isolated" if kind else "legacy")
     else:
         interpreter = interpreters.create(isolated=kind)
-    failed = run(interpreter, "import _thread, threading; print(hasattr(_thread, 'TSS'), flush=True)")
+    failed = run(interpreter, "import _thread, threading; print(hasattr(_thread, 'TSS'), flush=1)")
     assert not failed, failed
     failed = run(interpreter, "with threading.Condition(), _thread.allocate_lock(): pass")
     assert not failed, failed

@@ -373,6 +373,49 @@ def test_threading_imported_after_install() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["source", "class", "old"])
+def test_loader_of_threading_stays_what_it_is(kind: str) -> None:
+    """The loader of frozen modules is a class, and one class for all of them."""
+    support.check_snippet(
+        f"""
+        import sys
+        assert "threading" not in sys.modules
+        kind = {kind!r}
+        import importlib.machinery
+        import importlib.util
+        found = importlib.util.find_spec("threading")
+        class Frozen:
+            @staticmethod
+            def create_module(spec): return None
+            @staticmethod
+            def exec_module(module): exec(found.loader.get_code("threading"), vars(module))
+        class Old:
+            def load_module(self, name): return found.loader.load_module(name)
+        loader = {{"source": found.loader, "class": Frozen, "old": Old()}}[kind]
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "threading":
+                    return importlib.machinery.ModuleSpec(name, loader)
+        sys.meta_path.insert(0, Finder())
+        members = set(vars(Frozen)), set(vars(loader))
+        import warnings, rthread
+        warnings.simplefilter("ignore")
+        rthread.install()
+        import threading
+        assert (set(vars(Frozen)), set(vars(loader))) == members
+        if kind != "old":
+            assert threading.__loader__ is loader and threading.__spec__.loader is loader
+            assert "threading.Event" in rthread.report().of("rthread")
+        event = threading.Event()
+        thread = threading.Thread(target=event.set)
+        thread.start(); thread.join()
+        assert event.is_set()
+        rthread.uninstall()
+        assert "threading.Event" in rthread.report().of("stock")
+        """
+    )
+
+
 THREADS = {
     "threading": "threading.Thread(target=lambda: (ready.set(), done.wait()), name='busy').start()",
     "daemon": "threading.Thread(target=lambda: (ready.set(), done.wait()), daemon=True).start()",

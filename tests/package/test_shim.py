@@ -361,3 +361,80 @@ def test_a_thread_that_fails_before_it_runs_is_an_exception(how: str) -> None:
             assert threading.enumerate() == [threading.main_thread()]
         """
     )
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "class Compiled: pass",
+        "class Compiled:\n    def get_code(self, name): return None",
+        "class Compiled:\n    def get_code(self, name): raise ImportError('compiled away')",
+    ],
+    ids=["no get_code", "nothing", "error"],
+)
+def test_without_source_and_bytecode(loader: str) -> None:
+    """Compilers of whole programs keep neither. The error says what works instead."""
+    output = support.check_snippet(
+        f"""{loader}
+import threading, rthread
+threading.__spec__.loader = Compiled()
+for _ in range(2):
+    try:
+        import rthread.threading
+    except ImportError as error:
+        print(error.name, error)
+rthread.install()
+event = threading.Event()
+thread = threading.Thread(target=event.set)
+thread.start(); thread.join()
+assert event.wait(1) and threading.get_ident is rthread.get_ident
+"""
+    )
+    first, second = output.splitlines()
+    assert first == second
+    assert first.startswith("rthread.threading rthread.threading needs the source or bytecode ")
+    assert "Compiled, which has loaded that, " in first
+    assert "use rthread.install()" in first
+    assert ("compiled away" in first) is ("compiled away" in loader)
+
+
+def test_frozen_code_is_enough() -> None:
+    """A frozen module has code without a file, and rthread.threading runs it."""
+    support.check_snippet(
+        """
+        import sys, threading
+        class Frozen:
+            def get_code(self, name):
+                with open(threading.__file__) as file:
+                    return compile(file.read(), "<frozen threading>", "exec", dont_inherit=True)
+        threading.__spec__.loader = Frozen()
+        from rthread import threading as ours
+        assert ours.Thread.run.__code__.co_filename == "<frozen threading>"
+        event = ours.Event()
+        thread = ours.Thread(target=event.set)
+        thread.start(); thread.join()
+        assert event.wait(1)
+        """
+    )
+
+
+def test_classes_of_a_tool_stay_out() -> None:
+    """What a tool has put into threading is no business of rthread.threading, made from source."""
+    support.check_snippet(
+        """
+        import threading
+        stock = threading.Event, threading.Condition.wait
+        class Event(threading.Event): pass
+        threading.Event = Event
+        threading.Condition.wait = lambda self, timeout=None: "patched"
+        from rthread import threading as ours
+        assert ours.Event is not Event and not issubclass(ours.Event, stock[0])
+        event = ours.Event()
+        thread = ours.Thread(target=event.set)
+        thread.start(); thread.join()
+        assert event.wait(10) is True
+        condition = ours.Condition()
+        with condition: assert condition.wait(0.01) is False
+        assert threading.Event is Event
+        """
+    )
