@@ -88,8 +88,9 @@ def classes_of_a_tool():
     install()
     for name in ("Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"):
         cls = getattr(threading, name)
-        made = cls(*(2,) if name == "Barrier" else ())
-        tell(name, cls.__name__, type(made).__name__, cls.made)
+        arguments = (2,) if name == "Barrier" else ()
+        attempt(name, lambda cls=cls, arguments=arguments: type(cls(*arguments)).__name__)
+        tell(cls.__name__, cls.made)
     timer = threading.Timer(0.001, tell, ["timer"])
     timer.start()
     timer.join()
