@@ -1,4 +1,4 @@
-"""Suites of other projects that lean on threads, on stock and on rthread: as on stock, test by test.
+"""Suites of other projects about threads, on stock and on rthread: as on stock, test by test.
 
     third_party.py PYTHON [--folder build/third-party] [--only NAME]
 
@@ -34,16 +34,45 @@ SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_QUEUE", "RTHREAD_NATIVE")
 
 HANGS = "hangs"
 
-GEVENT = """
-    event local lock queue semaphore thread threading threading_2 threading_before_monkey
-    threading_fork_from_dummy threading_holding_lock_while_monkey threading_monkey_in_thread
-    threading_native_before_monkey threading_no_monkey threading_patched_local
-    threading_shutdown_atexit threading_vs_settrace threadpool threadpool_executor_patched
-    monkey monkey_builtins_future monkey_fork_atomic monkey_futures_thread_fork
-    monkey_hub_in_thread monkey_logging monkey_module_run monkey_multiple_imports monkey_queue
-    monkey_select monkey_selectors monkey_sigchld monkey_sigchld_2 monkey_sigchld_3
-    monkey_sigchld_wakeup_fd monkey_ssl_warning monkey_ssl_warning2 monkey_ssl_warning3
-""".split()
+GEVENT = [
+    "event",
+    "local",
+    "lock",
+    "queue",
+    "semaphore",
+    "thread",
+    "threading",
+    "threading_2",
+    "threading_before_monkey",
+    "threading_fork_from_dummy",
+    "threading_holding_lock_while_monkey",
+    "threading_monkey_in_thread",
+    "threading_native_before_monkey",
+    "threading_no_monkey",
+    "threading_patched_local",
+    "threading_shutdown_atexit",
+    "threading_vs_settrace",
+    "threadpool",
+    "threadpool_executor_patched",
+    "monkey",
+    "monkey_builtins_future",
+    "monkey_fork_atomic",
+    "monkey_futures_thread_fork",
+    "monkey_hub_in_thread",
+    "monkey_logging",
+    "monkey_module_run",
+    "monkey_multiple_imports",
+    "monkey_queue",
+    "monkey_select",
+    "monkey_selectors",
+    "monkey_sigchld",
+    "monkey_sigchld_2",
+    "monkey_sigchld_3",
+    "monkey_sigchld_wakeup_fd",
+    "monkey_ssl_warning",
+    "monkey_ssl_warning2",
+    "monkey_ssl_warning3",
+]
 
 
 @dataclass(frozen=True)
@@ -280,7 +309,8 @@ def show(project: str, found: list[Comparison], seconds: float) -> bool:
     rthread = sum(len(each.rthread.passed() - {"(exit status)"}) for each in found)
     lost = [(each, name) for each in found for name in each.lost]
     print(
-        f"{project:22} {len(found):5} {tests:6} {stock:6} {rthread:8} {len(lost):5} {seconds:5.0f} s",
+        f"{project:22} {len(found):5} {tests:6} {stock:6} {rthread:8} {len(lost):5}"
+        f" {seconds:5.0f} s",
         flush=True,
     )
     for each, name in lost:

@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 import warnings
+from typing import ClassVar
 
 import beside
 from beside import attempt, case, tell, until
@@ -164,7 +165,7 @@ def methods_replaced_before():
 @case(plain=True)
 def a_queue_class_of_a_tool():
     class Traced(queue.Queue):
-        puts = []
+        puts: ClassVar = []
 
         def put(self, item, *args, **kwargs):
             self.puts.append(item)
