@@ -17,7 +17,6 @@ import time
 import types
 from typing import Any
 
-
 # Imported once, after rthread is in place, for all cases that use them.
 SHARED = ("beside", "copy", "inspect", "pickle", "pprint", "pydoc", "queue", "threading", "typing")
 

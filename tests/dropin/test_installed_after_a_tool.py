@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 import warnings
+from typing import ClassVar
 
 import beside
 from beside import attempt, case, tell, until
@@ -88,8 +89,9 @@ def classes_of_a_tool():
     install()
     for name in ("Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"):
         cls = getattr(threading, name)
-        made = cls(*(2,) if name == "Barrier" else ())
-        tell(name, cls.__name__, type(made).__name__, cls.made)
+        arguments = (2,) if name == "Barrier" else ()
+        attempt(name, lambda cls=cls, arguments=arguments: type(cls(*arguments)).__name__)
+        tell(cls.__name__, cls.made)
     timer = threading.Timer(0.001, tell, ["timer"])
     timer.start()
     timer.join()
@@ -163,7 +165,7 @@ def methods_replaced_before():
 @case(plain=True)
 def a_queue_class_of_a_tool():
     class Traced(queue.Queue):
-        puts = []
+        puts: ClassVar = []
 
         def put(self, item, *args, **kwargs):
             self.puts.append(item)

@@ -219,7 +219,9 @@ def bound(classes, name_of):
         again = types.MethodType(getattr(cls, name), made)
         tell(again == method, type(again) is type(method), repr(again))
         tell(getattr(cls, name).__get__(made, cls) == method)
-        tell(outcome(lambda cls=cls, name=name: type(getattr(cls, name).__get__(None, cls)).__name__))
+        tell(
+            outcome(lambda cls=cls, name=name: type(getattr(cls, name).__get__(None, cls)).__name__)
+        )
         partial = functools.partial(getattr(cls, name), made)
         tell(partial.func is getattr(cls, name))
         caller = operator.methodcaller("__init__", *((2,) if cls is threading.Barrier else ()))
@@ -265,7 +267,9 @@ def weak_methods():
             weak = weakref.WeakMethod(method)
             gc.collect()
             tell(label, name, weak() == method, weak() is None, weak == weakref.WeakMethod(method))
-            tell(weakref.ref(function)() is function, hash(weak) == hash(weakref.WeakMethod(method)))
+            tell(
+                weakref.ref(function)() is function, hash(weak) == hash(weakref.WeakMethod(method))
+            )
         died = []
         weak = weakref.WeakMethod(getattr(made, public(cls)), lambda ref, died=died: died.append(1))
         del made, method

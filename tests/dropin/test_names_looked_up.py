@@ -394,71 +394,6 @@ def a_name_of_queue_is_missing():
     attempt("afterwards", line.get_nowait)
 
 
-# Parts of queues
-
-
-@case(only="queue")
-def deque_of_queue_replaced():
-    class Deque(collections.deque):
-        pass
-
-    with mock.patch.object(queue, "deque", Deque):
-        line = queue.Queue()
-        lifo = queue.LifoQueue()
-    tell(type(line.queue).__name__, type(lifo.queue).__name__, type(queue.Queue().queue).__name__)
-    line.put(3)
-    tell(list(line.queue), line.get())
-
-
-@case(only="queue")
-def heap_functions_replaced():
-    seen = []
-    for name in ("heappush", "heappop"):
-        spied(queue, name, seen)
-    line = queue.PriorityQueue()
-    for item in (3, 1, 2):
-        line.put(item)
-    tell([line.get() for _ in range(3)], seen)
-
-
-@case(only="queue")
-def threading_of_queue_replaced():
-    seen = []
-
-    class Fake:
-        def __getattr__(self, name):
-            seen.append(name)
-            return getattr(threading, name)
-
-    with mock.patch.object(queue, "threading", Fake()):
-        for cls in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
-            cls().put(1)
-    queue.Queue()
-    tell(seen)
-
-
-@case(only="queue")
-def names_of_threading_replaced_for_queues():
-    """With waits, so that each condition is used."""
-    seen = []
-    lock = threading.Lock
-    with mock.patch.object(threading, "Lock", lambda: seen.append("Lock") or lock()):
-        line = queue.Queue(1)
-    allocate = threading._allocate_lock
-    with mock.patch.object(threading, "_allocate_lock", lambda: seen.append("wait") or allocate()):
-        getter = waiting(line.get)
-        line.put(1)
-        tell(getter.said())
-        line.put(2)
-        putter = waiting(line.put, 3)
-        joiner = waiting(line.join)
-        tell(line.get(), line.get(), putter.said())
-        for _ in range(3):
-            line.task_done()
-        tell(joiner.said())
-    tell(collections.Counter(seen))
-
-
 @case
 def allocate_lock_replaced_under_waits():
     seen = []
@@ -484,7 +419,7 @@ def allocate_lock_replaced_under_waits():
 
 @case
 def replaced_while_threads_wait():
-    """A wait that began before goes on as it began; one that begins afterwards uses the new name."""
+    """A wait that began before goes on as it began; a later one uses the new name."""
     seen = []
     event = threading.Event()
     before = waiting(event.wait)

@@ -23,7 +23,7 @@ def resident():
         return int(file.read().split()[1]) * 4 // 1024
 
 
-def dropped(make, free_of):
+def dropped(make, label):
     """A queue a request: used often by a worker, dropped with an item in it."""
     jobs = queue.SimpleQueue()
 
@@ -41,12 +41,13 @@ def dropped(make, free_of):
         jobs.put(line)
         for _ in range(150):
             line.get()
-        until(lambda: line.qsize() > 0)
+        while line.qsize() == 0:
+            time.sleep(0)
         del line
         peak = max(peak, resident())
     jobs.put(None)
     worker.said()
-    tell(free_of, "small" if peak - before < 60 else f"{peak - before} MiB")
+    tell(label, "small" if peak - before < 60 else f"{peak - before} MiB")
 
 
 @case(only="queue", expect="Queue small")
