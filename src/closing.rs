@@ -17,7 +17,10 @@
 //!   the one starts, or for the other;
 //! - a start by the thread that runs the callbacks waits until the new thread has its state.
 //!
-//! With a GIL there is no such table, and threads are not stopped there: nothing of this is done.
+//! With a GIL there is no such table, and threads are not stopped there. From 3.15 on the end waits for
+//! threads that are no daemons, but knows them by their states (gh-136003), so there as well the callback
+//! waits for those who have been started and have none yet, and every later start waits for the state of
+//! its thread, as if it were made by the starter. Else nothing of this is done.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -43,6 +46,9 @@ const PATIENCE: usize = 10_000;
 
 /// The part of [`Closing::crossing`] that counts.
 const COUNT: u64 = u32::MAX as u64;
+
+/// Whether the end of an interpreter has to hear of threads that have no state yet.
+const COUNTS_STARTS: bool = compat::IS_FREE_THREADED || compat::ENDS_AWAIT_STATES;
 
 /// What the threads of one interpreter and its end know of each other.
 pub struct Closing {
@@ -74,7 +80,7 @@ struct End {
 pub enum Start {
     /// As any other.
     Usual,
-    /// By the thread that ends the interpreter: it has to wait until the new one has its state.
+    /// Near the end of the interpreter: it has to wait until the new thread has its state.
     Last,
 }
 
@@ -89,13 +95,16 @@ impl Closing {
     /// # Safety
     /// Attached. To be held up may be the end of the thread.
     pub unsafe fn begin(&self) -> Start {
-        if !compat::IS_FREE_THREADED {
+        if !COUNTS_STARTS {
             return Start::Usual;
         }
         // In this order: either the callback waits for this one, or is heard of.
         self.count();
         if !self.near.load(Ordering::SeqCst) {
             return Start::Usual;
+        }
+        if compat::ENDS_AWAIT_STATES && !compat::IS_FREE_THREADED {
+            return Start::Last;
         }
         self.give_up();
         let start = match self.end() {
@@ -149,7 +158,7 @@ impl Closing {
 
     /// By the new thread: it has a state, or never will.
     pub fn has_begun(&self) {
-        if compat::IS_FREE_THREADED {
+        if COUNTS_STARTS {
             self.crossing.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -189,7 +198,7 @@ impl Closing {
             patience = if before == crossing { patience - 1 } else { PATIENCE };
         }
         end.held_up.get_or_init(|| Instant::now() + HELD_UP);
-        end.done.set();
+        let _ = end.done.set();
     }
 }
 
@@ -215,7 +224,7 @@ unsafe fn hold_up(end: Option<&End>) {
 /// Attached; `lifetime` is a capsule around the lifetime of the calling interpreter.
 pub unsafe fn register(lifetime: *mut PyObject) -> Result<(), Raised> {
     static CLOSE: Definition = Definition::new(c"close", ffi::METH_NOARGS, close as *mut c_void);
-    if !compat::IS_FREE_THREADED {
+    if !COUNTS_STARTS {
         return Ok(());
     }
     // SAFETY: as the caller promises.

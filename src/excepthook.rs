@@ -18,7 +18,8 @@ pub unsafe extern "C-unwind" fn excepthook(
     module: *mut PyObject,
     args: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: attached; the exact type says that there are four items, all borrowed.
+    // SAFETY: attached; the exact type says that there are four items, all borrowed: a struct
+    // sequence is immutable, and the caller keeps it alive. The new reference is given back.
     unsafe {
         if ffi::Py_TYPE(args) != (*State::of(module)).excepthook_type {
             return raise(
@@ -32,16 +33,13 @@ pub unsafe extern "C-unwind" fn excepthook(
         if exception.class == ffi::PyExc_SystemExit {
             return compat::none();
         }
-        let stderr = ffi::PySys_GetObject(c"stderr".as_ptr());
+        let Ok(stderr) = compat::sys_attribute(c"stderr") else { return ptr::null_mut() };
         let result = if stderr.is_null() || stderr == ffi::Py_None() {
             print_to_saved_stderr(thread, &exception)
         } else {
-            ffi::Py_INCREF(stderr);
-            let result =
-                print_heading(stderr, thread).and_then(|()| exception.print_to_stderr(stderr));
-            drop_ref(stderr);
-            result
+            print_heading(stderr, thread).and_then(|()| exception.print_to_stderr(stderr))
         };
+        drop_ref(stderr);
         match result {
             Ok(()) => compat::none(),
             Err(Raised) => ptr::null_mut(),

@@ -18,7 +18,7 @@ use crate::compat::{self, Raised};
 use crate::interpreter;
 use crate::tables::{self, Definition};
 #[cfg(unix)]
-use crate::{handle, sentinel, sync};
+use crate::{handle, sentinel, sync, thread};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -34,6 +34,7 @@ pub fn register() {
     unsafe extern "C" fn prepare() {
         // No other thread may be in the middle of changing the tables.
         handle::before_fork();
+        thread::before_fork();
         sentinel::before_fork();
         tables::before_fork();
     }
@@ -42,9 +43,10 @@ pub fn register() {
         unsafe {
             tables::after_fork();
             sentinel::after_fork();
+            thread::after_fork();
             handle::after_fork_in_parent();
         }
-        interpreter::after_fork_in_parent();
+        interpreter::has_forked();
     }
     unsafe extern "C" fn child() {
         // First: every queue, those of the tables' locks among them, may hold dead threads.
@@ -54,6 +56,7 @@ pub fn register() {
         unsafe {
             tables::after_fork();
             sentinel::after_fork();
+            thread::after_fork();
             handle::after_fork_in_child();
             interpreter::after_fork_in_child();
         }
@@ -70,25 +73,36 @@ pub fn register() {
 #[cfg(not(unix))]
 pub fn register() {}
 
-/// Has Python tell of its forks before them, in the calling interpreter: other threads can run then.
+/// Has Python tell of its forks, in the calling interpreter: before them, as other threads can run then,
+/// and after them. A program may say that a fork is about to come, and make its child by other means.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn register_in_python() -> Result<(), Raised> {
     static BEFORE: Definition =
         Definition::new(c"before_fork", ffi::METH_NOARGS, before_fork as *mut c_void);
+    static AFTER: Definition =
+        Definition::new(c"after_fork", ffi::METH_NOARGS, after_fork as *mut c_void);
     if cfg!(not(unix)) {
         return Ok(());
     }
-    // SAFETY: attached.
-    unsafe {
-        let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
-        BEFORE.register(ptr::null_mut(), module, c"register_at_fork", Some(c"before"))
+    for (definition, when) in [(&BEFORE, c"before"), (&AFTER, c"after_in_parent")] {
+        // SAFETY: attached.
+        unsafe {
+            let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
+            definition.register(ptr::null_mut(), module, c"register_at_fork", Some(when))?;
+        }
     }
+    Ok(())
 }
 
 unsafe extern "C-unwind" fn before_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached.
     unsafe { interpreter::before_fork() };
+    compat::none()
+}
+
+unsafe extern "C-unwind" fn after_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    interpreter::after_fork_in_parent();
     compat::none()
 }

@@ -133,7 +133,7 @@ impl Handle {
     /// The last thing the thread does: its state is gone, a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);
-        self.life.exiting().set();
+        let _ = self.life.exiting().set();
     }
 
     /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
@@ -460,7 +460,7 @@ unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *m
         if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
             return ptr::null_mut();
         }
-        handle.life.exiting().set();
+        let _ = handle.life.exiting().set();
     }
     compat::none()
 }

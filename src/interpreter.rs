@@ -34,6 +34,7 @@ use crate::blocking;
 use crate::closing::{self, Closing, Epoch};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::drop_ref;
+use crate::trashcan;
 
 /// How many threads, of whatever interpreter, are making their states.
 static ENTERING: AtomicUsize = AtomicUsize::new(0);
@@ -41,12 +42,18 @@ static ENTERING: AtomicUsize = AtomicUsize::new(0);
 /// How many threads are clearing their states; counted without a GIL only.
 static CLEARING: AtomicUsize = AtomicUsize::new(0);
 
-/// How many threads are about to fork.
+/// How many forks are about to come.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
 
+/// How many forks have been announced, in all; and how many had been when a thread has waited for one
+/// too long: none of these is waited for any more.
+static ANNOUNCED: AtomicUsize = AtomicUsize::new(0);
+static OVERDUE: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
-    /// How many of these are the calling thread: a hook may fork in the middle of a fork.
-    static FORKS: Cell<usize> = const { Cell::new(0) };
+    /// The forks in which the calling thread is, as bits, the innermost one last: a hook may fork in the
+    /// middle of a fork. Set while it is counted in [`FORKING`].
+    static FORKS: Cell<u64> = const { Cell::new(0) };
 
     /// How many of those who clear their states are the calling thread, one at most: what it
     /// destroys may fork.
@@ -89,6 +96,8 @@ impl Lifetime {
     /// # Safety
     /// Attached.
     pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
+        // SAFETY: attached, as the caller promises.
+        unsafe { trashcan::prepare()? };
         let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false), closing: Closing::new() });
         let theirs = Arc::into_raw(Arc::clone(&lifetime));
         // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
@@ -125,11 +134,11 @@ impl Lifetime {
         Ok(lifetime)
     }
 
-    /// Makes a state of the calling thread.
+    /// Makes a state of the calling thread, which may be a `daemon`.
     ///
     /// # Safety
     /// This is the lifetime of `interpreter`; the thread has no state of it.
-    pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState) -> Entered {
+    pub unsafe fn enter(&self, interpreter: *mut PyInterpreterState, daemon: bool) -> Entered {
         // In this order, in all threads alike: either `end` waits for this one, or is heard of. The
         // same goes for forks.
         count_between_forks(&ENTERING, || std::thread::sleep(MOMENT));
@@ -137,7 +146,7 @@ impl Lifetime {
             Entered::Over
         } else {
             // SAFETY: the interpreter is there as long as this thread is counted.
-            let state = unsafe { compat::new_thread_state(interpreter) };
+            let state = unsafe { compat::new_thread_state(interpreter, daemon) };
             if state.is_null() {
                 Entered::NoMemory
             } else if self.is_over() {
@@ -202,12 +211,23 @@ unsafe fn give_up(state: *mut PyThreadState) {
 fn count_between_forks(those: &AtomicUsize, pause: impl Fn()) {
     those.fetch_add(1, Ordering::SeqCst);
     let mut patience = PATIENCE;
-    while FORKING.load(Ordering::SeqCst) > 0 && patience > 0 {
+    while is_fork_near() {
+        if patience == 0 {
+            // Once for all: the next thread does not wait for the same forks.
+            OVERDUE.fetch_max(ANNOUNCED.load(Ordering::SeqCst), Ordering::SeqCst);
+            return;
+        }
         those.fetch_sub(1, Ordering::SeqCst);
         pause();
         patience -= 1;
         those.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Whether a fork is about to come that is not overdue.
+fn is_fork_near() -> bool {
+    FORKING.load(Ordering::SeqCst) > 0
+        && ANNOUNCED.load(Ordering::SeqCst) != OVERDUE.load(Ordering::SeqCst)
 }
 
 /// The interpreter is being cleared.
@@ -269,9 +289,10 @@ fn thread_count() -> usize {
 /// The calling thread is about to fork, and the other threads run still.
 ///
 /// # Safety
-/// Attached. The fork comes, whatever comes of it.
+/// Attached.
 pub unsafe fn before_fork() {
-    FORKS.set(FORKS.get() + 1);
+    FORKS.set(FORKS.get() << 1 | 1);
+    ANNOUNCED.fetch_add(1, Ordering::SeqCst);
     FORKING.fetch_add(1, Ordering::SeqCst);
     // SAFETY: as the caller promises.
     unsafe { wait_for_those_who_enter() };
@@ -283,9 +304,20 @@ pub unsafe fn before_fork() {
     }
 }
 
-/// By the thread that has forked, or has tried to.
+/// By the thread that has forked, or has tried to: before any Python code runs. A program that forks
+/// without Python has announced none.
+pub fn has_forked() {
+    let forks = FORKS.get();
+    if forks & 1 == 1 {
+        FORKS.set(forks & !1);
+        FORKING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// By the thread that has announced a fork, when that is over, also if no fork came of it.
 pub fn after_fork_in_parent() {
-    FORKING.fetch_sub(FORKS.take(), Ordering::SeqCst);
+    has_forked();
+    FORKS.set(FORKS.get() >> 1);
 }
 
 /// In the child of a fork nobody else is at anything.

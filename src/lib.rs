@@ -53,6 +53,8 @@ mod tables;
 #[cfg(feature = "python")]
 mod thread;
 #[cfg(feature = "python")]
+mod trashcan;
+#[cfg(feature = "python")]
 mod tss;
 #[cfg(feature = "python")]
 mod values;

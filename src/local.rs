@@ -10,7 +10,7 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
 use crate::per_thread::{self, Current, Owner};
-use crate::stock;
+use crate::{stock, trashcan};
 
 #[repr(C)]
 struct LocalObject {
@@ -215,7 +215,12 @@ unsafe extern "C-unwind" fn clear_local(slf: *mut PyObject) -> c_int {
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when the last reference is gone.
+    unsafe { trashcan::free_with(slf, dealloc, dealloc_now) };
+}
+
+unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
+    // SAFETY: as in `dealloc`.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
         // First: what runs below must not get hold of a dying object.

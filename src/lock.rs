@@ -144,9 +144,8 @@ pub unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject that it keeps alive.
     unsafe {
-        compat::note_use(slf);
         match args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) {
-            Ok(timeout) => acquire_within(of(slf), timeout),
+            Ok(timeout) => acquire_within(slf, timeout),
             Err(Raised) => ptr::null_mut(),
         }
     }
@@ -161,27 +160,34 @@ unsafe extern "C-unwind" fn acquire_lock(
     // SAFETY: as in `acquire`.
     unsafe {
         match args::acquire(args, nargs, kwnames, compat::ACQUIRE_LOCK_FORMAT) {
-            Ok(timeout) => acquire_within(of(slf), timeout),
+            Ok(timeout) => acquire_within(slf, timeout),
             Err(Raised) => ptr::null_mut(),
         }
     }
 }
 
 #[inline]
-unsafe fn acquire_within(lock: &Lock, timeout: Timeout) -> *mut PyObject {
-    if lock.try_acquire() {
-        return compat::bool_object(true);
-    }
+unsafe fn acquire_within(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
-    unsafe { acquire_contended(lock, timeout) }
+    unsafe {
+        if of(slf).try_acquire() {
+            return compat::bool_object(true);
+        }
+        acquire_contended(slf, timeout)
+    }
 }
 
+/// Here alone the use is noted: a lock that threads do not fight over is freed at once when it is
+/// dropped.
 #[cold]
-unsafe fn acquire_contended(lock: &Lock, timeout: Timeout) -> *mut PyObject {
+unsafe fn acquire_contended(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
-    match unsafe { blocking::wait(lock, timeout, Signals::Handle) } {
-        Ok(waited) => compat::bool_object(waited == Waited::Got),
-        Err(Raised) => ptr::null_mut(),
+    unsafe {
+        compat::note_use(slf);
+        match blocking::wait(of(slf), timeout, Signals::Handle) {
+            Ok(waited) => compat::bool_object(waited == Waited::Got),
+            Err(Raised) => ptr::null_mut(),
+        }
     }
 }
 
@@ -235,10 +241,7 @@ unsafe extern "C-unwind" fn exit_with_three(
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject.
-    unsafe {
-        compat::note_use(slf);
-        compat::bool_object(of(slf).is_locked())
-    }
+    unsafe { compat::bool_object(of(slf).is_locked()) }
 }
 
 /// Overwrites instead of releasing: the threads that held it or waited for it are gone.

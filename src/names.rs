@@ -58,13 +58,16 @@ pub unsafe extern "C-unwind" fn set_name(
 
 /// The name in the file system's encoding, as bytes. A new reference.
 unsafe fn encode(name: *mut PyObject) -> *mut PyObject {
-    // SAFETY: attached; borrowed and new references as documented.
+    // SAFETY: attached; new references are given back.
     unsafe {
-        let getter = ffi::PySys_GetObject(c"getfilesystemencoding".as_ptr());
+        let Ok(getter) = compat::sys_attribute(c"getfilesystemencoding") else {
+            return ptr::null_mut();
+        };
         if getter.is_null() {
             return ffi::PyUnicode_AsEncodedString(name, ptr::null(), c"replace".as_ptr());
         }
         let encoding = ffi::PyObject_CallNoArgs(getter);
+        drop_ref(getter);
         if encoding.is_null() {
             return ptr::null_mut();
         }

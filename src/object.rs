@@ -10,7 +10,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use crate::compat::{self, Raised};
-use crate::{stock, tables};
+use crate::{stock, tables, trashcan};
 
 pub type NoArgs = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 pub type VarArgsKeywords =
@@ -452,6 +452,11 @@ pub trait Collected {
 /// Called by CPython when nobody has the object any more.
 pub unsafe extern "C-unwind" fn dealloc<T: Collected>(slf: *mut PyObject) {
     // SAFETY: as the caller promises.
+    unsafe { trashcan::free_with(slf, dealloc::<T>, dealloc_now::<T>) };
+}
+
+unsafe extern "C-unwind" fn dealloc_now<T: Collected>(slf: *mut PyObject) {
+    // SAFETY: as in `dealloc`.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
         if !T::weakrefs(slf).is_null() {

@@ -149,7 +149,6 @@ pub unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject that it keeps alive.
     unsafe {
-        compat::note_use(slf);
         let Ok(timeout) = args::acquire(args, nargs, kwnames, compat::ACQUIRE_FORMAT) else {
             return ptr::null_mut();
         };
@@ -158,19 +157,35 @@ pub unsafe extern "C-unwind" fn acquire(
         if lock.try_acquire(me) {
             return compat::bool_object(true);
         }
-        acquire_contended(lock, me, timeout)
+        acquire_contended(slf, me, timeout)
     }
 }
 
+/// Here alone the use is noted: a lock that threads do not fight over is freed at once when it is
+/// dropped. So is one of a derived class, whose attributes may be large.
 #[cold]
-unsafe fn acquire_contended(lock: &ReentrantLock, me: ThreadId, timeout: Timeout) -> *mut PyObject {
+unsafe fn acquire_contended(slf: *mut PyObject, me: ThreadId, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
-    match unsafe { blocking::wait(lock.lock(), timeout, Signals::Handle) } {
-        Ok(Waited::Got) => lock.adopt(me),
-        Ok(_) => return compat::bool_object(false),
-        Err(Raised) => return ptr::null_mut(),
+    unsafe {
+        if is_plain(slf) {
+            compat::note_use(slf);
+        }
+        let lock = of(slf);
+        match blocking::wait(lock.lock(), timeout, Signals::Handle) {
+            Ok(Waited::Got) => lock.adopt(me),
+            Ok(_) => return compat::bool_object(false),
+            Err(Raised) => return ptr::null_mut(),
+        }
     }
     compat::bool_object(true)
+}
+
+/// Whether it is not of a derived class: those have a dealloc of their own.
+unsafe fn is_plain(slf: *mut PyObject) -> bool {
+    let own: unsafe extern "C-unwind" fn(*mut PyObject) = dealloc;
+    // SAFETY: an RLockObject, as every caller promises.
+    let its = unsafe { (*ffi::Py_TYPE(slf)).tp_dealloc };
+    its.is_some_and(|its| ptr::fn_addr_eq(its, own))
 }
 
 unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {

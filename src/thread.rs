@@ -29,13 +29,14 @@ mod reserve;
 mod waiting;
 
 use reserve::Reserve;
-use waiting::Waiting;
+use waiting::{Failure, Waiting};
+pub use waiting::{after_fork, before_fork, check_started};
 
 /// More than a thread needs until it has a state, and at least so much.
 const PLENTY: usize = 32 << 10;
 const LITTLE: usize = 4096;
 
-/// How often a new thread asks for memory before it gives up, if somebody waits to hear of it.
+/// How often a new thread asks for memory before it gives up, if a thread waits to hear of it.
 const ATTEMPTS: u32 = 10;
 
 /// What a new thread is given, and shares with its starter.
@@ -49,69 +50,25 @@ struct Boot {
     args: *mut PyObject,
     /// May be null.
     kwargs: *mut PyObject,
-    /// None for a thread that nobody can join.
+    /// None for a thread that cannot be joined.
     handle: Option<Shared<Handle>>,
+    /// The end of the interpreter does not wait for it.
+    daemon: bool,
     waiting: Waiting,
     reserve: Reserve,
     /// The handle says that the thread runs: it may.
     published: Event,
     /// The thread has a thread state, or never will.
     has_state: Event,
-    /// The next of those in [`LOST`].
+    /// The next of the threads that have failed.
     next: AtomicPtr<c_void>,
 }
-
-/// What threads had for which there was no memory: without a state they could not drop it. The
-/// next start does. A stack of [`Boot`]s.
-static LOST: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 // SAFETY: the interpreter and the Python objects are only used while attached; the rest is made
 // for sharing.
 unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
-
-/// Drops what lost threads have left.
-///
-/// # Safety
-/// Attached.
-#[cold]
-unsafe fn drop_lost() {
-    let mut top = LOST.swap(ptr::null_mut(), Ordering::Acquire);
-    while !top.is_null() {
-        // SAFETY: what is in the stack has been left there; taken out, it is ours.
-        unsafe {
-            let place = Place::<Boot>::from_raw(top);
-            let boot = place.get();
-            top = boot.next.load(Ordering::Relaxed);
-            if boot.interpreter == compat::interpreter() {
-                drop_arguments(boot);
-                drop(place.take());
-            } else {
-                lose(place);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// The caller owns it, and no longer does.
-unsafe fn lose(place: Place<Boot>) {
-    let mut top = LOST.load(Ordering::Relaxed);
-    loop {
-        // SAFETY: ours until it is in the stack.
-        unsafe { place.get() }.next.store(top, Ordering::Relaxed);
-        match LOST.compare_exchange_weak(
-            top,
-            place.into_raw(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => return,
-            Err(now) => top = now,
-        }
-    }
-}
 
 /// Starts a thread that calls `function(*args, **kwargs)`: its identifier; or an exception is set,
 /// and nothing is left behind.
@@ -124,12 +81,10 @@ unsafe fn start(
     args: *mut PyObject,
     kwargs: *mut PyObject,
     handle: Option<&Shared<Handle>>,
+    daemon: bool,
 ) -> Result<u64, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        if !LOST.load(Ordering::Relaxed).is_null() {
-            drop_lost();
-        }
         let interpreter = compat::interpreter();
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
@@ -150,6 +105,7 @@ unsafe fn start(
             args,
             kwargs,
             handle: handle.cloned(),
+            daemon,
             waiting,
             reserve,
             published: Event::new(),
@@ -162,9 +118,7 @@ unsafe fn start(
             ffi::PyErr_NoMemory();
             return Err(Raised);
         };
-        // The starter has a reference of its own to what it waits for.
-        let started = boot.waiting.started;
-        for object in [function, args, kwargs, started] {
+        for object in [function, args, kwargs] {
             ffi::Py_XINCREF(object);
         }
         let theirs = boot.clone().leave();
@@ -180,29 +134,20 @@ unsafe fn start(
             drop(theirs.take());
             boot.reserve.give_back();
             drop_arguments(boot);
-            drop_ref(started);
             drop(ours.take());
             runtime_error(c"can't start new thread");
             return Err(Raised);
         };
         if let Some(handle) = handle {
             handle.set_running(thread, ident);
-            boot.published.set();
+            let _ = boot.published.set();
         }
         if start == Start::Last || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
             // main interpreter ends with the process, and waits near its end alone.
             blocking::wait_for_event(&boot.has_state);
         }
-        let runs = boot.waiting.wait(started);
         drop(ours.take());
-        if !runs {
-            if let Some(handle) = handle {
-                handle.reap();
-            }
-            runtime_error(c"can't start new thread");
-            return Err(Raised);
-        }
         Ok(ident)
     }
 }
@@ -228,7 +173,7 @@ unsafe fn start_joinable(
             // Before the start: the thread may be over before we are back.
             handle.await_at_exit(Some(compat::interpreter()));
         }
-        match start(module, function, args, ptr::null_mut(), Some(handle)) {
+        match start(module, function, args, ptr::null_mut(), Some(handle), daemon) {
             Ok(_) => Ok(()),
             Err(Raised) => {
                 handle.abandon();
@@ -282,13 +227,13 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
         wait(&shared.published, None);
     }
     // SAFETY: as above; called once.
-    let begun = unsafe { make_state(shared) };
+    let begun = unsafe { make_state(place) };
     shared.lifetime.closing.has_begun();
-    shared.has_state.set();
+    let _ = shared.has_state.set();
     if let Begun::With(state) = begun {
         sentinel::thread_begins(state);
         // SAFETY: a fresh state of this thread.
-        unsafe { run_attached(shared, state) };
+        unsafe { run_attached(place, state) };
         sentinel::thread_ended();
     }
     // There is no Python any more. Last, because a join may return now: nothing of the thread is
@@ -297,30 +242,24 @@ unsafe extern "C-unwind" fn run(boot: *mut c_void) {
         handle.set_exiting();
     }
     // SAFETY: ours.
-    unsafe {
-        if matches!(begun, Begun::NoMemory) {
-            lose(place);
-        } else {
-            drop(place.take());
-        }
-    }
+    unsafe { drop(place.take()) };
 }
 
 /// How a thread begins.
 enum Begun {
     With(*mut PyThreadState),
-    /// The interpreter ends: the arguments are leaked, as nobody may drop them.
-    Finalizing,
-    /// The starter has been told.
-    NoMemory,
+    /// It does not: its starter is told, if that can be.
+    Not,
 }
 
 /// This thread's state, made here because it remembers the thread that it was made in.
 ///
 /// # Safety
 /// Called once.
-unsafe fn make_state(boot: &Boot) -> Begun {
-    // Not given back where nobody needs it: that takes longer than all the rest of a start.
+unsafe fn make_state(place: Place<Boot>) -> Begun {
+    // SAFETY: the thread's own until it ends.
+    let boot = unsafe { place.get() };
+    // Not given back where it is not needed: that takes longer than all the rest of a start.
     let mut reserve = Some(&boot.reserve);
     let mut attempts = 0;
     loop {
@@ -329,7 +268,7 @@ unsafe fn make_state(boot: &Boot) -> Begun {
             // room for all of them, and ends the process if it cannot.
             sentinel::thread_begins(ptr::null_mut());
             // SAFETY: a new thread, and the lifetime of that interpreter.
-            match unsafe { boot.lifetime.enter(boot.interpreter) } {
+            match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon) } {
                 Entered::NoMemory => {}
                 entered => {
                     if let Some(reserve) = reserve {
@@ -339,8 +278,8 @@ unsafe fn make_state(boot: &Boot) -> Begun {
                     if let Entered::State(state) = entered {
                         return Begun::With(state);
                     }
-                    boot.waiting.fail();
-                    return Begun::Finalizing;
+                    waiting::fail(place, Failure::Finalizing);
+                    return Begun::Not;
                 }
             }
         }
@@ -349,12 +288,15 @@ unsafe fn make_state(boot: &Boot) -> Begun {
             unsafe { reserve.give_back() };
             continue;
         }
-        // Somebody else got what we set aside.
+        // Another thread got what was set aside.
         attempts += 1;
-        if attempts >= ATTEMPTS && boot.waiting.fail() {
-            return Begun::NoMemory;
+        if attempts >= ATTEMPTS
+            && boot.waiting.is_awaited()
+            && waiting::fail(place, Failure::NoMemory)
+        {
+            return Begun::Not;
         }
-        // There is nobody to tell: try until there is more.
+        // There is no thread to tell: try until there is more.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -363,13 +305,16 @@ unsafe fn make_state(boot: &Boot) -> Begun {
 ///
 /// # Safety
 /// `state` is a fresh state of this thread.
-unsafe fn run_attached(boot: &Boot, state: *mut PyThreadState) {
+unsafe fn run_attached(place: Place<Boot>, state: *mut PyThreadState) {
+    // SAFETY: the thread's own until it ends.
+    let boot = unsafe { place.get() };
     // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
     // is shutting down.
     unsafe {
         compat::attach_first(state);
         boot.count.fetch_add(1, Ordering::Relaxed);
         call(boot);
+        waiting::end(place);
         let counted = boot.lifetime.come_to_end(boot.interpreter);
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
@@ -392,7 +337,6 @@ unsafe fn call(boot: &Boot) {
         } else {
             compat::unraisable_in_thread(boot.function);
         }
-        boot.waiting.end(boot.function);
     }
 }
 
@@ -450,7 +394,7 @@ pub unsafe extern "C-unwind" fn start_new_thread(
         if room.is_null() {
             return ptr::null_mut();
         }
-        let started = start(State::of(module), function, args, kwargs, None);
+        let started = start(State::of(module), function, args, kwargs, None, true);
         drop_ref(room);
         match started {
             Ok(ident) => number(ident),

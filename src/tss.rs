@@ -15,6 +15,7 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Doc, Function, Like, PLAIN, Property, Type, drop_ref};
 use crate::per_thread::{self, Owner};
+use crate::trashcan;
 
 #[repr(C)]
 struct TssObject {
@@ -146,7 +147,12 @@ unsafe extern "C-unwind" fn new(
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when the last reference is gone.
+    unsafe { trashcan::free_with(slf, dealloc, dealloc_now) };
+}
+
+unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
+    // SAFETY: as in `dealloc`.
     unsafe {
         let tss = slf.cast::<TssObject>();
         ffi::PyObject_GC_UnTrack(slf.cast());

@@ -28,7 +28,7 @@ HANG = 60.0
 PROCESS_HANG = 120.0
 
 # Variables that would switch a child process to rthread behind a test's back.
-_SWITCHES = ("RTHREAD_CHILDREN", "RTHREAD_NATIVE")
+_SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_NATIVE", "RTHREAD_QUEUE")
 
 
 def load_ours() -> ModuleType:

@@ -8,19 +8,32 @@
 import sys as _sys
 
 from rthread import _rthread
+from rthread._install import PatchedWarning as PatchedWarning
 from rthread._install import install as install
 from rthread._install import is_installed as is_installed
+from rthread._install import own as _own
 from rthread._install import uninstall as uninstall
 
 # Which names there are depends on the interpreter, and names with an underscore count too:
 # threading imports several of them.
-globals().update(
-    (name, value) for name, value in vars(_rthread).items() if not name.startswith("__")
-)
+globals().update(_own)
 
 _LAZY = ("queue", "threading")
 
 __version__: str = _rthread.__version__
+
+
+def report() -> object:
+    """Tell what the program runs on.
+
+    Returns:
+        An entry for each name of ``_thread``, ``threading`` and ``queue``, which says whether
+        rthread, the interpreter or another tool has made what the name holds. Printed, it is a
+        table.
+    """
+    from rthread._report import report
+
+    return report()
 
 
 def __getattr__(name: str) -> object:

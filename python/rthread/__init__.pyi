@@ -2,9 +2,11 @@ import sys
 
 from rthread import queue as queue
 from rthread import threading as threading
+from rthread._install import PatchedWarning as PatchedWarning
 from rthread._install import install as install
 from rthread._install import is_installed as is_installed
 from rthread._install import uninstall as uninstall
+from rthread._report import Report as _Report
 from rthread._rthread import TIMEOUT_MAX as TIMEOUT_MAX
 from rthread._rthread import TSS as TSS
 from rthread._rthread import LockType as LockType
@@ -45,4 +47,5 @@ if sys.version_info >= (3, 14):
 
 __version__: str
 
+def report() -> _Report: ...
 def __dir__() -> list[str]: ...

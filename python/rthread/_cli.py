@@ -4,7 +4,7 @@ import os
 import sys
 
 import rthread
-from rthread import _program
+from rthread import _program, _settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,49 +14,68 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 USAGE = """\
-usage: python -m rthread [--children] script [argument ...]
-       python -m rthread [--children] -m module [argument ...]
-       python -m rthread [--children] -c code [argument ...]
-       python -m rthread [--children] - [argument ...]
+usage: python -m rthread [option ...] script [argument ...]
+       python -m rthread [option ...] -m module [argument ...]
+       python -m rthread [option ...] -c code [argument ...]
+       python -m rthread [option ...] - [argument ...]
+       python -m rthread [option ...] --report
        python -m rthread --version
 
 Runs a Python program as python itself does, with rthread in the place of _thread and threading.
 
-  script      a file, or a directory or zip file with a __main__.py
-  -m module   a module or a package with a __main__.py
-  -c code     the code itself
-  -           a program read from standard input
-  --children  Python processes and sub-interpreters that the program starts run on rthread
-              too: it sets RTHREAD_CHILDREN=1, which rthread.pth in site-packages looks for
-  --version   print the version of rthread"""
+  script       a file, or a directory or zip file with a __main__.py
+  -m module    a module or a package with a __main__.py
+  -c code      the code itself
+  -            a program read from standard input
+  --report     no program: list what each name of _thread, threading and queue runs on
+  --version    print the version of rthread
+
+options:
+  --queue      rthread's classes in queue, too
+  --no-native  Condition, Event, Semaphore and Barrier as threading writes them in Python
+  --children   Python processes and sub-interpreters that the program starts run on rthread too,
+               with the same options
+
+environment:
+  RTHREAD=1         runs every Python process that inherits it on rthread from its start, without
+                    this command; 0 takes a process out; --children sets it
+  RTHREAD_QUEUE=1   as --queue, wherever rthread is installed
+  RTHREAD_NATIVE=0  as --no-native, wherever rthread is installed"""
 
 # By the option that says so, what runs the operand that follows it.
 _WITH_OPERAND = {"-c": _program.run_code, "-m": _program.run_module}
+_OPTIONS = ("--children", "--no-native", "--queue")
 
 
 def main() -> None:
     """Carry out the command line in ``sys.argv``."""
     arguments = sys.argv[1:]
-    children = False
-    while arguments and arguments[0] == "--children":
-        children = True
-        del arguments[0]
-    if not arguments and not children:
-        print(_about())
-    elif not arguments:
-        _refuse("--children needs a program to run")
-    elif arguments[0] == "--version":
-        if len(arguments) > 1:
-            _refuse("--version takes no arguments")
+    options: list[str] = []
+    while arguments and arguments[0] in _OPTIONS:
+        options.append(arguments.pop(0))
+    command = arguments[0] if arguments else ""
+    if not arguments and options:
+        _refuse(f"{options[-1]} needs a program to run")
+    elif command == "--version":
+        _take_no_arguments(arguments)
         print(f"rthread {rthread.__version__}")
-    elif arguments[0] in ("-h", "--help"):
+    elif command == "--report":
+        _take_no_arguments(arguments)
+        _install(options)
+        print(rthread.report())
+    elif command in ("", "-h", "--help"):
         print(_about())
     else:
         run, operand, rest = _program_in(arguments)
-        if children:
-            _switch_children()
-        _install()
+        if "--children" in options:
+            _switch_children(options)
+        _install(options)
         run(operand, rest)
+
+
+def _take_no_arguments(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        _refuse(f"{arguments[0]} takes no arguments")
 
 
 def _program_in(
@@ -85,17 +104,32 @@ def _refuse(reason: str) -> "NoReturn":
     sys.exit(2)
 
 
-def _switch_children() -> None:
+def _switch_children(options: list[str]) -> None:
     # A package that was put on the path in some other way than by installing it has no .pth file
     # where Python looks for one: better to say so than to leave the children as they are.
     if not any(os.path.exists(os.path.join(place, "rthread.pth")) for place in sys.path):
         _refuse("--children needs rthread.pth, which installing the wheel puts into site-packages")
-    os.environ["RTHREAD_CHILDREN"] = "1"
+    # The second is the older name: a child may have a version of rthread that knows only that.
+    os.environ.update(RTHREAD="1", RTHREAD_CHILDREN="1")
+    if "--queue" in options:
+        os.environ["RTHREAD_QUEUE"] = "1"
+    if "--no-native" in options:
+        os.environ["RTHREAD_NATIVE"] = "0"
 
 
-def _install() -> None:
+def _install(options: list[str]) -> None:
+    wanted = _settings.of_environment()
+    if "--no-native" in options:
+        wanted["native"] = False
+    if "--queue" in options:
+        wanted["queue"] = True
+    if not rthread.is_installed():
+        for name in ("RTHREAD_NATIVE", "RTHREAD_QUEUE"):
+            complaint = _settings.complaint(name)
+            if complaint:
+                print(f"rthread: {complaint}", file=sys.stderr)
     try:
-        rthread.install()
+        rthread.install(**wanted)
     except RuntimeError as error:
         # Something that Python runs at its start, such as sitecustomize, has started a thread.
         print(f"rthread: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ working too; only a thread that is not started yet has to be given a new handle.
 import os
 import sys
 
-from rthread import _native, _rthread
+from rthread import _native, _rthread, _settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,24 +29,37 @@ if TYPE_CHECKING:
     Swaps = dict[int, tuple[Any, Any]]
     Pairs = list[tuple[Any, Any]]
 
-__all__ = ["install", "is_installed", "stock_thread", "uninstall"]
+__all__ = ["PatchedWarning", "install", "is_installed", "stock_thread", "uninstall"]
 
 # Stands for a name that does not exist.
 _ABSENT: "Any" = ...
 
+_QUEUE = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
+
 # What is installed is a property of the process, not of this copy of the package: a program that
-# drops rthread from sys.modules and imports it again must find both of these as they were. They
+# drops rthread from sys.modules and imports it again must find all of these as they were. They
 # therefore live in the extension module, of which there is one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
     "__install_state__",
     {
         "stock": sys.modules["_thread"],
+        # What the extension module has; a tool may put something else there while it is _thread.
+        "own": {name: value for name, value in vars(_rthread).items() if name[:2] != "__"},
         "changes": None,
         "explicit": frozenset(),
-        "classes": [],
+        "pairs": [],
+        "native": False,
+        "queue": False,
         "lost": 0,
     },
 )
+own: "dict[str, Any]" = _state["own"]
+
+
+class PatchedWarning(RuntimeWarning):
+    """Names that `install` leaves alone, because other code had replaced them before."""
+
+    __module__ = "rthread"
 
 
 def stock_thread() -> "ModuleType":
@@ -64,35 +77,81 @@ def is_installed() -> bool:
     return _state["changes"] is not None
 
 
-def install(*, native: "bool | None" = None, queue: bool = False) -> None:
+def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> None:
     """Put the whole program on rthread.
 
     ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
-    taken from them refer to rthread afterwards. A second call has no effect.
+    taken from them refer to rthread afterwards. Only the interpreter's own functions and classes
+    are replaced: a function or class that another tool has put in their place stays. `report`
+    tells of each name. A second call has no effect, unless it asks for another kind of classes.
 
     Args:
         native: whether Condition, Event, Semaphore, BoundedSemaphore and Barrier are rthread's
             own classes (True), or those that ``threading`` writes in Python (False). None means
             True, unless the environment variable ``RTHREAD_NATIVE`` is ``0``.
         queue: whether the classes of ``queue`` are those of ``rthread.queue``. Queues that exist
-            already, and classes derived from the others, stay what they are.
+            already, and classes derived from the others, stay as they are. None means False,
+            unless the environment variable ``RTHREAD_QUEUE`` is ``1``.
+
+    Warns:
+        PatchedWarning: names were left to other code. It is given before anything is changed.
+        RuntimeWarning: an environment variable has a value other than 1 and 0.
 
     Raises:
         RuntimeError: other threads are alive. Nothing has been changed.
     """
     if is_installed():
+        _reinstall(native, queue)
+        return
+    native = _settings.chosen(native, "RTHREAD_NATIVE", True)
+    queue = _settings.chosen(queue, "RTHREAD_QUEUE", False)
+    _refuse_other_threads("install")
+    for name in ("RTHREAD_NATIVE", "RTHREAD_QUEUE"):
+        _complain(name)
+    stock = stock_thread()
+    patched = _Patched()
+    pairs = _thread_pairs(stock, patched)
+    added: list[Change] = []
+    if queue:
+        # First: it imports threading.
+        queues, added = _queue_pairs(patched)
+        pairs += queues
+    if native and "threading" in sys.modules:
+        pairs += _native_pairs(patched)
+    patched.tell()
+    swaps = _swaps([(stock, _rthread), *pairs])
+    back = _swaps([(_rthread, stock), *_reversed(pairs)])
+    explicit = frozenset(_places(_switched(_rthread, stock, back)))
+    changes = [*_switched(stock, _rthread, swaps), *_as_thread(stock, _rthread, patched), *added]
+    pending = [*changes, *_handles(pairs)]
+    _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
+    if native and "threading" not in sys.modules:
+        _follow_import()
+
+
+def _complain(name: str) -> None:
+    complaint = _settings.complaint(name)
+    if complaint is not None:
+        import warnings
+
+        warnings.warn(complaint, RuntimeWarning, stacklevel=3)
+
+
+def _reinstall(native: "bool | None", queue: "bool | None") -> None:
+    """Do what a second call of `install` asks for."""
+    before = {"native": _state["native"], "queue": _state["queue"]}
+    asked = {"native": native, "queue": queue}
+    wanted = {name: before[name] if asked[name] is None else asked[name] for name in before}
+    if wanted == before:
         return
     _refuse_other_threads("install")
-    stock = stock_thread()
-    queues, added = _queues() if queue else ([], [])
-    classes = [*_classes(native), *queues]
-    there, back = _swaps(stock, _rthread, classes), _swaps(_rthread, stock, _reversed(classes))
-    explicit = frozenset(_places(_switched(_rthread, stock, back)))
-    changes = [*_switched(stock, _rthread, there), *added]
-    pending = [*changes, *_handles(stock, _rthread)]
-    _apply(pending, changes=changes, explicit=explicit, classes=classes)
-    if _wants_native(native) and "threading" not in sys.modules:
-        _follow_import()
+    uninstall()
+    try:
+        install(**wanted)
+    except BaseException:
+        if not is_installed():
+            install(**before)
+        raise
 
 
 def uninstall() -> None:
@@ -109,9 +168,9 @@ def uninstall() -> None:
         return
     _refuse_other_threads("uninstall")
     stock = stock_thread()
-    # First what was recorded, exactly; then what modules have taken since. A module that had an
-    # object of rthread before install() had asked for it by name.
-    back = _swaps(_rthread, stock, _reversed(_state["classes"]))
+    # First the recorded changes, exactly; then names that modules have taken since. A module that
+    # had an object of rthread before install() had asked for it by name.
+    back = _swaps([(_rthread, stock), *_reversed(_state["pairs"])])
     recorded = [(namespace, name, new, old) for namespace, name, old, new in _state["changes"]]
     done = _places(recorded) | _state["explicit"]
     since = [
@@ -119,33 +178,139 @@ def uninstall() -> None:
         for namespace, name, old, new in _switched(_rthread, stock, back)
         if (id(namespace), name) not in done
     ]
-    pending = [*recorded, *since, *_handles(_rthread, stock)]
-    _apply(pending, changes=None, explicit=frozenset(), classes=[])
+    pending = [*_patched_since(stock, recorded), *recorded, *since]
+    pending += _handles(_reversed(_state["pairs"]))
+    _apply(pending, changes=None, explicit=frozenset(), pairs=[], native=False, queue=False)
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
 
 
-def _classes(native: "bool | None") -> "Pairs":
-    """The Python classes that are replaced, and what by."""
-    if _wants_native(native) and "threading" in sys.modules:
-        return list(_native.in_threading())
-    return []
+class _Patched:
+    """The names that are left as they are, and why."""
+
+    def __init__(self) -> None:
+        from rthread import _stock
+
+        self.stock: Any = _stock
+        self.evidence = _stock.Dependencies()
+        # By name, the object of a tool's that has it.
+        self.in_thread: dict[str, Any] = {}
+        self._sentences: list[str] = []
+
+    def add(self, name: str, tool: "str | None", remark: str) -> None:
+        reason = " ".join(filter(None, (tool, remark))) or "belongs to classes that stay"
+        self._sentences.append(f"{name} ({reason})")
+
+    def fit(self, pairs: "Pairs", names: "tuple[str, ...]", module: "ModuleType") -> "Pairs":
+        """Those of some pairs of classes that can be switched; the others are noted."""
+        unfit = {id(new) for old, new in pairs if not self.evidence.fits(old, module)}
+        # A native class that derives from one that is not used is not used either.
+        fitting = [
+            (old, new) for old, new in pairs if not any(id(base) in unfit for base in new.__mro__)
+        ]
+        used = {id(old) for old, _new in fitting}
+        for name in names:
+            value = vars(module).get(name, _ABSENT)
+            if id(value) not in used and value is not _ABSENT:
+                self.add(f"{module.__name__}.{name}", *self.evidence.explain(value, module))
+        return fitting
+
+    def tell(self) -> None:
+        """Warn of the names that are left as they are."""
+        if not self._sentences:
+            return
+        import warnings
+
+        warnings.warn(
+            "other code has replaced these, so rthread.install() leaves them as they are: "
+            f"{', '.join(self._sentences)}; rthread.report() tells of every name",
+            PatchedWarning,
+            stacklevel=3,
+        )
 
 
-def _queues() -> "tuple[Pairs, list[Change]]":
-    """The classes of ``queue`` and what they are replaced by, and the names that are added."""
-    # Not at the top: most programs get along without it.
-    from rthread import queue
+def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
+    """The functions and types of ``_thread``, and rthread's."""
+    is_stock_object = patched.stock.is_stock_object
+    names = vars(stock)
+    pairs: Pairs = []
+    hidden: dict[str, Any] = {}
+    for name, ours in own.items():
+        value = names.get(name, _ABSENT)
+        # Constants and exceptions are the same in both.
+        if value is _ABSENT or value is ours or not callable(ours):
+            continue
+        if is_stock_object(value, name, stock):
+            pairs.append((value, ours))
+        else:
+            hidden[name] = ours
+            patched.in_thread[name] = value
+            patched.add(f"_thread.{name}", patched.stock.origin(value), "")
+    if hidden:
+        # Other modules may have taken the original before a tool hid it.
+        found: Swaps = {}
+        for namespace in map(_namespace, _foreign_modules()):
+            for value in list(namespace.values()):
+                if not (type(value) is type(len) or type(value) is type):
+                    continue
+                called: str = value.__name__
+                for name in ("LockType", "lock") if called == "lock" else (called,):
+                    ours = hidden.get(name)
+                    if value is not ours and ours and is_stock_object(value, name, stock):
+                        found[id(value)] = value, ours
+        pairs += found.values()
+    return pairs
 
-    ours: Any = queue
-    names = vars(sys.modules["queue"])
+
+def _native_pairs(patched: _Patched) -> "Pairs":
+    """The Python classes of ``threading`` that are replaced, and the native ones."""
+    pairs = _native.in_threading(patched.evidence)
+    return patched.fit(pairs, _native.THREADING, sys.modules["threading"])
+
+
+def _queue_pairs(patched: _Patched) -> "tuple[Pairs, list[Change]]":
+    """The classes of ``queue``, what they are replaced by, and the names that are added."""
+    import queue as stock
+
+    names = vars(stock)
+    pairs: Pairs = []
     added: list[Change] = []
-    if "ShutDown" not in names:
+    # The native ones cannot be made of the classes of a tool.
+    if "rthread.queue" in sys.modules or patched.evidence.fits(names.get("Queue"), stock):
+        # Not at the top: most programs get along without it.
+        from rthread import queue
+
+        ours: Any = queue
+        pairs = list(ours._pairs())
+    pairs = patched.fit(pairs, _QUEUE, stock)
+    if pairs and "ShutDown" not in names:
         added.append((names, "ShutDown", _ABSENT, ours.ShutDown))
-    return list(ours._pairs()), added
+    return pairs, added
 
 
-def _wants_native(native: "bool | None") -> bool:
-    return _native.wanted() if native is None else native
+def _as_thread(stock: "ModuleType", target: "ModuleType", patched: _Patched) -> "Iterator[Change]":
+    """What makes the extension module the ``_thread`` of the program."""
+    names = vars(target)
+    # gevent and cloudpickle keep things by the name that a module gives itself. The import system
+    # goes by __spec__, which stays.
+    yield names, "__name__", names["__name__"], "_thread"
+    for name, value in vars(stock).items():
+        if name in patched.in_thread:
+            yield names, name, own[name], value
+        elif name not in own and name[:2] != "__":
+            yield names, name, names.get(name, _ABSENT), value
+
+
+def _patched_since(stock: "ModuleType", recorded: "list[Change]") -> "Iterator[Change]":
+    """What a tool has put into ``_thread`` while that was rthread goes to the stock module."""
+    put = {name: old for namespace, name, old, _new in recorded if namespace is vars(_rthread)}
+    stock_by_ours = {id(ours): old for old, ours in _state["pairs"]}
+    for name, value in list(vars(_rthread).items()):
+        ours = own.get(name, _ABSENT)
+        if name[:2] == "__" or value is put.get(name, ours):
+            continue
+        yield vars(_rthread), name, value, ours
+        # A tool that takes its function out again puts back what it has seen here.
+        yield vars(stock), name, vars(stock).get(name, _ABSENT), stock_by_ours.get(id(value), value)
 
 
 class _Finder:
@@ -184,9 +349,11 @@ def _adopt_threading() -> None:
     """Put native classes into ``threading``, which has just been loaded."""
     if not is_installed():
         return
-    classes = list(_native.in_threading())
-    changes = list(_named({id(old): (old, new) for old, new in classes}))
-    _apply(changes, changes=[*_state["changes"], *changes], classes=classes)
+    patched = _Patched()
+    pairs = _native_pairs(patched)
+    patched.tell()
+    changes = list(_named(_swaps(pairs), {}))
+    _apply(changes, changes=[*_state["changes"], *changes], pairs=[*_state["pairs"], *pairs])
 
 
 def _reversed(pairs: "Pairs") -> "Pairs":
@@ -198,16 +365,21 @@ def _refuse_other_threads(what: str) -> None:
     # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
     # was started through threading; both are counted, whichever module started them.
     starting = len(threading._limbo) if threading is not None else 0
-    counted = _rthread._count() - _state["lost"]
-    others = _running_threads() - {_rthread.get_ident()}
+    counted = own["_count"]() - _state["lost"]
+    others = _running_threads() - {own["get_ident"]()}
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
     names = [repr(thread.name) for thread in _known_threads(threading) if thread.ident in others]
     are_alive = "another thread is alive" if number == 1 else f"{number} other threads are alive"
+    hint = (
+        "; RTHREAD=1 in the environment, or python -m rthread, installs it before a program can "
+        "start threads"
+    )
     raise RuntimeError(
         f"rthread.{what}() needs a process with one thread, but {are_alive}"
         + (f": {', '.join(names)}" if names else "")
+        + (hint if what == "install" else "")
     )
 
 
@@ -222,7 +394,7 @@ def _running_threads() -> "set[int]":
 
 def _lose_threads() -> None:
     # The interpreter goes on counting, in a new process, the threads of the one it comes from.
-    _state["lost"] = _rthread._count()
+    _state["lost"] = own["_count"]()
 
 
 if hasattr(os, "register_at_fork"):
@@ -265,27 +437,45 @@ def _places(changes: "list[Change]") -> "set[tuple[int, str]]":
 def _switched(source: "ModuleType", target: "ModuleType", swaps: "Swaps") -> "list[Change]":
     """The changes that put `target` in the place of `source`, in every module."""
     modules: dict[str, Any] = sys.modules
-    return [(modules, "_thread", source, target), *_named(swaps)]
+    homes = _homes_of_subclasses(swaps) if target is _rthread else {}
+    return [(modules, "_thread", source, target), *_named(swaps, homes)]
 
 
-def _swaps(source: "ModuleType", target: "ModuleType", classes: "Pairs") -> "Swaps":
-    """What stands in for each function and class of `source`, for `source` itself, and for
-    each of some more classes."""
-    swaps: Swaps = {id(source): (source, target)}
-    swaps.update((id(old), (old, new)) for old, new in classes)
-    for name, old in vars(source).items():
-        new = vars(target).get(name)
-        if callable(old) and new is not None and new is not old and not name.startswith("__"):
-            swaps[id(old)] = old, new
-    return swaps
+def _swaps(pairs: "Pairs") -> "Swaps":
+    return {id(old): (old, new) for old, new in pairs}
 
 
-def _named(swaps: "Swaps") -> "Iterator[Change]":
-    """Every name in a module that holds one of the objects to be replaced."""
+def _named(swaps: "Swaps", homes: "dict[int, set[str]]") -> "Iterator[Change]":
+    """Every name in a module that holds one of the objects to be replaced.
+
+    Args:
+        swaps: the objects, and what is to stand in their place.
+        homes: by the id of an object, the modules in which it stays.
+    """
     for namespace in map(_namespace, _foreign_modules()):
         for name, value in list(namespace.items()):
-            if id(value) in swaps:
+            if id(value) in swaps and namespace.get("__name__") not in homes.get(id(value), ()):
                 yield namespace, name, *swaps[id(value)]
+
+
+def _homes_of_subclasses(swaps: "Swaps") -> "dict[int, set[str]]":
+    """By the id of a stock class, the modules that have derived classes from it.
+
+    There, ``Event.__init__(self)`` and ``isinstance(x, Event)`` are about the class that they
+    have derived from.
+    """
+    homes: dict[int, set[str]] = {}
+    for old, _new in swaps.values():
+        if type(old) is not type:
+            continue
+        rest: list[type] = list(old.__subclasses__())
+        found: set[str] = set()
+        while rest:
+            cls = rest.pop()
+            found.add(cls.__module__)
+            rest += cls.__subclasses__()
+        homes[id(old)] = found - {old.__module__}
+    return homes
 
 
 def _foreign_modules() -> "list[ModuleType]":
@@ -307,19 +497,19 @@ def _namespace(module: "ModuleType") -> "dict[str, Any]":
     return namespace
 
 
-def _handles(source: "ModuleType", target: "ModuleType") -> "Iterator[Change]":
+def _handles(pairs: "Pairs") -> "Iterator[Change]":
     """New handles for threads that exist but were not started, from 3.13 on.
 
     ``start_joinable_thread`` takes handles of its own module only.
     """
     threading = sys.modules.get("threading")
-    handle_type = getattr(source, "_ThreadHandle", None)
-    if threading is None or handle_type is None:
+    types = {id(old): new for old, new in pairs if getattr(old, "__name__", "") == "_ThreadHandle"}
+    if threading is None or not types:
         return
     for thread in list(threading._dangling):
         # Threads of rthread.threading are in there too, and keep the handles they have.
         if not isinstance(thread, threading.Thread) or thread.ident is not None:
             continue
         for name, value in list(vars(thread).items()):
-            if type(value) is handle_type:
-                yield vars(thread), name, value, target._ThreadHandle()
+            if id(type(value)) in types:
+                yield vars(thread), name, value, types[id(type(value))]()

@@ -5,7 +5,6 @@ to say in Python: what a native object consists of when a program looks inside, 
 that this has interrupted, which names of a module have to be the usual ones.
 """
 
-import collections
 import copyreg
 import os
 import types
@@ -14,8 +13,11 @@ from rthread import _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import collections
     from collections.abc import Callable
     from typing import Any
+
+    from rthread import _stock
 
     Ticket = tuple[Any, Any]
     # The deque of a condition's waiters, and the tickets for its waiters.
@@ -45,21 +47,34 @@ def wanted() -> bool:
     return os.environ.get("RTHREAD_NATIVE") != "0"
 
 
-def in_threading() -> "list[tuple[type, type]]":
+def in_threading(evidence: "_stock.Dependencies | None" = None) -> "list[tuple[type, type]]":
     """The classes of ``threading`` that have a native counterpart, and these.
+
+    A class that is not the interpreter's own, or uses what is not, has none.
+
+    Args:
+        evidence: what is known of that already.
 
     Returns:
         Pairs of a Python class and the native one.
     """
-    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
-    if "threading" not in state:
-        import threading
+    import threading
 
-        classes = {name: vars(threading)[name] for name in THREADING + _EXCEPTIONS}
-        native = make(classes)
-        state["threading"] = [(classes[name], native[name]) for name in native]
-    pairs: list[tuple[type, type]] = state["threading"]
-    return pairs
+    from rthread import _stock
+
+    evidence = evidence or _stock.Dependencies()
+    state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
+    known: dict[str, tuple[type, type]] = state.setdefault("threading", {})
+    names = vars(threading)
+    missing = [name for name in THREADING if name not in known]
+    classes = {name: names[name] for name in missing if evidence.fits(names.get(name), threading)}
+    # Its base may have been replaced where a class itself was not.
+    bases = [object, *classes.values(), *(old for old, _new in known.values())]
+    classes = {name: old for name, old in classes.items() if all(b in bases for b in old.__bases__)}
+    if classes:
+        native = make({**classes, **{name: names[name] for name in _EXCEPTIONS}})
+        known.update((name, (classes[name], native[name])) for name in classes)
+    return list(known.values())
 
 
 def make(classes: "dict[str, Any]") -> "dict[str, type]":
@@ -74,9 +89,13 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
     import threading
 
     state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
-    # By name, all native classes made so far; the recipes look there when they are used.
+    # By name, all classes so far; the recipes look there when they are used.
+    python: dict[str, Any] = state.setdefault("python", {})
     native: dict[str, Any] = state.setdefault("native", {})
-    expected = _expected(vars(threading), _LOOKED_UP)
+    python.update(classes)
+    expected: dict[str, tuple[Any, ...]] = state.setdefault(
+        "expected", _expected(vars(threading), _LOOKED_UP)
+    )
     helpers: dict[str, Any] = {
         "adapt": _adapt,
         "finish": _finish,
@@ -85,7 +104,7 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
         "rejoin_barrier": _rejoin_barrier,
         "leave_barrier": _leave_barrier,
         "end_turn": _end_turn,
-        "recipes": _Recipes(classes, native).all(),
+        "recipes": _Recipes(python, native).all(),
         "threading": vars(threading),
         "threading_expected": expected,
     }

@@ -8,6 +8,8 @@ the process with the right status, or by the signal after Ctrl-C.
 import os
 import sys
 
+from rthread import _session
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +56,45 @@ def run_code(source: str, arguments: list[str]) -> None:
 
 def run_standard_input(_name: str, arguments: list[str]) -> None:
     """Run what standard input holds, or talk to the user who sits there."""
-    sys.audit("cpython.run_stdin")
     sys.argv = ["-", *arguments]
     _set_first_of_path("")
-    at_terminal = sys.stdin is not None and sys.stdin.isatty()
-    _run(_interact if at_terminal else _run_stdin)
+    if _session.is_wanted():
+        _session.start(_fresh_main(), _run_startup, _show_without_own_frames)
+    else:
+        sys.audit("cpython.run_stdin")
+        _run(_run_stdin)
+
+
+def _run_startup(path: str, names: "dict[str, Any]") -> None:
+    """Run a file in the module of a session, which an exception does not end."""
+    import importlib.machinery
+
+    sys.audit("cpython.run_startup", path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        print("Could not open PYTHONSTARTUP", file=sys.stderr)
+        _show_without_own_frames(error)
+        return
+    names["__loader__"] = importlib.machinery.SourceFileLoader("__main__", path)
+    _name_file(path, names)
+    try:
+        exec(_compile(content, path), names)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _show_without_own_frames(error)
+    _forget_file(names)
+
+
+def _show_without_own_frames(error: BaseException) -> None:
+    own = _session.__name__
+    traceback = _without_own_frames(error.__traceback__)
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") == own:
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    _show(error)
 
 
 def _set_first_of_path(entry: str, even_if_safe: bool = False) -> None:
@@ -212,16 +248,6 @@ def _dedent(source: str) -> str:
 def _compile(source: "str | bytes", name: str) -> "CodeType":
     code: CodeType = compile(source, name, "exec", dont_inherit=True)
     return code
-
-
-def _interact(names: "dict[str, Any]") -> None:
-    import code
-
-    hook = getattr(sys, "__interactivehook__", None)
-    if hook is not None:
-        hook()
-    banner = f"Python {sys.version} on {sys.platform}"
-    code.InteractiveConsole(names, "<stdin>").interact(banner, exitmsg="")
 
 
 def _pass_on(error: BaseException, names: "dict[str, Any]") -> "NoReturn":

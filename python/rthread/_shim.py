@@ -104,10 +104,23 @@ def _share_globals(names: "dict[str, Any]", shared: "dict[str, Any]") -> None:
 
 def _source_code(module: "ModuleType") -> "CodeType":
     spec = module.__spec__
-    get_code = getattr(spec and spec.loader, "get_code", None)
-    code: CodeType | None = get_code(module.__name__) if get_code else None
+    loader = spec and spec.loader
+    get_code = getattr(loader, "get_code", None)
+    code: CodeType | None = None
+    reason = "has none to give"
+    if get_code is not None:
+        try:
+            code = get_code(module.__name__)
+        except ImportError as error:
+            reason = f"does not give it: {error}"
     if code is None:
-        raise ImportError("rthread.threading needs the source or bytecode of the threading module")
+        raise ImportError(
+            "rthread.threading runs the code of the threading module once more, and "
+            f"{type(loader).__name__}, which has loaded that, {reason}. Where the standard library "
+            "was compiled into the program, use rthread.install() and import threading: it needs "
+            "neither source nor bytecode",
+            name="rthread.threading",
+        )
     return code
 
 

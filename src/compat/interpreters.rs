@@ -128,12 +128,50 @@ pub fn thread_state() -> *mut PyThreadState {
     }
 }
 
+/// `_PyThreadState_NewBound(interpreter, whence)`: `PyThreadState_New` calls it with "unknown".
+///
+/// From 3.15 on the end of an interpreter waits for threads whose states say that they are not daemons
+/// of `_thread`, and looks at nothing else (gh-136003). The function is exported, for a module that
+/// tests the interpreter; it is looked up by name at run time, so that this one loads without it.
+#[cfg(Py_3_15)]
+fn states_with_whence() -> Option<MakeState> {
+    use std::sync::OnceLock;
+    static FOUND: OnceLock<Option<MakeState>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        #[cfg(unix)]
+        // SAFETY: a name that ends with a NUL; null if the process has none of it, else a function
+        // of this type.
+        unsafe {
+            let name = c"_PyThreadState_NewBound".as_ptr();
+            let found = libc::dlsym(libc::RTLD_DEFAULT, name);
+            core::mem::transmute::<*mut core::ffi::c_void, Option<MakeState>>(found)
+        }
+        #[cfg(not(unix))]
+        None
+    })
+}
+
+#[cfg(Py_3_15)]
+type MakeState = unsafe extern "C" fn(*mut PyInterpreterState, c_int) -> *mut PyThreadState;
+
 /// A state for the calling thread, which has none of this interpreter; null if there is no memory. To
-/// be attached with [`attach_first`].
+/// be attached with [`attach_first`]. The end of the interpreter does not wait for a `daemon`.
 ///
 /// # Safety
 /// The interpreter is there, and stays so.
-pub unsafe fn new_thread_state(interpreter: *mut PyInterpreterState) -> *mut PyThreadState {
+pub unsafe fn new_thread_state(
+    interpreter: *mut PyInterpreterState,
+    daemon: bool,
+) -> *mut PyThreadState {
+    #[cfg(Py_3_15)]
+    if let Some(make) = states_with_whence() {
+        /// `_PyThreadState_WHENCE_THREADING`, and `…_THREADING_DAEMON`.
+        const WHENCE: [c_int; 2] = [3, 6];
+        // SAFETY: as the caller promises.
+        return unsafe { make(interpreter, WHENCE[usize::from(daemon)]) };
+    }
+    #[cfg(not(Py_3_15))]
+    let _ = daemon;
     // The first half of `PyThreadState_New` of 3.11, which does not ask whether it got a state.
     #[cfg(all(Py_3_11, not(Py_3_12)))]
     // SAFETY: as the caller promises.
@@ -167,6 +205,10 @@ pub unsafe fn attach_first(state: *mut PyThreadState) {
 /// may look at the main interpreter when that is freed: 3.10 does, since it mended gh-96387. From
 /// 3.11 on the main interpreter is never freed.
 pub const LATE_THREADS_NEED_INTERPRETER: bool = cfg!(not(Py_3_11));
+
+/// Whether the end of the interpreter looks for threads by their states: a thread that has been started
+/// and has none yet would be cut off.
+pub const ENDS_AWAIT_STATES: bool = cfg!(Py_3_15);
 
 /// Whether the interpreter has begun to shut down for good.
 pub fn is_finalizing() -> bool {

@@ -6,7 +6,7 @@
 //! are private to CPython, but exported by every version from 3.10 to 3.15 and the only source of
 //! the exact words of its errors.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::{self, NonNull};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
@@ -14,11 +14,13 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
 mod classes;
 mod interpreters;
 mod sharing;
+mod trash;
 mod words;
 
 pub use classes::*;
 pub use interpreters::*;
 pub use sharing::*;
+pub use trash::*;
 pub use words::*;
 
 unsafe extern "C-unwind" {
@@ -100,19 +102,10 @@ unsafe extern "C-unwind" {
         key: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
-    #[cfg(Py_3_13)]
-    fn PyDict_SetDefaultRef(
-        dict: *mut PyObject,
-        key: *mut PyObject,
-        value: *mut PyObject,
-        result: *mut *mut PyObject,
-    ) -> c_int;
-    #[cfg(not(Py_3_13))]
-    fn PyDict_SetDefault(
-        dict: *mut PyObject,
-        key: *mut PyObject,
-        value: *mut PyObject,
-    ) -> *mut PyObject;
+    // Public since 3.15, and before that exported for extension modules of CPython's own.
+    #[cfg(Py_3_14)]
+    #[cfg_attr(not(Py_3_15), link_name = "_PySys_GetOptionalAttrString")]
+    fn PySys_GetOptionalAttrString(name: *const c_char, value: *mut *mut PyObject) -> c_int;
     #[cfg(Py_3_13)]
     fn PyWeakref_GetRef(reference: *mut PyObject, result: *mut *mut PyObject) -> c_int;
 
@@ -189,9 +182,10 @@ pub unsafe fn vectorcall(
 }
 
 /// Does the work that the interpreter does when it enters a Python function, if any is pending:
-/// signal handlers, and from 3.12 on the collection that is due. Before 3.12 collections run where
-/// objects are made, so there is nothing to be done here that would not be done one instruction
-/// later.
+/// signal handlers, and from 3.12 on the collection that is due. To be called by a method that takes
+/// a lock, before it does: a finalizer that runs afterwards may ask for that lock. Up to 3.11
+/// collections run where objects are made, and there is nothing to be done here that would not be
+/// done one instruction later.
 ///
 /// # Safety
 /// Attached.
@@ -199,10 +193,32 @@ pub unsafe fn vectorcall(
 pub unsafe fn run_pending_at_entry() -> Result<(), Raised> {
     #[cfg(Py_3_12)]
     // SAFETY: attached, as the caller promises.
-    if unsafe { PyErr_CheckSignals() } < 0 {
+    if unsafe { may_be_pending() && PyErr_CheckSignals() < 0 } {
         return Err(Raised);
     }
     Ok(())
+}
+
+/// Whether there is something to be done between two instructions, as far as that can be seen at a
+/// glance.
+///
+/// # Safety
+/// Attached.
+#[cfg(Py_3_12)]
+#[inline]
+unsafe fn may_be_pending() -> bool {
+    // In these versions the fourth field of a public struct says so, in its lowest byte.
+    #[cfg(all(Py_3_13, not(Py_3_15)))]
+    {
+        const EVENTS: usize = 0xff;
+        // SAFETY: attached, so there is a state; the field is changed by other threads.
+        unsafe {
+            let state = thread_state().cast::<core::sync::atomic::AtomicUsize>();
+            (*state.add(3)).load(core::sync::atomic::Ordering::Relaxed) & EVENTS != 0
+        }
+    }
+    #[cfg(not(all(Py_3_13, not(Py_3_15))))]
+    true
 }
 
 /// Whether an object is a bound method of a Python class.
@@ -343,39 +359,6 @@ pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
     Ok(())
 }
 
-/// `dict.setdefault(key, value)`: a new reference.
-///
-/// # Safety
-/// Attached; `dict` is a dict, the others are valid objects.
-pub unsafe fn dict_set_default(
-    dict: *mut PyObject,
-    key: *mut PyObject,
-    value: *mut PyObject,
-) -> Result<*mut PyObject, Raised> {
-    #[cfg(Py_3_13)]
-    {
-        let mut there = ptr::null_mut();
-        // SAFETY: as the caller promises.
-        if unsafe { PyDict_SetDefaultRef(dict, key, value, &mut there) } < 0 {
-            return Err(Raised);
-        }
-        Ok(there)
-    }
-    #[cfg(not(Py_3_13))]
-    {
-        // SAFETY: as the caller promises; the borrowed reference is made our own before anything
-        // else can run.
-        unsafe {
-            let there = PyDict_SetDefault(dict, key, value);
-            if there.is_null() {
-                return Err(Raised);
-            }
-            ffi::Py_INCREF(there);
-            Ok(there)
-        }
-    }
-}
-
 /// `dict[key]` as a new reference, null if absent.
 ///
 /// # Safety
@@ -403,6 +386,63 @@ pub unsafe fn dict_get(dict: *mut PyObject, key: *mut PyObject) -> Result<*mut P
             ffi::Py_INCREF(value);
             Ok(value)
         }
+    }
+}
+
+/// [`dict_get`] by a name.
+///
+/// # Safety
+/// Attached, `dict` is a dict.
+pub unsafe fn dict_get_named(dict: *mut PyObject, name: &CStr) -> Result<*mut PyObject, Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        let key = ffi::PyUnicode_FromString(name.as_ptr());
+        if key.is_null() {
+            return Err(Raised);
+        }
+        let value = dict_get(dict, key);
+        Py_DecRef(key);
+        value
+    }
+}
+
+/// An attribute of `sys` as a new reference, null if absent. `PySys_GetObject` borrows it, and without
+/// a GIL another thread may replace and free it at any moment.
+///
+/// # Safety
+/// Attached, no exception is set.
+pub unsafe fn sys_attribute(name: &CStr) -> Result<*mut PyObject, Raised> {
+    #[cfg(Py_3_14)]
+    {
+        let mut value = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        let found = unsafe { PySys_GetOptionalAttrString(name.as_ptr(), &mut value) };
+        if found < 0 { Err(Raised) } else { Ok(value) }
+    }
+    #[cfg(not(Py_3_14))]
+    // SAFETY: as the caller promises; the borrowed reference is made our own before anything else
+    // can run.
+    unsafe {
+        let value = ffi::PySys_GetObject(name.as_ptr());
+        ffi::Py_XINCREF(value);
+        Ok(value)
+    }
+}
+
+/// A module that is imported already, as a new reference; null if it is not, or an exception is set.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn imported_module(name: &CStr) -> *mut PyObject {
+    // SAFETY: attached; the new reference is given back.
+    unsafe {
+        let key = ffi::PyUnicode_FromString(name.as_ptr());
+        if key.is_null() {
+            return ptr::null_mut();
+        }
+        let module = ffi::PyImport_GetModule(key);
+        Py_DecRef(key);
+        module
     }
 }
 

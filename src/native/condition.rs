@@ -339,8 +339,15 @@ unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut
 }
 
 unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject.
+    // SAFETY: called, attached, with a native ConditionObject; `run_pending_at_entry` may have made
+    // it a Python one, whose lock may be another.
     unsafe {
+        if compat::run_pending_at_entry().is_err() {
+            return ptr::null_mut();
+        }
+        if !class::is_of_phase_native(slf) {
+            return LEFT_TO_PYTHON;
+        }
         match this(slf).over {
             Over::Lock if lock::of(this(slf).lock).try_acquire() => compat::bool_object(true),
             Over::Lock => lock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),

@@ -18,6 +18,7 @@ use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Collected, Property, drop_ref};
 use crate::sync::{Event, Retire, Ticket};
+use crate::thread;
 
 #[repr(C)]
 struct EventObject {
@@ -181,7 +182,7 @@ unsafe extern "C-unwind" fn wait(
             return LEFT_TO_PYTHON;
         };
         match of(slf).state() {
-            Some(true) => compat::bool_object(true),
+            Some(true) => is_set_for(slf),
             Some(false) => wait_for(slf, seconds),
             None => LEFT_TO_PYTHON,
         }
@@ -202,12 +203,31 @@ unsafe fn wait_for(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject 
             Ok(Ended::Notified(notified)) => compat::bool_object(notified),
             Ok(Ended::SentAway) => wait_again(slf, arguments::remaining(deadline)),
             Ok(ended) => match ticket::run_pending(slf) {
-                Ok(()) => compat::bool_object(ended == Ended::Got),
-                Err(Raised) => ptr::null_mut(),
+                Ok(()) if ended == Ended::Got => is_set_for(slf),
+                Ok(()) => compat::bool_object(false),
+                Err(Raised) => start_is_interrupted(slf),
             },
-            Err(Raised) => ptr::null_mut(),
+            Err(Raised) => start_is_interrupted(slf),
         }
     }
+}
+
+/// The end of a wait for an event that is set: a thread that could not begin sets it, too.
+#[inline]
+unsafe fn is_set_for(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `wait`.
+    match unsafe { thread::check_started(slf) } {
+        Ok(()) => compat::bool_object(true),
+        Err(Raised) => ptr::null_mut(),
+    }
+}
+
+/// A wait that an exception has ended, which stays set: the failure of a thread is known here, or
+/// never.
+unsafe fn start_is_interrupted(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `wait`.
+    let _ = unsafe { thread::check_started(slf) };
+    ptr::null_mut()
 }
 
 /// The event became a Python one before the wait began. Takes the time left, null if it raised.

@@ -95,8 +95,11 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
         }
         .make(module)?;
         (*made).tp_vectorcall_offset = offset_of!(Method, entry) as Py_ssize_t;
-        compat::add_type_flags(made, ffi::Py_TPFLAGS_HAVE_VECTORCALL | METHOD_DESCRIPTOR);
         object::set_short_name(made, c"function");
+        // Immutable: the interpreter specialises its instructions for such descriptors only.
+        let flags =
+            ffi::Py_TPFLAGS_HAVE_VECTORCALL | METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_IMMUTABLETYPE;
+        compat::add_type_flags(made, flags);
         Ok(made)
     }
 }
@@ -238,9 +241,6 @@ unsafe extern "C-unwind" fn enter_without_arguments(
             && serves(method, *args)
             && let Call::NoArgs(call) = method.call
         {
-            if compat::run_pending_at_entry().is_err() {
-                return ptr::null_mut();
-            }
             let result = call(*args, ptr::null_mut());
             if result != LEFT_TO_PYTHON {
                 return result;
@@ -262,9 +262,6 @@ unsafe extern "C-unwind" fn enter(
         let method = &*callable.cast::<Method>();
         let nargs = count_of(nargsf);
         if nargs > 0 && serves(method, *args) {
-            if compat::run_pending_at_entry().is_err() {
-                return ptr::null_mut();
-            }
             let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
             let result = match method.call {
                 Call::FastKeywords(call) => call(slf, rest, count, kwnames),

@@ -428,8 +428,7 @@ unsafe fn fill(
                     keep(&mut (*state).natives.inits[index], init);
                 }
                 let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
-                (*state).natives.snapshots[index] =
-                    head::snapshot(class, KINDS[index].0, base)?;
+                (*state).natives.snapshots[index] = head::snapshot(class, KINDS[index].0, base)?;
             }
             let class = (*state).natives.types[index].cast();
             if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {

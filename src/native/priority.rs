@@ -158,8 +158,7 @@ impl PriorityObject {
             let waiter = NewWaiter::allocate()?;
             // Under the guard of the channel: see `retire`.
             let is_queued = self.channel().edit(|_| {
-                self.queue.head.phase() == Phase::Native
-                    && !condition.enqueue(waiter.get(), again)
+                self.queue.head.phase() == Phase::Native && !condition.enqueue(waiter.get(), again)
             });
             if !is_queued {
                 waiter.free();

@@ -116,9 +116,7 @@ pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raise
 pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     let (name, short_name) = (c"queue.PriorityQueue", c"PriorityQueue");
     // SAFETY: the struct is described as it is, and begins with a QueueObject.
-    unsafe {
-        derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making)
-    }
+    unsafe { derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making) }
 }
 
 /// A class of which only the objects' kind is another one.
@@ -203,9 +201,7 @@ impl NativeClass<1> for QueueObject {
             let state = State::of_type(class)?;
             // `queue` asks `threading` for its lock and conditions.
             let Some(limit) = limit else { return Ok(false) };
-            if channel(slf).is_retired()
-                || !lookups::are_as_expected(state, Namespace::Threading)
-            {
+            if channel(slf).is_retired() || !lookups::are_as_expected(state, Namespace::Threading) {
                 return Ok(false);
             }
             let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
@@ -356,7 +352,8 @@ unsafe extern "C-unwind" fn join(
             Ok(None) => return LEFT_TO_PYTHON,
             Err(Raised) => return ptr::null_mut(),
         };
-        let result = |is_done| if is_limited { compat::bool_object(is_done) } else { compat::none() };
+        let result =
+            |is_done| if is_limited { compat::bool_object(is_done) } else { compat::none() };
         match if_native(slf, channel(slf).unfinished()) {
             Some(0) => return result(true),
             Some(_) => {}

@@ -265,6 +265,9 @@ unsafe extern "C-unwind" fn acquire(
 ) -> *mut PyObject {
     // SAFETY: called, attached, with a native SemaphoreObject that the caller keeps alive.
     unsafe {
+        if compat::run_pending_at_entry().is_err() {
+            return ptr::null_mut();
+        }
         if nargs == 0 && kwnames.is_null() && of(slf).try_acquire() {
             return compat::bool_object(true);
         }

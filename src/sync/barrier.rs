@@ -188,7 +188,7 @@ impl Barrier {
                 self.count.store(number + 1, Ordering::Relaxed);
                 if number + 1 >= self.parties() {
                     self.acting.store(1, Ordering::Relaxed);
-                    self.entrance.clear();
+                    let _live = self.entrance.clear();
                     Arrival::Last(Turn { round: self.round(), number })
                 } else {
                     note(waiter, Verdict::None);
@@ -276,7 +276,7 @@ impl Barrier {
         }
         let remains = BarrierRemains { state, count: self.count(), acting: self.is_acting() };
         if remains.acting {
-            self.entrance.set();
+            let _live = self.entrance.set();
         }
         queue.release();
         Retire::Done { state: remains, used: handed.used(tickets) }
@@ -314,7 +314,7 @@ impl Barrier {
         if self.is_acting() {
             self.acting.store(0, Ordering::Relaxed);
             // Under the guard: the last one of the next round clears it.
-            self.entrance.set();
+            let _live = self.entrance.set();
         }
         // The state first: a thread whose time is up does this while it is detached. A process that
         // is forked in the middle of it finds a broken barrier that still counts those threads, as

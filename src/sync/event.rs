@@ -59,12 +59,18 @@ impl Event {
 
     /// Sets the event and wakes all threads that wait for it. False if the event is retired.
     #[inline]
+    #[must_use]
     pub fn set(&self) -> bool {
         let before = self.queue.word.fetch_or(SET | NOTIFIED, Ordering::Release);
         if before & PARKED != 0 {
             self.wake(round_of(before));
         }
         before & RETIRED == 0
+    }
+
+    /// Whether a thread waits for the event.
+    pub fn is_awaited(&self) -> bool {
+        self.queue.word.load(Ordering::Relaxed) & PARKED != 0
     }
 
     /// Sets the event for threads that come later, and wakes none. False if the event is retired.
@@ -75,6 +81,7 @@ impl Event {
 
     /// Unsets the event: a thread that comes next waits. False if the event is retired.
     #[inline]
+    #[must_use]
     pub fn clear(&self) -> bool {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & (SET | RETIRED) == SET {

@@ -108,7 +108,7 @@ impl Life {
         // The lock is not freed by force: where a fork has ended the thread, whoever held it is
         // gone as well, and the fork has made it new.
         self.enter(Stage::Done);
-        self.exiting.set();
+        let _live = self.exiting.set();
     }
 
     /// Joins or detaches the operating system's thread with `end`, if nobody has before, and makes

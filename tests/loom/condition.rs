@@ -16,7 +16,7 @@ fn shared() -> Arc<Shared> {
 
 fn notify((lock, condition): &Shared, count: usize) {
     assert!(acquire(lock, Endless));
-    condition.notify(count);
+    assert!(condition.notify(count));
     lock.release().unwrap();
 }
 
@@ -41,12 +41,11 @@ fn notify_against(how: Patience) {
         let [hasty, patient] = [Waiter::new(), Waiter::new()];
         // SAFETY: both outlive the model's run, and have left the queue at its end.
         unsafe {
-            condition.enqueue(&hasty, false);
-            condition.enqueue(&patient, false);
+            assert!(!condition.enqueue(&hasty, false) && !condition.enqueue(&patient, false));
         }
         let thread = spawn(&condition, |condition| condition.notify(1));
         if wait_queued(&hasty, &*condition, how) == Ok(Waited::Got) {
-            condition.notify(1);
+            assert!(condition.notify(1));
         } else {
             assert!(how.ends());
         }
@@ -79,8 +78,7 @@ fn everybody_is_notified_who_waits() {
         let [first, second] = [Waiter::new(), Waiter::new()];
         // SAFETY: both outlive the model's run, and have left the queue at its end.
         unsafe {
-            condition.enqueue(&first, false);
-            condition.enqueue(&second, false);
+            assert!(!condition.enqueue(&first, false) && !condition.enqueue(&second, false));
         }
         let thread = spawn(&condition, |condition| condition.notify(usize::MAX));
         for waiter in [&second, &first] {

@@ -34,7 +34,7 @@ impl Handle {
         assert!(handle.life.begin_start());
         handle.life.set_running(1, IDENT);
         let thread = spawn(&handle, |handle| {
-            handle.life.exiting().set();
+            assert!(handle.life.exiting().set());
         });
         // SAFETY: nobody else knows the handle but the thread, which does not look.
         handle.os_thread.with_mut(|place| unsafe { *place = Some(thread) });

@@ -1,6 +1,6 @@
 //! `sync` under the model checker loom: every interleaving of two or three threads, within a bound
 //! on preemptions. `make check-models` runs them, and breaks `sync` in many ways to see that they
-//! notice (tests/models/mutants.py).
+//! notice (tests/models/mutants).
 #![cfg(loom)]
 
 #[path = "../models/report.rs"]
@@ -12,9 +12,12 @@ mod barrier;
 mod channel;
 mod condition;
 mod event;
+mod grants;
 mod life;
 mod lock;
+mod materialize;
 mod reentrant;
+mod retire;
 mod semaphore;
 
 use std::cell::Cell;
@@ -45,6 +48,7 @@ fn model_within<F: Fn() + Sync + Send + 'static>(preemptions: usize, check: F) {
     let count = std::sync::Arc::clone(&executions);
     builder.check(move || {
         THREADS.set(1);
+        rthread::sync::fork::begin_execution();
         count.fetch_add(1, Ordering::Relaxed);
         check();
     });

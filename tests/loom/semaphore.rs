@@ -3,9 +3,7 @@
 use loom::sync::Arc;
 use rthread::sync::{NotReleased, Semaphore, Waited, Waiter};
 
-use crate::waits::{
-    Endless, Hurried, Interrupted, Limited, Patience, Raising, take, wait, wait_as,
-};
+use crate::waits::{Endless, Hurried, Interrupted, Limited, Patience, Raising, take, wait_as};
 use crate::{model, model_within, spawn};
 
 const FREE: u64 = u64::MAX;
@@ -105,29 +103,4 @@ fn release_against_interruption() {
 fn release_against_a_handler_that_raises() {
     release_against(Raising, false);
     release_against(Raising, true);
-}
-
-#[test]
-fn closing_sends_everybody_away() {
-    model(|| {
-        let semaphore = semaphore(0);
-        let threads = [Endless, Interrupted].map(|how| {
-            spawn(&semaphore, move |semaphore| wait_as(&Waiter::new(), semaphore, how).unwrap())
-        });
-        assert_eq!(semaphore.close(), Some(0));
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), Waited::Dismissed);
-        }
-    });
-}
-
-#[test]
-fn a_semaphore_that_is_closed_keeps_nobody() {
-    model(|| {
-        let semaphore = semaphore(0);
-        let thread = spawn(&semaphore, |semaphore| u64::from(wait(semaphore, Endless)));
-        let released = u64::from(semaphore.release(1, FREE).is_ok());
-        let left = semaphore.close().unwrap();
-        assert_eq!(thread.join().unwrap() + left, released);
-    });
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rthread::sync::{
     Accepted, Arrival, Awaitable, Barrier, Caller, Channel, Condition, Deadline, Get, Item, Lock,
-    Put, Ring, Semaphore, Taken, Verdict, Waited, Waiter, wait_with,
+    Put, Ring, Semaphore, Taken, TurnEnd, Verdict, Waited, Waiter, wait_with,
 };
 
 /// What may happen to a thread while it waits, besides getting what it waits for.
@@ -100,7 +100,7 @@ pub fn take(semaphore: &Semaphore, how: Patience) -> bool {
 pub fn wait_for(condition: &Condition, lock: &Lock, how: Patience) -> Result<Waited, Raised> {
     let waiter = Waiter::new();
     // SAFETY: the waiter outlives the wait, and has left the queue at its end.
-    unsafe { condition.enqueue(&waiter, false) };
+    assert!(!unsafe { condition.enqueue(&waiter, false) });
     lock.release().unwrap();
     let waited = wait_queued(&waiter, condition, how);
     assert!(acquire(lock, Endless));
@@ -116,8 +116,11 @@ pub fn meet(barrier: &Barrier, how: Patience, action: impl Fn() -> bool) -> Resu
         return match unsafe { barrier.arrive(&waiter) } {
             Arrival::Last(turn) => {
                 let works = action();
-                let in_time = if works { barrier.open(turn) } else { barrier.spoil(turn) };
-                if works && in_time { Ok(turn.number) } else { Err(Verdict::Broken) }
+                match if works { barrier.open(turn) } else { barrier.spoil(turn) } {
+                    TurnEnd::InTime if works => Ok(turn.number),
+                    TurnEnd::InTime | TurnEnd::Over => Err(Verdict::Broken),
+                    TurnEnd::Retired => Err(Verdict::Retired),
+                }
             }
             Arrival::Wait(number) => {
                 match (wait_queued(&waiter, barrier, how), Barrier::verdict(&waiter)) {
@@ -130,7 +133,7 @@ pub fn meet(barrier: &Barrier, how: Patience, action: impl Fn() -> bool) -> Resu
                 continue;
             }
             Arrival::Broken => Err(Verdict::Broken),
-            Arrival::Closed => Err(Verdict::Closed),
+            Arrival::Retired => Err(Verdict::Retired),
         };
     }
 }
@@ -156,6 +159,6 @@ pub fn get(channel: &Channel, how: Patience) -> Option<usize> {
             let get = Get::new(channel);
             wait(&get, how).then(|| get.item().unwrap().addr().get())
         }
-        Taken::ShutDown | Taken::Closed => None,
+        Taken::ShutDown | Taken::Retired => None,
     }
 }

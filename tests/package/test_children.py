@@ -10,8 +10,9 @@ import pytest
 import rthread
 import support
 
-IS_ON = "import _thread; print(_thread.__name__, flush=True)"
-ON, OFF = "rthread._rthread\n", "_thread\n"
+# Only rthread has TSS.
+IS_ON = "import _thread; print(hasattr(_thread, 'TSS'), flush=True)"
+ON, OFF = "True\n", "False\n"
 
 
 def run(*argv: str, cwd: Path | None = None) -> str:
@@ -39,7 +40,7 @@ def test_isolated_children() -> None:
 
 PROCESSES = """
 import multiprocessing, sys
-def look(): import _thread; print(_thread.__name__, flush=True)
+def look(): import _thread; print(hasattr(_thread, 'TSS'), flush=True)
 if __name__ == "__main__":
     process = multiprocessing.get_context(sys.argv[1]).Process(target=look)
     process.start()
@@ -64,11 +65,11 @@ def test_multiprocessing(options: list[str], method: str, child: str, tmp_path: 
 
 
 @pytest.mark.parametrize("value", ["", "0", "yes"])
-def test_only_the_value_one_counts(value: str) -> None:
+def test_older_variable_knows_only_the_value_one(value: str) -> None:
     assert support.check_snippet(IS_ON, env={"RTHREAD_CHILDREN": value}) == OFF
 
 
-def test_variable_alone_is_enough() -> None:
+def test_older_variable_alone_is_enough() -> None:
     assert support.check_snippet(IS_ON, env={"RTHREAD_CHILDREN": "1"}) == ON
 
 
@@ -87,7 +88,7 @@ def test_costs_nothing_while_unset() -> None:
     code = "import sys; print([name for name in sys.modules if name.startswith('rthread')])"
     assert support.check_snippet(code) == "[]\n"
     (line,) = pth_file().read_text().splitlines()
-    # One comparison, and no import of a module that site has not imported itself.
+    # Comparisons, and no import of a module that site has not imported itself.
     assert line.startswith('import os; os.environ.get("RTHREAD_CHILDREN") == "1" and ')
 
 
@@ -111,7 +112,7 @@ for kind in (True, False):
         interpreter = interpreters.create("isolated" if kind else "legacy")
     else:
         interpreter = interpreters.create(isolated=kind)
-    failed = run(interpreter, "import _thread, threading; print(_thread.__name__, flush=True)")
+    failed = run(interpreter, "import _thread, threading; print(hasattr(_thread, 'TSS'), flush=True)")
     assert not failed, failed
     failed = run(interpreter, "with threading.Condition(), _thread.allocate_lock(): pass")
     assert not failed, failed
@@ -141,7 +142,7 @@ from concurrent.futures import InterpreterPoolExecutor
 def whose(number):
     import _thread, threading
     with threading.Lock(), threading.RLock(), threading.Condition():
-        return f"{number} {_thread.__name__} {threading.main_thread().name}"
+        return f"{number} {hasattr(_thread, 'TSS')} {threading.main_thread().name}"
 
 if __name__ == "__main__":
     with InterpreterPoolExecutor(3) as pool:
@@ -152,7 +153,7 @@ if __name__ == "__main__":
     thread.join()
     interpreter.exec(
         "import _thread, threading\\n"
-        "thread = threading.Thread(target=lambda: answers.put(_thread.__name__))\\n"
+        "thread = threading.Thread(target=lambda: answers.put(hasattr(_thread, 'TSS')))\\n"
         "thread.start(); thread.join()"
     )
     print(answers.get())
@@ -166,5 +167,5 @@ def test_concurrent_interpreters(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(INTERPRETERS, encoding="utf-8")
     said = run("--children", str(program)).splitlines()
-    assert said[:6] == [f"{number} rthread._rthread MainThread" for number in range(6)]
-    assert said[6:] == ["rthread._rthread"]
+    assert said[:6] == [f"{number} True MainThread" for number in range(6)]
+    assert said[6:] == ["True"]

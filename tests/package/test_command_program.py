@@ -9,7 +9,6 @@ from __future__ import annotations
 import compileall
 import os
 import signal
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -389,26 +388,3 @@ def test_multiprocessing(method: str, argv: list[str], tmp_path: Path) -> None:
     assert (status, error) == (0, [])
     name = "__main__" if method == "fork" else "__mp_main__"
     assert output == [str([(2, name), (4, name), (6, name)])]
-
-
-def test_a_terminal_gets_a_prompt(tmp_path: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
-    os.write(
-        ours, b"import sys, _thread; print(_thread.__name__, sys.argv, 'cou' + 'nt')\nexit(3)\n"
-    )
-    with os.fdopen(theirs) as terminal:
-        finished = subprocess.run(
-            [sys.executable, "-m", "rthread", "-", "argument"],
-            stdin=terminal,
-            capture_output=True,
-            text=True,
-            timeout=support.PROCESS_HANG,
-            cwd=tmp_path,
-            check=False,
-        )
-    os.close(ours)
-    assert finished.returncode == 3
-    assert "rthread._rthread ['-', 'argument'] count" in finished.stdout
-    assert sys.version in finished.stderr

@@ -29,7 +29,9 @@ def test_information(argv: list[str]) -> None:
     assert ("free-threaded build" in finished.stdout) is free_threaded
     assert ("default build" in finished.stdout) is not free_threaded
     for form in ("script", "-m module", "-c code", "-"):
-        assert f"python -m rthread [--children] {form} [argument ...]" in finished.stdout
+        assert f"python -m rthread [option ...] {form} [argument ...]" in finished.stdout
+    for option in ("--children", "--queue", "--no-native", "--report", "RTHREAD=1"):
+        assert f"\n  {option} " in finished.stdout
     assert "python -m rthread --version" in finished.stdout
 
 
@@ -49,6 +51,10 @@ def test_version() -> None:
         (["-m"], "option -m needs an argument"),
         (["--children", "-m"], "option -m needs an argument"),
         (["--children"], "--children needs a program to run"),
+        (["--queue"], "--queue needs a program to run"),
+        (["--children", "--no-native"], "--no-native needs a program to run"),
+        (["--queue", "--unknown"], "unknown option --unknown"),
+        (["--report", "extra"], "--report takes no arguments"),
         (["--unknown", "script.py"], "unknown option --unknown"),
         (["-x", "script.py"], "unknown option -x"),
         (["--"], "unknown option --"),
@@ -65,7 +71,7 @@ def test_bad_usage(argv: list[str], reason: str) -> None:
 def test_options_of_the_program_are_its_own(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("import sys; print(sys.argv[1:])")
-    arguments = ["--children", "--version", "-c", "-m", "--", "-"]
+    arguments = ["--children", "--queue", "--report", "--version", "-c", "-m", "--", "-"]
     for before in ([], ["--"]):
         assert command(*before, str(script), *arguments).stdout == f"{arguments}\n"
 
@@ -96,8 +102,11 @@ def test_children_need_the_installed_package(tmp_path: Path) -> None:
 
 def test_program_name_is_free_for_the_program() -> None:
     # Nothing of the command may stay behind in what a program commonly looks at.
-    code = "import sys, os; print(sys.argv, 'RTHREAD_CHILDREN' in os.environ, sys.path[0] == '')"
-    assert command("-c", code).stdout == "['-c'] False True\n"
+    code = (
+        "import sys, os; print(sys.argv, [n for n in os.environ if n.startswith('RTHREAD')], "
+        "sys.path[0] == '')"
+    )
+    assert command("--queue", "--no-native", "-c", code).stdout == "['-c'] [] True\n"
 
 
 def test_runs_when_the_directory_hides_modules(tmp_path: Path) -> None:

@@ -79,6 +79,83 @@ def test_import_of_thread_gives_rthread() -> None:
     )
 
 
+def test_module_has_the_name_of_the_one_it_stands_for() -> None:
+    """gevent and cloudpickle keep things by the name that a module gives itself."""
+    check(
+        """
+        import importlib, inspect, pickle, pydoc
+        assert both.ours.__name__ == "rthread._rthread"
+        rthread.install()
+        import _thread
+        assert _thread.__name__ == "_thread" and _thread.__doc__ == both.stock.__doc__
+        assert _thread.__spec__.name == "rthread._rthread"
+        assert "rthread._rthread" in repr(_thread) and sys.modules["rthread._rthread"] is _thread
+        assert "NAME\\n    _thread" in pydoc.render_doc(_thread, renderer=pydoc.plaintext)
+        assert pickle.loads(pickle.dumps(_thread.get_ident)) is _thread.get_ident
+        assert inspect.getmodule(_thread.get_ident) is _thread
+        import rthread._rthread
+        from rthread import _rthread
+        assert _rthread is rthread._rthread is _thread
+        try:
+            _thread.missing
+        except AttributeError as error:
+            assert str(error) == "module '_thread' has no attribute 'missing'"
+        rthread.uninstall()
+        assert both.ours.__name__ == "rthread._rthread"
+        rthread.install()
+        assert importlib.reload(sys.modules["_thread"]) is both.ours
+        with threading.Lock(): pass
+        rthread.uninstall()
+        """
+    )
+
+
+def test_second_call_that_asks_for_more() -> None:
+    check(
+        """
+        stock = {name: getattr(threading, name) for name in ("Event", "Barrier")}
+        stock_queue = queue.Queue
+        rthread.install()
+        native = threading.Event
+        assert queue.Queue is stock_queue and native is not stock["Event"]
+        rthread.install(queue=True)
+        assert queue.Queue is rthread.queue.Queue and threading.Event is native
+        rthread.install()
+        assert queue.Queue is rthread.queue.Queue
+        rthread.install(native=False)
+        assert threading.Event is stock["Event"] and queue.Queue is rthread.queue.Queue
+        rthread.install(native=True, queue=False)
+        assert threading.Event is native and queue.Queue is stock_queue
+        rthread.uninstall()
+        assert threading.Event is stock["Event"] and queue.Queue is stock_queue
+        assert not where(both.ours)
+        """
+    )
+
+
+def test_second_call_is_refused_while_threads_are_alive() -> None:
+    check(
+        """
+        rthread.install()
+        done = threading.Event()
+        thread = threading.Thread(target=done.wait)
+        thread.start()
+        rthread.install()
+        before = queue.Queue
+        try:
+            rthread.install(queue=True)
+        except RuntimeError as error:
+            assert "another thread is alive" in str(error)
+        else:
+            raise AssertionError("not refused")
+        finally:
+            done.set()
+            thread.join()
+        assert rthread.is_installed() and queue.Queue is before
+        """
+    )
+
+
 def test_is_installed() -> None:
     check(
         """
@@ -347,7 +424,8 @@ def test_refusal_names_the_threads() -> None:
     )
     assert output == (
         "rthread.install() needs a process with one thread, "
-        "but 2 other threads are alive: 'first', 'second'\n"
+        "but 2 other threads are alive: 'first', 'second'; RTHREAD=1 in the environment, "
+        "or python -m rthread, installs it before a program can start threads\n"
     )
 
 

@@ -66,7 +66,7 @@ impl Buffer {
         } else {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
-        others.notify(1);
+        assert!(others.notify(1));
         self.lock.release().unwrap();
     }
 }
@@ -143,7 +143,7 @@ fn five_join_one() {
         life.set_running(1, 7);
         let thread = spawn(&shared, |(life, _)| {
             shuttle::thread::yield_now();
-            life.exiting().set();
+            assert!(life.exiting().set());
         });
         let joined = crowd(5, &shared, |(life, ends), _| {
             let how = one_of(&[Endless, Limited, Interrupted, Raising]);

@@ -18,7 +18,7 @@ fn three_put_and_three_get() {
     for lifo in [false, true] {
         model(move || {
             let channel = Channel::new();
-            channel.set_limit(2);
+            assert!(channel.set_limit(2));
             if lifo {
                 channel.reverse();
             }
@@ -51,7 +51,7 @@ fn three_put_and_three_get() {
 fn first_in_first_out_for_each_who_puts() {
     model(|| {
         let channel = Arc::new(Channel::new());
-        channel.set_limit(1);
+        assert!(channel.set_limit(1));
         let got = crowd(4, &channel, |channel, number| {
             let mut got = Vec::new();
             for step in 1..=4 {
@@ -78,7 +78,7 @@ fn a_queue_that_is_shut_down_in_use() {
     for discard in [false, true] {
         model(move || {
             let channel = Arc::new(Channel::new());
-            channel.set_limit(2);
+            assert!(channel.set_limit(2));
             let moved = crowd(7, &channel, move |channel, number| match number {
                 0 => {
                     let items = channel.shut_down(discard).unwrap();
@@ -121,7 +121,7 @@ fn a_pool_of_workers() {
 
     model(|| {
         let pool = Arc::new(Pool { door: Some(Semaphore::new(2)), ..Pool::default() });
-        pool.tasks.set_limit(2);
+        assert!(pool.tasks.set_limit(2));
         crowd(6, &pool, |pool, number| {
             if number == 0 {
                 for task in 1..=TASKS {
@@ -143,7 +143,7 @@ fn a_pool_of_workers() {
                 door.release(1, 2).unwrap();
                 while !acquire(&pool.lock, one_of(&ANY)) {}
                 pool.done.fetch_add(1, Ordering::Relaxed);
-                pool.all_done.notify(usize::MAX);
+                assert!(pool.all_done.notify(usize::MAX));
                 pool.lock.release().unwrap();
                 pool.tasks.task_done().unwrap();
             }

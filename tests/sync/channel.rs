@@ -7,35 +7,35 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rthread::sync::{
-    Accepted, Awaitable, Channel, Get, Item, Items, Join, NotDone, Parked, Pile, Put, Taken,
-    Waiter, wait,
+    Accepted, Awaitable, Cancelled, Channel, Get, Item, Items, Join, NotDone, Parked, Pile, Put,
+    Taken, Waiter, wait,
 };
 
 use super::{deadline, until};
 
-fn item(number: usize) -> Item {
+pub fn item(number: usize) -> Item {
     Item::new(ptr::without_provenance_mut(number)).unwrap()
 }
 
-fn put(channel: &Channel, number: usize, until: Option<Instant>) -> bool {
+pub fn put(channel: &Channel, number: usize, until: Option<Instant>) -> bool {
     match channel.try_put(item(number)) {
         Accepted::Full => wait(&Put::new(channel, item(number)), until),
         accepted => accepted == Accepted::Done,
     }
 }
 
-fn get(channel: &Channel, until: Option<Instant>) -> Option<usize> {
+pub fn get(channel: &Channel, until: Option<Instant>) -> Option<usize> {
     match channel.try_get() {
         Taken::Item(item) => Some(item.addr().get()),
         Taken::Empty => {
             let get = Get::new(channel);
             wait(&get, until).then(|| get.item().unwrap().addr().get())
         }
-        Taken::ShutDown | Taken::Closed => None,
+        Taken::ShutDown | Taken::Retired => None,
     }
 }
 
-fn numbers(mut items: Items) -> Vec<usize> {
+pub fn numbers(mut items: Items) -> Vec<usize> {
     let mut numbers = Vec::new();
     while let Some(item) = items.next() {
         numbers.push(item.addr().get());
@@ -72,7 +72,7 @@ fn last_in_first_out() {
     let channel = Channel::new();
     channel.reverse();
     for number in 1..=20 {
-        channel.try_put(item(number));
+        assert_eq!(channel.try_put(item(number)), Accepted::Done);
     }
     for number in (11..=20).rev() {
         assert_eq!(channel.try_get(), Taken::Item(item(number)));
@@ -90,7 +90,7 @@ fn a_full_channel_takes_nothing() {
     assert!(!put(&channel, 3, deadline(5)));
     assert_eq!(channel.try_get(), Taken::Item(item(1)));
     assert!(put(&channel, 4, None));
-    channel.set_limit(0);
+    assert!(channel.set_limit(0));
     assert!(put(&channel, 5, None));
     assert_eq!(numbers(channel.take_all()), [2, 4, 5]);
 }
@@ -99,7 +99,7 @@ fn a_full_channel_takes_nothing() {
 fn every_item_arrives_once() {
     for limit in [0, 1, 3] {
         let channel = Channel::new();
-        channel.set_limit(limit);
+        assert!(channel.set_limit(limit));
         let arrived = Mutex::new(HashSet::new());
         thread::scope(|scope| {
             for thread in 0..2 {
@@ -128,7 +128,7 @@ fn every_item_arrives_once() {
 #[test]
 fn time_outs_lose_no_item() {
     let channel = Channel::new();
-    channel.set_limit(1);
+    assert!(channel.set_limit(1));
     let soon = || Some(Instant::now() + Duration::from_micros(30));
     let (sent, received) = thread::scope(|scope| {
         let putters: Vec<_> = (0..2)
@@ -170,7 +170,7 @@ fn waiters_are_served_in_order() {
 #[test]
 fn a_get_lets_in_who_waits_to_put() {
     let channel = Channel::new();
-    channel.set_limit(1);
+    assert!(channel.set_limit(1));
     assert!(put(&channel, 1, None));
     let [first, second] = [Waiter::new(), Waiter::new()];
     let [two, three] = [Put::new(&channel, item(2)), Put::new(&channel, item(3))];
@@ -181,10 +181,10 @@ fn a_get_lets_in_who_waits_to_put() {
         assert!(two.claim(&first) && !three.claim(&second));
         assert_eq!(channel.try_get(), Taken::Item(item(2)));
         // Granted at the last moment.
-        assert!(three.cancel(&second) && three.claim(&second));
+        assert!(three.cancel(&second) == Cancelled::Settled && three.claim(&second));
         assert_eq!(channel.try_get(), Taken::Item(item(3)));
         assert!(put(&channel, 4, None));
-        assert!(!three.enqueue(&second, false) && !three.cancel(&second));
+        assert!(!three.enqueue(&second, false) && three.cancel(&second) == Cancelled::Left);
         assert_eq!(channel.try_get(), Taken::Item(item(4)));
         assert_eq!(channel.try_get(), Taken::Empty);
     }
@@ -198,14 +198,14 @@ fn an_item_is_taken_by_claim() {
     let [one, two] = [Get::new(&channel), Get::new(&channel)];
     // SAFETY: as above.
     unsafe {
-        assert!(!one.enqueue(&first, false) && !one.cancel(&first));
-        channel.try_put(item(1));
+        assert!(!one.enqueue(&first, false) && one.cancel(&first) == Cancelled::Left);
+        assert_eq!(channel.try_put(item(1)), Accepted::Done);
         assert!(one.enqueue(&first, true));
         assert_eq!(channel.try_get(), Taken::Item(item(1)));
         assert!(!two.enqueue(&second, false));
         assert!(!one.claim(&first));
-        channel.try_put(item(2));
-        assert!(one.claim(&first) && !two.cancel(&second));
+        assert_eq!(channel.try_put(item(2)), Accepted::Done);
+        assert!(one.claim(&first) && two.cancel(&second) == Cancelled::Left);
         assert_eq!(one.item(), Some(item(2)));
     }
 }
@@ -213,7 +213,7 @@ fn an_item_is_taken_by_claim() {
 #[test]
 fn a_higher_limit_lets_waiters_in() {
     let channel = Channel::new();
-    channel.set_limit(1);
+    assert!(channel.set_limit(1));
     assert!(put(&channel, 1, None));
     thread::scope(|scope| {
         for number in 2..=4 {
@@ -222,7 +222,7 @@ fn a_higher_limit_lets_waiters_in() {
         }
         thread::sleep(Duration::from_millis(20));
         assert_eq!(channel.len(), 1);
-        channel.set_limit(10);
+        assert!(channel.set_limit(10));
     });
     assert_eq!(channel.len(), 4);
 }
@@ -252,7 +252,7 @@ fn joins_end_when_all_is_done() {
 fn shutting_down_sends_everybody_away() {
     for discard in [false, true] {
         let (full, empty) = (Channel::new(), Channel::new());
-        full.set_limit(1);
+        assert!(full.set_limit(1));
         put(&full, 1, None);
         thread::scope(|scope| {
             let putter = scope.spawn(|| put(&full, 2, None));
@@ -271,30 +271,8 @@ fn shutting_down_sends_everybody_away() {
         });
         assert_eq!(full.try_put(item(3)), Accepted::ShutDown);
         assert_eq!(full.try_get(), Taken::ShutDown);
-        assert!(full.is_shut_down() && !full.is_closed());
+        assert!(full.is_shut_down() && !full.is_retired());
     }
-}
-
-#[test]
-fn closing_sends_everybody_away_and_gives_what_is_left() {
-    let channel = Channel::new();
-    channel.set_limit(2);
-    put(&channel, 1, None);
-    put(&channel, 2, None);
-    thread::scope(|scope| {
-        let putter = scope.spawn(|| put(&channel, 3, None));
-        let joiner = scope.spawn(|| wait(&Join::new(&channel), None));
-        thread::sleep(Duration::from_millis(10));
-        let remains = channel.close().unwrap();
-        assert_eq!((remains.unfinished, remains.is_shut_down), (2, false));
-        assert_eq!(numbers(remains.items), [1, 2]);
-        assert!(!putter.join().unwrap() && !joiner.join().unwrap());
-    });
-    assert!(channel.close().is_none() && channel.shut_down(true).is_none());
-    assert_eq!(channel.try_put(item(1)), Accepted::Closed);
-    assert_eq!(channel.try_get(), Taken::Closed);
-    assert_eq!(channel.task_done(), Err(NotDone::Closed));
-    assert!(channel.is_closed() && !channel.set_limit(3));
 }
 
 #[test]
@@ -324,7 +302,7 @@ fn items_are_seen_and_piled_up() {
 fn a_child_process_finds_the_items_and_nobody_waiting() {
     static FULL: Channel = Channel::new();
     static EMPTY: Channel = Channel::new();
-    FULL.set_limit(1);
+    assert!(FULL.set_limit(1));
     put(&FULL, 1, None);
     thread::scope(|scope| {
         scope.spawn(|| put(&FULL, 2, None));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rthread::sync::{Awaitable, Condition, Lock, Parked, Waiter};
+use rthread::sync::{Awaitable, Cancelled, Condition, Lock, Parked, Waiter};
 
 use crate::{THREADS, acquire, deadline};
 
@@ -13,10 +13,10 @@ fn wait(condition: &Condition, lock: &Lock, until: Option<Instant>) -> bool {
     let waiter = Waiter::new();
     // SAFETY: the waiter outlives this call, and has left the queue at its end.
     let notified = unsafe {
-        condition.enqueue(&waiter, false);
+        assert!(!condition.enqueue(&waiter, false));
         lock.release().unwrap();
         match waiter.park(until, false) {
-            Parked::TimedOut => condition.cancel(&waiter),
+            Parked::TimedOut => condition.cancel(&waiter) == Cancelled::Settled,
             _ => condition.claim(&waiter),
         }
     };
@@ -34,15 +34,17 @@ fn those_who_waited_longest_are_woken() {
             assert!(!condition.enqueue(waiter, false));
         }
         assert_eq!(condition.waiters(), 3);
-        condition.notify(0);
+        assert!(condition.notify(0));
         assert_eq!(condition.waiters(), 3);
-        condition.notify(2);
+        assert!(condition.notify(2));
         assert_eq!(condition.waiters(), 1);
-        assert!(condition.claim(&waiters[0]) && condition.cancel(&waiters[1]));
-        assert!(!condition.claim(&waiters[2]) && !condition.cancel(&waiters[2]));
+        assert!(
+            condition.claim(&waiters[0]) && condition.cancel(&waiters[1]) == Cancelled::Settled
+        );
+        assert!(!condition.claim(&waiters[2]) && condition.cancel(&waiters[2]) == Cancelled::Left);
     }
     assert_eq!(condition.waiters(), 0);
-    condition.notify(usize::MAX);
+    assert!(condition.notify(usize::MAX));
 }
 
 #[test]
@@ -51,9 +53,8 @@ fn one_that_cannot_use_its_notification_passes_it_on() {
     let [first, second] = [Waiter::new(), Waiter::new()];
     // SAFETY: as above.
     unsafe {
-        condition.enqueue(&first, false);
-        condition.enqueue(&second, false);
-        condition.notify(1);
+        assert!(!condition.enqueue(&first, false) && !condition.enqueue(&second, false));
+        assert!(condition.notify(1));
         condition.forgo(&first);
         assert_eq!(second.park(deadline(60_000), false), Parked::Unparked);
         assert!(condition.claim(&second));
@@ -85,7 +86,7 @@ fn a_number_that_threads_hand_on() {
                 for _ in 0..EACH {
                     acquire(lock);
                     there.fetch_add(1, Ordering::Relaxed);
-                    condition.notify(1);
+                    assert!(condition.notify(1));
                     lock.release().unwrap();
                 }
             });

@@ -145,8 +145,7 @@ pub unsafe fn call_python(
         for (place, &arg) in all[1..].iter_mut().zip(args) {
             *place = arg;
         }
-        let result =
-            compat::vectorcall(function, all.as_ptr(), args.len() + 1, ptr::null_mut());
+        let result = compat::vectorcall(function, all.as_ptr(), args.len() + 1, ptr::null_mut());
         drop_ref(function);
         result
     }

@@ -8,6 +8,7 @@ from .channels import CHANNEL
 from .locks import LOCK, REENTRANT, SEMAPHORE
 from .meetings import BARRIER, CONDITION, EVENT, LIFE
 from .mutant import Mutant
+from .retiring import GRANTS, RETIRE
 from .waiting import GUARD, WAIT
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -23,4 +24,6 @@ MUTANTS = [
     *BARRIER,
     *LIFE,
     *CHANNEL,
+    *RETIRE,
+    *GRANTS,
 ]

@@ -32,7 +32,7 @@ CHANNEL = [
     Mutant(
         "channel: more is let in than there is room for",
         "channel.rs",
-        "!self.has_room() || !self.putters.is_empty()",
+        "self.is_full()",
         "false",
         (
             "channel::a_limited_channel_passes_everything_in_order",
@@ -47,8 +47,9 @@ CHANNEL = [
         (
             "channel::a_get_that_times_out_loses_no_item",
             "channel::a_get_that_is_interrupted_loses_no_item",
+            "retire::a_joiner_that_gives_up_needs_no_ticket",
         ),
-        near="        }\n        held.release();\n        settled\n    }",
+        near="if settled { Cancelled::Settled } else { Cancelled::Left }",
     ),
     Mutant(
         "channel: shutting down forgets who waits to get",
@@ -71,13 +72,6 @@ CHANNEL = [
         "self.finish(items.len() as u64)",
         "None",
         ("channel::shutting_down_at_once_ends_joins",),
-    ),
-    Mutant(
-        "channel: closing forgets who waits",
-        "channel.rs",
-        "self.empty(list, Phase::Dismissed, |_| true);",
-        "let _ = list;",
-        ("channel::closing_leaves_nobody_waiting",),
     ),
     Mutant(
         "channel: a higher limit lets nobody in",

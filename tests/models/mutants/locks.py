@@ -171,6 +171,7 @@ SEMAPHORE = [
         "Ordering::Release",
         RELAXED,
         ("semaphore::no_more_get_in_than_there_is_room_for",),
+        near="seen + count * ONE,\n                Ordering::Release",
     ),
     Mutant(
         "semaphore: a release wakes nobody",
@@ -185,31 +186,17 @@ SEMAPHORE = [
         "seen | PARKED",
         "seen",
         ("semaphore::one_that_is_due_is_served_before_newcomers",),
+        near="seen | PARKED,",
     ),
     Mutant(
         "semaphore: who gives up keeps its wake-up",
         "semaphore.rs",
-        "self.serve_one(&queue)",
+        "self.offer(&queue)",
         "None",
         (
             "semaphore::release_against_time_out",
             "semaphore::release_against_a_handler_that_raises",
         ),
-        near="belongs to the next one.\n        let wake = self.serve_one(&queue)",
-    ),
-    Mutant(
-        "semaphore: who comes when it is closed waits",
-        "semaphore.rs",
-        "seen & CLOSED != 0",
-        "false",
-        ("semaphore::a_semaphore_that_is_closed_keeps_nobody",),
-        near="let settled = if seen & CLOSED != 0",
-    ),
-    Mutant(
-        "semaphore: closing sends nobody away",
-        "semaphore.rs",
-        "queue.release_and_wake(Some(wake));",
-        "queue.release_and_wake(None); drop(wake);",
-        ("semaphore::closing_sends_everybody_away",),
+        near="Not a permit: see above.\n        let wake = self.offer(&queue)",
     ),
 ]

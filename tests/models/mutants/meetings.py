@@ -18,8 +18,8 @@ EVENT = [
     Mutant(
         "event: who comes late does not look",
         "event.rs",
-        "seen & (SET | CLOSED) != 0",
-        "seen & CLOSED != 0",
+        "seen & (SET | RETIRED) != 0",
+        "seen & RETIRED != 0",
         ("event::everybody_who_waits_goes_on",),
     ),
     Mutant(
@@ -28,7 +28,7 @@ EVENT = [
         "Ordering::Release",
         RELAXED,
         ("event::what_was_done_before_is_seen_after",),
-        near="let before = self.queue.word.fetch_or(SET, Ordering::Release)",
+        near="fetch_or(SET | NOTIFIED, Ordering::Release)",
     ),
     Mutant(
         "event: a set is for whoever comes after a clear as well",
@@ -42,7 +42,7 @@ EVENT = [
         "event.rs",
         "queue.release_and_wake(Some(wake));",
         "queue.release_and_wake(Some(wake)); return;",
-        ("event::closing_sends_everybody_away",),
+        ("event::everybody_who_waits_goes_on",),
     ),
 ]
 
@@ -58,9 +58,10 @@ CONDITION = [
     Mutant(
         "condition: one notification too few",
         "condition.rs",
-        "count -= 1;",
-        "count = count.saturating_sub(2);",
+        "count",
+        "count.min(1)",
         ("condition::everybody_is_notified_who_waits",),
+        near=".take(count)",
     ),
     Mutant(
         "condition: a notification is lost on time-out",
@@ -68,12 +69,12 @@ CONDITION = [
         "settled",
         "false",
         ("condition::notify_against_time_out", "condition::notify_against_interruption"),
-        near="        }\n        queue.release();\n        settled\n    }",
+        near="if settled { Cancelled::Settled } else { Cancelled::Left }",
     ),
     Mutant(
         "condition: whose handler raises keeps the notification",
         "condition.rs",
-        "self.notify(1);",
+        "let _live = self.notify(1);",
         "",
         ("condition::notify_against_a_handler_that_raises",),
     ),
@@ -87,7 +88,6 @@ BARRIER = [
         "queue.release();",
         (
             "barrier::an_abort_sends_everybody_away",
-            "barrier::closing_sends_everybody_away",
             "barrier::an_abort_is_for_both_or_for_none",
             "barrier::two_meet",
         ),
@@ -131,17 +131,16 @@ BARRIER = [
     Mutant(
         "barrier: a turn that comes too late lets everybody go",
         "barrier.rs",
-        "self.round() == turn.round",
-        "turn.round == turn.round",
+        "self.round() != turn.round",
+        "turn.round != turn.round",
         ("barrier::a_turn_of_a_round_that_is_over_ends_no_other",),
     ),
     Mutant(
         "barrier: a turn that was aborted counts as passed",
         "barrier.rs",
-        "in_time",
-        "true",
+        "return TurnEnd::Over;",
+        "return TurnEnd::InTime;",
         ("barrier::an_abort_in_the_turn_reaches_both",),
-        near="        in_time\n    }",
     ),
     Mutant(
         "barrier: a time-out breaks it for one only",
@@ -150,7 +149,7 @@ BARRIER = [
         "queue.release();",
         ("barrier::a_time_out_breaks_it_for_both_or_for_none",),
         near="self.end_round(queue, BarrierState::Broken, Verdict::Broken);\n"
-        "                return false;",
+        "        Cancelled::Left",
         programs=("meetings::a_barrier_that_is_broken_and_reset",),
     ),
     Mutant(
@@ -163,11 +162,11 @@ BARRIER = [
     Mutant(
         "barrier: the entrance stays closed after a turn",
         "barrier.rs",
-        "self.entrance.set();",
+        "let _live = self.entrance.set();",
         "",
         ("barrier::one_who_comes_in_the_turn_waits_at_the_entrance",),
         near="// Under the guard: the last one of the next round clears it.\n"
-        "            self.entrance.set();",
+        "            let _live = self.entrance.set();",
     ),
     Mutant(
         "barrier: two turns at a time",
@@ -216,7 +215,7 @@ LIFE = [
     Mutant(
         "life: a start that fails leaves joiners asleep",
         "life.rs",
-        "self.exiting.set();",
+        "let _live = self.exiting.set();",
         "",
         ("life::a_start_that_fails_lets_everybody_go",),
     ),

@@ -32,7 +32,7 @@ WAIT = [
         "wait: a hand-off at the moment of the time-out is dropped",
         "wait.rs",
         "unsafe { what.cancel(waiter) }",
-        "unsafe { what.cancel(waiter) && false }",
+        "unsafe { match what.cancel(waiter) { Cancelled::Settled => Cancelled::Left, it => it } }",
         (
             "lock::hand_off_against_time_out",
             "lock::hand_off_against_a_handler_that_raises",
@@ -52,6 +52,17 @@ WAIT = [
             "semaphore::release_against_interruption",
             "channel::a_put_that_is_interrupted_keeps_its_item_or_has_put_it",
         ),
+    ),
+    Mutant(
+        "wait: who stays for the end of a turn has its time run out again and again",
+        "wait.rs",
+        "*deadline = None",
+        "()",
+        (
+            "barrier::a_time_out_breaks_it_for_both_or_for_none",
+            "retire::a_round_of_a_retired_barrier_ends_for_all_or_goes_on_for_all",
+        ),
+        near="Cancelled::Stays => *deadline = None",
     ),
     Mutant(
         "wait: who sleeps is told but not woken",

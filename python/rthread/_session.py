@@ -1,0 +1,120 @@
+"""Starts an interactive session, as ``python -`` does at a terminal.
+
+The session itself is the interpreter's own: whether it edits lines in one way or another, colours
+them, or shows source lines in tracebacks differs with every version. After its program has ended,
+the interpreter looks whether that has set PYTHONINSPECT and then starts a session in ``__main__``.
+So here everything is done that comes before the first prompt, and the variable is set.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["is_wanted", "start"]
+
+_VARIABLE = "PYTHONINSPECT"
+
+
+def is_wanted() -> bool:
+    """Tell whether standard input is a terminal, or is to be taken for one."""
+    return bool(sys.flags.interactive) or (sys.stdin is not None and sys.stdin.isatty())
+
+
+def start(
+    names: "dict[str, Any]",
+    run_startup: "Callable[[str, dict[str, Any]], None]",
+    show: "Callable[[BaseException], None]",
+) -> None:
+    """Do all that comes before the first prompt, and see to it that the session begins.
+
+    Args:
+        names: the namespace of the new ``__main__``.
+        run_startup: runs the file that PYTHONSTARTUP names.
+        show: prints an exception.
+    """
+    if not sys.flags.quiet or sys.flags.verbose:
+        _greet()
+    if not sys.flags.isolated:
+        _import_readline()
+    startup = None if sys.flags.ignore_environment else os.environ.get("PYTHONSTARTUP")
+    if startup:
+        run_startup(startup, names)
+    _run_hook(show)
+    sys.audit("cpython.run_stdin")
+    if sys.flags.ignore_environment and not sys.flags.inspect:
+        _converse(names)
+    else:
+        _arrange_session()
+
+
+def _greet() -> None:
+    print(f"Python {sys.version} on {sys.platform}", file=sys.stderr)
+    if not sys.flags.no_site:
+        print(
+            'Type "help", "copyright", "credits" or "license" for more information.',
+            file=sys.stderr,
+        )
+    sys.stderr.flush()
+
+
+def _import_readline() -> None:
+    for name in ("readline", "rlcompleter"):
+        try:
+            __import__(name)
+        except ImportError:
+            pass
+
+
+def _run_hook(show: "Callable[[BaseException], None]") -> None:
+    hook = getattr(sys, "__interactivehook__", None)
+    if hook is None:
+        return
+    sys.audit("cpython.run_interactivehook", hook)
+    try:
+        hook()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        print("Failed calling sys.__interactivehook__", file=sys.stderr)
+        show(error)
+
+
+def _arrange_session() -> None:
+    """Have the interpreter start a session when this program is done.
+
+    It calls the hook once more before that, which is the moment to remove the traces.
+    """
+    before: dict[str, Any] = {
+        name: value for name, value in vars(sys).items() if name == "__interactivehook__"
+    }
+    was_set = os.environ.get(_VARIABLE)
+
+    def clean_up() -> None:
+        if was_set is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = was_set
+        del sys.__interactivehook__
+        vars(sys).update(before)
+
+    sys.__interactivehook__ = clean_up
+    os.environ[_VARIABLE] = "1"
+
+
+def _converse(names: "dict[str, Any]") -> None:
+    """Hold the session here: with -E the interpreter does not look at the variable."""
+    if sys.version_info >= (3, 13):
+        try:
+            from _pyrepl.main import interactive_console
+        except ImportError:
+            sys._baserepl()
+        else:
+            interactive_console(sys.modules["__main__"])
+    else:
+        import code
+
+        code.InteractiveConsole(names, "<stdin>").interact("", exitmsg="")

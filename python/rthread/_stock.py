@@ -1,0 +1,354 @@
+"""Tells the interpreter's own classes and functions from those that other code put in their place.
+
+Debuggers, profilers and gevent replace functions of ``_thread``, classes of ``threading`` and
+``queue``, or single methods of these. `rthread.install` replaces what the interpreter came with,
+and nothing else. Names prove little, since a wrapper copies ``__name__``, ``__qualname__`` and
+``__module__`` of the original. Code does not lie: a function of a module runs in the namespace of
+that module, and was compiled from the same file as the rest of it.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import CodeType, ModuleType
+    from typing import Any
+
+__all__ = [
+    "Dependencies",
+    "_is_stock_class",
+    "foreign_attributes",
+    "is_of_the_library",
+    "is_stock_object",
+    "origin",
+]
+
+_Module = type(sys)
+_Function: "Any" = type(lambda: None)
+_Builtin: "Any" = type(len)
+_MethodWrapper = type((0).__add__)
+
+# No Python class has the first; no type that is compiled into an interpreter has the second,
+# unless it was made from a specification, as those of _thread and _queue are.
+_IMMUTABLE = 1 << 8
+_HEAP = 1 << 9
+
+# Set by the interpreter in every class. They describe the class, and do nothing.
+_OF_EVERY_CLASS = frozenset(
+    {
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__static_attributes__",
+        "__type_params__",
+        "__weakref__",
+    }
+)
+_PLAIN_DATA = (bool, int, float, str, bytes, tuple, frozenset, type(None))
+
+# By the id of a module, the module and the file that most of its functions come from.
+_files: "dict[int, tuple[ModuleType, str | None]]" = {}
+
+
+def _is_stock_class(cls: object, module: "ModuleType") -> bool:
+    """Tell whether a class is the interpreter's own, and as the interpreter made it.
+
+    A class is not if another class stands in its place, if it disguises itself as the class that
+    it is derived from, if one of its methods was replaced, removed from its place or added, or if
+    its methods are no Python functions (as where a compiler has translated the standard library).
+    The types that C makes for ``_thread`` and ``_queue`` count as stock as well.
+
+    Args:
+        cls: any object but a class of rthread's.
+        module: the module that shows the class: ``threading``, ``queue`` or ``_thread``.
+
+    Returns:
+        True only if all evidence says so.
+    """
+    if type(cls) is not type:
+        return False
+    names = vars(cls)
+    home = vars(module)["__name__"]
+    if cls.__flags__ & _IMMUTABLE:
+        # rthread's native classes are immutable as well, and say that they are threading's; but
+        # the interpreter has no such class in a module that is written in Python.
+        of_c = names.get("__module__") in ("_thread", "_queue")
+        return of_c and bool(cls.__flags__ & _HEAP)
+    if names.get("__module__") != home or foreign_attributes(cls, module):
+        return False
+    if _Function not in map(type, names.values()) and not issubclass(cls, BaseException):
+        return False
+    for base in cls.__bases__:
+        # A class without code of its own may have been given the name of its base.
+        if base.__qualname__ == cls.__qualname__:
+            return False
+        is_plain = base is object or base.__module__ == "builtins"
+        if not is_plain and not _is_stock_class(base, module):
+            return False
+    return True
+
+
+def foreign_attributes(cls: type, module: "ModuleType") -> "list[str]":
+    """The names in a Python class that do not hold what the source of the module put there.
+
+    Args:
+        cls: a class of the module, written in Python.
+        module: the module.
+    """
+    names, file = vars(module), _file(module)
+    foreign = []
+    for name, value in vars(cls).items():
+        if type(value) is _Function:
+            is_own = _is_method(name, value, cls, names, file)
+        else:
+            is_own = name in _OF_EVERY_CLASS or _is_own(name, value, cls, names, file)
+        if not is_own:
+            foreign.append(name)
+    return foreign
+
+
+def _is_method(
+    name: str, function: "Any", cls: type, names: "dict[str, Any]", file: "str | None"
+) -> bool:
+    code = function.__code__
+    if function.__globals__ is not names or code.co_filename != file:
+        return False
+    qualname = getattr(code, "co_qualname", None) or function.__qualname__
+    if qualname != f"{cls.__qualname__}.{code.co_name}":
+        return False
+    # "__enter__ = acquire" is an alias of the class's own making; "set = clear" is not.
+    return code.co_name == name or (name[:2] == "__" and vars(cls).get(code.co_name) is function)
+
+
+def _is_own(
+    name: str, value: "Any", cls: type, names: "dict[str, Any]", file: "str | None"
+) -> bool:
+    kind = type(value)
+    if kind in (property, classmethod, staticmethod):
+        parts = _parts_of(value)
+        # Queue.__class_getitem__ is made of types.GenericAlias.
+        if len(parts) == 1 and type(parts[0]) is type:
+            return name == "__class_getitem__" and parts[0].__module__ == "types"
+        return all(
+            type(part) is _Function and _is_method(name, part, cls, names, file) for part in parts
+        )
+    # A class has a datum because its methods use it.
+    return kind in _PLAIN_DATA and any(
+        name in _names_in(function.__code__)
+        for member in vars(cls).values()
+        for function in _functions_of(member)
+    )
+
+
+def _file(module: "ModuleType") -> "str | None":
+    """The file that most functions of the module come from.
+
+    Not ``__file__``: a frozen module has none, and bytecode may have been compiled elsewhere.
+    """
+    known = _files.get(id(module))
+    if known is not None and known[0] is module:
+        return known[1]
+    names = vars(module)
+    counts: dict[str, int] = {}
+    values = list(names.values())
+    of_classes = (m for v in values if type(v) is type for m in vars(v).values())
+    # queue has no functions outside of its classes.
+    for candidates in (values, of_classes):
+        for function in candidates:
+            if type(function) is _Function and function.__globals__ is names:
+                file = function.__code__.co_filename
+                counts[file] = counts.get(file, 0) + 1
+        if counts:
+            break
+    most = max(counts, key=lambda file: counts[file]) if counts else None
+    _files[id(module)] = module, most
+    return most
+
+
+def _parts_of(value: "Any") -> "tuple[Any, ...]":
+    if type(value) is property:
+        return tuple(p for p in (value.fget, value.fset, value.fdel) if p is not None)
+    return (value.__func__,) if type(value) in (classmethod, staticmethod) else (value,)
+
+
+def _functions_of(value: "Any") -> "list[Any]":
+    return [part for part in _parts_of(value) if type(part) is _Function]
+
+
+def _names_in(code: "CodeType") -> "set[str]":
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if type(constant) is type(code):
+            names |= _names_in(constant)
+    return names
+
+
+def is_stock_object(value: "Any", name: str, module: "ModuleType") -> bool:
+    """Tell whether `value` is the function or type that a C module came with under a name.
+
+    Args:
+        value: any object.
+        name: the name.
+        module: the interpreter's own ``_thread``.
+    """
+    if type(value) is _Builtin:
+        return value.__self__ is module and value.__name__ == name
+    if type(value) is not type or not _is_stock_class(value, module):
+        return False
+    # LockType is called lock.
+    return value.__name__ in (name, "lock" if name == "LockType" else name)
+
+
+class Dependencies:
+    """Finds what a stock class uses by name that is not the interpreter's own any more.
+
+    `Event` makes a `Condition` and a `Lock`, whatever ``threading`` has under these names; a class
+    that does without them would pass over a tool that has replaced one. What has been looked at is
+    remembered: an object serves while nothing is replaced.
+
+    Args:
+        trusted: the ids of classes that stand in for stock's.
+    """
+
+    def __init__(self, trusted: "Iterable[int]" = ()) -> None:
+        self._stock: dict[int, bool] = dict.fromkeys(trusted, True)
+        self._found: dict[int, tuple[str, Any] | None] = dict.fromkeys(trusted)
+
+    def is_stock_class(self, cls: object, module: "ModuleType") -> bool:
+        """As `_is_stock_class`, which is asked once for each class."""
+        if id(cls) not in self._stock:
+            self._stock[id(cls)] = _is_stock_class(cls, module)
+        return self._stock[id(cls)]
+
+    def fits(self, cls: "Any", module: "ModuleType") -> bool:
+        """Tell whether a class is stock's, and so is all that it uses."""
+        return self.is_stock_class(cls, module) and self.foreign(cls, module) is None
+
+    def foreign(self, cls: type, module: "ModuleType") -> "tuple[str, Any] | None":
+        """Look at all that a class comes to use.
+
+        Args:
+            cls: a stock class.
+            module: the module of the class.
+
+        Returns:
+            The dotted name and the object that stands there; None if there is no such thing.
+        """
+        known = self._found
+        if id(cls) in known:
+            return known[id(cls)]
+        # For classes that use each other.
+        known[id(cls)] = None
+        names: set[str] = set()
+        for member in vars(cls).values():
+            for function in (member,) if type(member) is _Function else _functions_of(member):
+                names |= _names_in(function.__code__)
+        found = self._foreign_name(names, module)
+        # queue says threading.Lock().
+        if found is None and "threading" in names and "threading" in vars(module):
+            found = self._foreign_name(names, vars(module)["threading"])
+        for base in cls.__bases__:
+            if found is None and vars(base).get("__module__") == vars(module)["__name__"]:
+                found = self.foreign(base, module)
+        known[id(cls)] = found
+        return found
+
+    def explain(self, value: "Any", module: "ModuleType") -> "tuple[str | None, str]":
+        """Say of a class in a module why it is not switched.
+
+        Returns:
+            The module of the tool that has replaced it, or part of it, if one has; and a remark,
+            which may be empty.
+        """
+        home = vars(module)["__name__"]
+        if type(value) is not type or vars(value).get("__module__") != home:
+            stays = type(value) is type and self.is_stock_class(value, module)
+            return (None, "") if stays else (origin(value), "")
+        for attribute in foreign_attributes(value, module):
+            return origin(vars(value)[attribute]), f"has replaced {attribute}"
+        for base in value.__mro__[1:]:
+            if vars(base).get("__module__") == home and foreign_attributes(base, module):
+                return None, f"in Python: derives from {base.__name__}, which is changed"
+        if not self.is_stock_class(value, module):
+            return origin(value), ""
+        cause = self.foreign(value, module)
+        return None, f"in Python: uses {cause[0]}, which is changed" if cause else "in Python"
+
+    def _foreign_name(self, names: "set[str]", module: "ModuleType") -> "tuple[str, Any] | None":
+        namespace = vars(module)
+        home = namespace["__name__"]
+        # In an order, for the messages.
+        for name in sorted(names & namespace.keys()):
+            value = namespace[name]
+            # The Python RLock is there for interpreters whose _thread has none.
+            if not callable(value) or (name == "_PyRLock" and namespace.get("_CRLock")):
+                continue
+            found = None
+            if type(value) is _Function and value.__globals__ is namespace:
+                code = value.__code__
+                is_stock = code.co_name == name and code.co_filename == _file(module)
+                if is_stock and id(value) not in self._found:
+                    self._found[id(value)] = None
+                    found = self._foreign_name(_names_in(code), module)
+                    self._found[id(value)] = found
+            elif type(value) is type and vars(value).get("__module__") == home:
+                is_stock = value.__name__ == name and self.is_stock_class(value, module)
+                if is_stock:
+                    found = self.foreign(value, module)
+            else:
+                is_stock = is_of_the_library(value, name)
+            if not is_stock:
+                return f"{home}.{name}", value
+            if found is not None:
+                return found
+        return None
+
+
+def is_of_the_library(value: "Any", name: str) -> bool:
+    """Tell whether a helper that a module imports comes from the standard library."""
+    kind = type(value)
+    if kind is _MethodWrapper:
+        return True
+    if kind is _Builtin:
+        owner = value.__self__
+        home = vars(owner).get("__name__") if type(owner) is _Module else type(owner).__module__
+    elif kind is _Function:
+        home = value.__globals__.get("__name__")
+    elif kind is type:
+        home = vars(value).get("__module__", "builtins")
+        found = vars(sys.modules.get(home, sys)).get(value.__name__)
+        if not value.__flags__ & _IMMUTABLE and found is not value:
+            return False
+    else:
+        return False
+    if home == "_thread":
+        # Lock and _allocate_lock make locks, _CRLock makes RLocks.
+        of_rlock = "rlock" in value.__name__.lower()
+        return of_rlock == ("rlock" in name.lower())
+    return str(home).partition(".")[0] in sys.stdlib_module_names
+
+
+def origin(value: "Any") -> str:
+    """The module that an object comes from, for a person who reads of it.
+
+    A wrapper may say that it comes from the module of the function that it wraps.
+    """
+    code_home = getattr(value, "__globals__", None)
+    if type(value) is _Function and type(code_home) is dict:
+        return str(code_home.get("__name__", "?"))
+    if isinstance(value, type):
+        for member in vars(value).values():
+            if type(member) is _Function:
+                return str(member.__globals__.get("__name__", "?"))
+        return str(value.__module__)
+    inner = getattr(value, "__func__", None)
+    if type(inner) is _Function:
+        return origin(inner)
+    named = getattr(value, "__module__", None)
+    return str(named) if isinstance(named, str) else type(value).__module__

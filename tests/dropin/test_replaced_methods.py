@@ -1,0 +1,788 @@
+"""Methods replaced on a class or on an object: the calls that go through them on stock still do.
+
+A profiler counts `wait`, a test patches `notify`, a subclass gets a `_put` later on. Before and
+after an object was made, and until the method is put back.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import types
+from unittest import mock
+
+from beside import attempt, case, leave, outcome, tell, waiting, within
+
+
+def test_the_same_as_on_stock(compare):
+    compare()
+
+
+def drive_event(event):
+    said = [event.is_set(), event.wait(0.001), event.set(), event.wait(), event.clear()]
+    waiter = waiting(event.wait, 20)
+    event.set()
+    return [*said, waiter.said(), event.is_set(), repr(event).split(" at ")[0]]
+
+
+def drive_semaphore(semaphore):
+    said = [semaphore.acquire(), semaphore.release(), semaphore.acquire(False)]
+    said += [semaphore.release(), semaphore.__enter__(), semaphore.__exit__(None, None, None)]
+    while semaphore.acquire(blocking=False):
+        pass
+    said.append(semaphore.acquire(timeout=0.001))
+    waiter = waiting(semaphore.acquire)
+    semaphore.release()
+    said.append(waiter.said())
+    semaphore.release()
+    with semaphore:
+        pass
+    return said
+
+
+def drive_barrier(barrier):
+    said = [barrier.parties, barrier.n_waiting, barrier.broken]
+    waiter = waiting(barrier.wait)
+    said.append(sorted([str(barrier.wait()), waiter.said()]))
+    said.append(outcome(barrier.wait, 0.001))
+    said += [barrier.broken, barrier.reset(), barrier.broken]
+    waiter = waiting(barrier.wait)
+    said += [barrier.abort(), waiter.said(), barrier.broken, barrier.reset()]
+    return said
+
+
+def drive_condition(condition):
+    said = []
+    with condition:
+        said += [condition.wait(0.001), condition.notify(), condition.notify_all()]
+        said.append(condition.wait_for(lambda: len(said) > 2))
+        said.append(condition.wait_for(lambda: False, 0.001))
+    said += [condition.acquire(), condition.release()]
+
+    def wait():
+        with condition:
+            return condition.wait(20)
+
+    waiter = waiting(wait)
+    with condition:
+        condition.notify()
+    said.append(waiter.said())
+    waiter = waiting(wait)
+    with condition:
+        condition.notify_all()
+    said.append(waiter.said())
+    return said
+
+
+def drive_queue(line):
+    said = [line.put(1), line.put_nowait(2), line.get(), line.get_nowait(), line.qsize()]
+    said += [line.empty(), line.full(), line.task_done(), line.task_done(), line.join()]
+    said += [outcome(line.get, timeout=0.001), outcome(line.get_nowait), outcome(line.get, False)]
+    getter = waiting(line.get)
+    line.put(3)
+    said.append(getter.said())
+    line.task_done()
+    return said
+
+
+DRIVES = {
+    threading.Event: drive_event,
+    threading.Condition: drive_condition,
+    threading.Semaphore: drive_semaphore,
+    threading.BoundedSemaphore: drive_semaphore,
+    threading.Barrier: drive_barrier,
+}
+QUEUES = (queue.Queue, queue.LifoQueue, queue.PriorityQueue)
+DRIVES.update(dict.fromkeys(QUEUES, drive_queue))
+# Reprs have addresses and types, and some tell how the others are made.
+NOT_REPLACED = {"__repr__", "__class_getitem__"}
+
+
+def make(cls):
+    return cls(2) if cls is threading.Barrier or "Semaphore" in cls.__name__ else cls()
+
+
+def methods(cls):
+    """The functions that a class has, its bases' as well."""
+    names = {name for base in cls.__mro__[:-1] for name in vars(base)}
+    return sorted(
+        name
+        for name in names - NOT_REPLACED
+        if isinstance(getattr(cls, name), types.FunctionType) or callable(getattr(cls, name))
+        if not name.startswith("__") or name in ("__init__", "__enter__", "__exit__")
+    )
+
+
+def counting(real, name, calls):
+    def counted(self, *args, **kwargs):
+        calls[name] = calls.get(name, 0) + 1
+        return real(self, *args, **kwargs)
+
+    return counted
+
+
+def replaced_on_class(cls, before):
+    """Replace one method after the other, with an object made before or afterwards."""
+    for name in methods(cls):
+        calls = {}
+        made = make(cls)
+        own = name in vars(cls)
+        real = getattr(cls, name)
+        setattr(cls, name, counting(real, name, calls))
+        if not before:
+            made = make(cls)
+        said = outcome(DRIVES[cls], made)
+        tell(cls.__name__, name, calls, said)
+        if own:
+            setattr(cls, name, real)
+        else:
+            delattr(cls, name)
+        calls.clear()
+        said = outcome(DRIVES[cls], make(cls))
+        tell("put back", calls, said)
+
+
+def replaced_on_object(cls):
+    for name in methods(cls):
+        calls = {}
+        made = make(cls)
+        real = getattr(made, name)
+
+        def counted(*args, _real=real, _name=name, _calls=calls, **kwargs):
+            _calls[_name] = _calls.get(_name, 0) + 1
+            return _real(*args, **kwargs)
+
+        setattr(made, name, counted)
+        tell(cls.__name__, name, outcome(DRIVES[cls], made), calls)
+        delattr(made, name)
+        calls.clear()
+        tell("put back", outcome(DRIVES[cls], made), calls)
+
+
+def all_at_once(cls):
+    """Replace all methods, and note each call in its order."""
+    calls = []
+    for name in methods(cls):
+        real = getattr(cls, name)
+
+        def noted(self, *args, _real=real, _name=name, **kwargs):
+            calls.append(_name)
+            return _real(self, *args, **kwargs)
+
+        setattr(cls, name, noted)
+    made = make(cls)
+    drives = {
+        threading.Event: lambda: (made.set(), made.wait(), made.clear(), made.wait(0.001)),
+        threading.Condition: lambda: (
+            made.__enter__(),
+            made.wait_for(lambda: len(calls) > 8, 0.001),
+            made.notify_all(),
+            made.__exit__(None, None, None),
+        ),
+        threading.Semaphore: lambda: (made.acquire(), made.release(), made.__enter__()),
+        threading.BoundedSemaphore: lambda: (made.acquire(), made.release(), made.__enter__()),
+        threading.Barrier: lambda: (made.reset(), made.abort(), outcome(made.wait)),
+    }
+    drive = drives.get(cls, lambda: (made.put_nowait(1), made.get_nowait(), made.full()))
+    tell(cls.__name__, drive(), calls)
+
+
+# A case a class and a way, so that one failure does not hide another.
+
+
+@case
+def event_methods_before():
+    replaced_on_class(threading.Event, True)
+
+
+@case
+def event_methods_after():
+    replaced_on_class(threading.Event, False)
+
+
+@case
+def condition_methods_before():
+    replaced_on_class(threading.Condition, True)
+
+
+@case
+def condition_methods_after():
+    replaced_on_class(threading.Condition, False)
+
+
+@case
+def semaphore_methods_before():
+    replaced_on_class(threading.Semaphore, True)
+
+
+@case
+def semaphore_methods_after():
+    replaced_on_class(threading.Semaphore, False)
+
+
+@case
+def bounded_semaphore_methods():
+    replaced_on_class(threading.BoundedSemaphore, False)
+
+
+@case
+def barrier_methods_before():
+    replaced_on_class(threading.Barrier, True)
+
+
+@case
+def barrier_methods_after():
+    replaced_on_class(threading.Barrier, False)
+
+
+@case(only="queue")
+def queue_methods_before():
+    replaced_on_class(queue.Queue, True)
+
+
+@case(only="queue")
+def queue_methods_after():
+    replaced_on_class(queue.Queue, False)
+
+
+@case(only="queue")
+def lifo_queue_methods():
+    replaced_on_class(queue.LifoQueue, False)
+
+
+@case(only="queue")
+def priority_queue_methods():
+    replaced_on_class(queue.PriorityQueue, True)
+
+
+@case
+def methods_of_objects():
+    for cls in (threading.Event, threading.Condition, threading.Semaphore, threading.Barrier):
+        replaced_on_object(cls)
+
+
+@case(only="queue")
+def methods_of_queue_objects():
+    replaced_on_object(queue.Queue)
+
+
+@case
+def all_methods_at_once():
+    for cls in DRIVES:
+        if cls not in QUEUES:
+            all_at_once(cls)
+
+
+@case(only="queue")
+def all_methods_of_a_queue_at_once():
+    all_at_once(queue.PriorityQueue)
+
+
+# Replaced on a base
+
+
+@case
+def a_method_of_a_base_replaced():
+    calls = {}
+    real = threading.Semaphore.acquire
+    threading.Semaphore.acquire = counting(real, "acquire", calls)
+    bounded = threading.BoundedSemaphore(1)
+    bounded.acquire()
+    bounded.release()
+    with bounded:
+        tell(calls)
+    threading.Semaphore.acquire = real
+    bounded.acquire()
+    tell(calls)
+
+
+@case(only="queue")
+def a_method_of_a_base_of_queues_replaced():
+    calls = {}
+    for name in ("put", "get", "_put", "_get", "_qsize", "_init"):
+        setattr(queue.Queue, name, counting(getattr(queue.Queue, name), name, calls))
+    for cls in (queue.LifoQueue, queue.PriorityQueue, queue.Queue):
+        line = cls()
+        line.put_nowait(1)
+        line.get_nowait()
+        tell(cls.__name__, sorted(calls.items()))
+        calls.clear()
+
+
+# Waits that began before
+
+
+@case
+def a_method_replaced_under_waiters():
+    calls = {}
+    event, barrier, condition = threading.Event(), threading.Barrier(2), threading.Condition()
+
+    def wait():
+        with condition:
+            return condition.wait()
+
+    waiters = [waiting(event.wait), waiting(wait), waiting(barrier.wait)]
+    threading.Event.set = counting(threading.Event.set, "set", calls)
+    threading.Condition.notify = counting(threading.Condition.notify, "notify", calls)
+    threading.Barrier._release = counting(threading.Barrier._release, "_release", calls)
+    event.set()
+    with condition:
+        condition.notify_all()
+    barrier.wait()
+    tell([waiter.said() != "waits for ever" for waiter in waiters], sorted(calls.items()))
+    leave()
+
+
+@case(only="queue")
+def a_put_replaced_under_getters():
+    items = []
+    line = queue.Queue()
+    getter = waiting(line.get)
+
+    def _put(self, item):
+        items.append(item)
+        self.queue.append(item * 2)
+
+    queue.Queue._put = _put
+    line.put(4)
+    tell(getter.said(), items, line.qsize())
+    line.put(5)
+    tell(line.get(), items)
+    leave()
+
+
+@case(only="queue")
+def private_methods_put_on_later():
+    class Line(queue.Queue):
+        pass
+
+    line = Line()
+    line.put("a")
+    Line._put = lambda self, item: self.queue.appendleft(("left", item))
+    line.put("b")
+    tell(line.get(), line.get())
+    Line._qsize = lambda self: 0
+    tell(line.qsize(), line.empty(), outcome(line.get_nowait))
+    del Line._qsize
+    Line._get = lambda self: "got"
+    line.put("c")
+    tell(line.get(), line.qsize())
+    del Line._get, Line._put
+    tell(line.get())
+    line._put = lambda item: line.queue.extend([item, item])
+    line.put("d")
+    tell(line.qsize(), line.get(), line.unfinished_tasks)
+    Line._init = lambda self, maxsize: setattr(self, "queue", [])
+    attempt("init", lambda: type(Line().queue).__name__)
+
+
+@case
+def subclasses_changed_later():
+    class Event(threading.Event):
+        pass
+
+    class Semaphore(threading.Semaphore):
+        pass
+
+    event, semaphore = Event(), Semaphore()
+    said = []
+    Event.is_set = lambda self: said.append("is_set") or False
+    tell(event.is_set(), event.set(), event.wait(0.001))
+    del Event.is_set
+    tell(event.is_set(), said)
+    Semaphore.acquire = lambda self, *args: said.append(args) or "mine"
+    with semaphore as entered:
+        tell(entered, said)
+    tell(event.wait(1))
+
+    class Other(threading.Event):
+        def wait(self, timeout=None):
+            return "other"
+
+    Event.__bases__ = (Other,)
+    tell(event.wait(), Event.__mro__[1].__name__)
+
+
+@case
+def the_class_of_an_object_changed():
+    class Loud(threading.Event):
+        def set(self):
+            tell("loud")
+            super().set()
+
+        def wait(self, timeout=None):
+            tell("waits", timeout)
+            return super().wait(timeout)
+
+    class Quiet(threading.Event):
+        pass
+
+    event = Quiet()
+    waiter = waiting(event.wait)
+    event.__class__ = Loud
+    event.set()
+    tell(waiter.said(), event.wait(1), type(event).__name__)
+    event.__class__ = Quiet
+    tell(event.wait(1), isinstance(event, Loud))
+    plain = threading.Event()
+    attempt("derived", setattr, plain, "__class__", Loud)
+    attempt("set", plain.set)
+    attempt("back", setattr, plain, "__class__", threading.Event)
+    attempt("set", plain.is_set)
+    attempt("other kind", setattr, plain, "__class__", threading.Semaphore)
+    attempt("is_set", lambda: plain.is_set())
+    attempt("acquire", lambda: plain.acquire())
+    leave()
+
+
+# Properties over attributes
+
+
+@case
+def properties_over_the_attributes():
+    asked = []
+
+    class Flagged(threading.Event):
+        @property
+        def _flag(self):
+            asked.append("get")
+            return self.__dict__.get("real", False)
+
+        @_flag.setter
+        def _flag(self, value):
+            asked.append(("set", value))
+            self.__dict__["real"] = value
+
+    event = Flagged()
+    tell(event.is_set(), event.set(), event.wait(1), event.clear(), event.wait(0.001), asked)
+    asked.clear()
+
+    class Counted(threading.Semaphore):
+        value = 0
+
+        def set_value(self, value):
+            asked.append(value)
+            self.value = value
+
+        _value = property(lambda self: self.value, set_value)
+
+    semaphore = Counted(2)
+    tell(semaphore.acquire(), semaphore.acquire(), semaphore.acquire(False))
+    semaphore.release()
+    tell(asked, semaphore._value)
+
+
+@case
+def properties_put_on_later():
+    event = threading.Event()
+    event.set()
+    threading.Event._flag = property(lambda self: "asked")
+    attempt("is_set", event.is_set)
+    attempt("set", event.set)
+    del threading.Event._flag
+    attempt("is_set", event.is_set)
+    semaphore = threading.Semaphore(1)
+    threading.Semaphore._value = property(lambda self: 5, lambda self, value: tell("value", value))
+    attempt("acquire", semaphore.acquire)
+    attempt("release", semaphore.release)
+    del threading.Semaphore._value
+    tell(semaphore._value)
+    barrier = threading.Barrier(2)
+    threading.Barrier.parties = property(lambda self: 7)
+    tell(barrier.parties)
+    threading.Barrier._parties = property(lambda self: 1)
+    attempt("wait", barrier.wait, 0.01)
+    del threading.Barrier._parties
+    attempt("wait", barrier.wait, 0.01)
+
+
+@case
+def properties_over_private_methods():
+    class Barrier(threading.Barrier):
+        @property
+        def _state(self):
+            return self.__dict__["s"]
+
+        @_state.setter
+        def _state(self, value):
+            said.append(value)
+            self.__dict__["s"] = value
+
+    said = []
+    barrier = Barrier(2)
+    waiter = waiting(barrier.wait)
+    barrier.wait()
+    tell(waiter.said() in "01", barrier.abort(), barrier.reset(), said)
+
+    class Conditioned(threading.Event):
+        @property
+        def _cond(self):
+            said.append("cond")
+            return self.__dict__["c"]
+
+        @_cond.setter
+        def _cond(self, value):
+            self.__dict__["c"] = value
+
+    said.clear()
+    event = Conditioned()
+    tell(event.wait(0.001), event.set(), event.wait(), said)
+
+
+@case(only="queue")
+def properties_over_the_attributes_of_a_queue():
+    class Sized(queue.Queue):
+        limit = 1
+        maxsize = property(lambda self: self.limit, lambda self, value: None)
+
+    line = Sized()
+    line.put(1)
+    attempt("full", line.put_nowait, 2)
+    line.limit = 2
+    attempt("room", line.put_nowait, 2)
+    tell(line.full(), line.maxsize)
+
+    class Counted(queue.Queue):
+        seen = ()
+
+        def note(self, value):
+            self.seen = (*self.seen, value)
+
+        unfinished_tasks = property(lambda self: self.seen[-1], note)
+
+    line = Counted()
+    line.put(1)
+    line.get()
+    line.task_done()
+    tell(line.seen)
+    queue.Queue.unfinished_tasks = property(lambda self: 3, lambda self, value: tell("to", value))
+    line = queue.Queue()
+    line.put(1)
+    line.task_done()
+    del queue.Queue.unfinished_tasks
+
+    class Listed(queue.Queue):
+        inner = None
+
+        def put_in(self, value):
+            self.inner = value
+
+        queue = property(lambda self: self.inner, put_in)
+
+    line = Listed()
+    line.put(1)
+    tell(line.inner, line.get())
+
+
+# With the tools of tests
+
+
+def patched(cls, name, drive, **options):
+    with mock.patch.object(cls, name, **options) as double:
+        said = within(drive)
+    # Those that loop until their time is over call it as often as they may.
+    tell(cls.__name__, name, said, double.mock_calls[:1], min(len(double.mock_calls), 3))
+
+
+@case
+def patched_by_mock():
+    def wait_for():
+        condition = threading.Condition()
+        looks = iter([0, 0, 1])
+        with condition:
+            return condition.wait_for(lambda: next(looks))
+
+    def notify_all():
+        condition = threading.Condition()
+        with condition:
+            condition.notify_all()
+
+    patched(threading.Condition, "wait", wait_for, return_value=True)
+    patched(threading.Condition, "notify", notify_all)
+    patched(threading.Condition, "notify_all", lambda: threading.Event().set())
+    patched(threading.Condition, "wait", lambda: threading.Event().wait(1), return_value=True)
+    patched(threading.Condition, "__enter__", lambda: threading.Event().set())
+    patched(threading.Condition, "wait", lambda: threading.Semaphore(0).acquire(timeout=0.01))
+    patched(threading.Event, "is_set", lambda: threading.Event().wait(0.01), return_value=True)
+    patched(threading.Semaphore, "release", lambda: threading.Semaphore().__exit__(0, 0, 0))
+    patched(threading.Barrier, "_wait", lambda: threading.Barrier(2).wait())
+    patched(threading.Barrier, "_break", lambda: threading.Barrier(2).abort())
+    patched(threading.Barrier, "_release", lambda: threading.Barrier(1).wait())
+    patched(threading.Event, "wait", lambda: threading.Event().wait(3), side_effect=KeyError("x"))
+
+
+@case(only="queue")
+def queues_patched_by_mock():
+    patched(queue.Queue, "put", lambda: queue.Queue().put_nowait(1))
+    patched(queue.Queue, "get", lambda: queue.Queue().get_nowait(), return_value=2)
+    patched(queue.Queue, "_qsize", lambda: queue.Queue().empty(), return_value=5)
+    patched(queue.Queue, "_put", lambda: queue.Queue().put(3))
+    patched(queue.Queue, "_get", lambda: [q.put(1) or q.get() for q in [queue.Queue()]])
+    patched(queue.Queue, "_init", lambda: queue.Queue(4).maxsize)
+    patched(threading.Condition, "notify", lambda: queue.Queue().put(1))
+    with mock.patch.object(threading.Condition, "wait") as wait:
+        tell(outcome(queue.Queue().get, timeout=0.01), wait.called)
+    patched(queue.Queue, "join", lambda: queue.Queue().join(), autospec=True)
+
+
+@case
+def patched_with_autospec():
+    for cls, name in ((threading.Event, "wait"), (threading.Condition, "notify")):
+        with mock.patch.object(cls, name, autospec=True) as double:
+            made = make(cls)
+            attempt("call", lambda made=made, name=name: type(getattr(made, name)(1)).__name__)
+            attempt("too many", getattr(made, name), 1, 2, 3)
+            tell(double.call_count, len(double.call_args.args))
+    for cls in DRIVES:
+        double = mock.create_autospec(cls, instance=True)
+        for name in methods(cls):
+            if not name.startswith("_"):
+                attempt(
+                    f"{cls.__name__}.{name}",
+                    lambda d=double, n=name: type(getattr(d, n)(1, 2, 3, 4, 5)).__name__,
+                )
+        attempt("nothing", lambda double=double: double.nothing)
+    spec = mock.create_autospec(threading.Event)
+    tell(isinstance(spec(), threading.Event), type(spec).__name__)
+    wrapped = mock.Mock(wraps=threading.Event())
+    tell(wrapped.is_set(), wrapped.set(), wrapped.is_set(), wrapped.wait(1))
+
+
+@case
+def patched_with_wraps():
+    calls = []
+    real = threading.Event.set
+
+    def wrapper(self):
+        calls.append("set")
+        return real(self)
+
+    with mock.patch("threading.Event.set", wrapper):
+        event = threading.Event()
+        event.set()
+        timer = threading.Timer(0, calls.append, ["timer"])
+        timer.start()
+        timer.join()
+    event.set()
+    tell(calls)
+
+
+@case
+def a_method_removed():
+    for cls, name, drive in (
+        (threading.Condition, "notify", lambda: threading.Event().set()),
+        (threading.Condition, "wait", lambda: threading.Event().wait(0.01)),
+        (threading.Event, "is_set", lambda: threading.Event().is_set()),
+        (threading.Semaphore, "__exit__", lambda: threading.Semaphore().__exit__),
+        (threading.Condition, "__enter__", lambda: threading.Event().clear()),
+        (threading.Barrier, "_enter", lambda: threading.Barrier(1).wait()),
+    ):
+        real = vars(cls)[name]
+        delattr(cls, name)
+        attempt(f"{cls.__name__} without {name}", drive)
+        setattr(cls, name, real)
+    threading.Event().set()
+    attempt("afterwards", threading.Event().wait, 0.01)
+
+
+@case
+def replaced_by_other_kinds_of_descriptor():
+    event = threading.Event()
+    real = threading.Event.set
+    threading.Event.set = staticmethod(lambda: tell("static"))
+    event.set()
+    threading.Event.set = classmethod(lambda cls: tell("class", cls.__name__))
+    event.set()
+    threading.Event.set = property(lambda self: lambda: tell("property"))
+    event.set()
+    threading.Event.set = print
+    event.set()
+    threading.Event.set = None
+    attempt("none", lambda: event.set())
+    threading.Event.set = real
+    tell(event.set(), event.is_set())
+
+
+@case
+def init_replaced():
+    for cls in (
+        threading.Event,
+        threading.Condition,
+        threading.Semaphore,
+        threading.BoundedSemaphore,
+        threading.Barrier,
+    ):
+        calls = []
+        real = cls.__init__
+
+        def init(self, *args, _real=real, _calls=calls, **kwargs):
+            _calls.append((args, kwargs))
+            _real(self, *args, **kwargs)
+
+        cls.__init__ = init
+        attempt(cls.__name__, lambda cls=cls: type(make(cls)).__name__)
+        made = cls(*(3,) if cls is threading.Barrier else ())
+        tell(calls, type(made).__name__)
+        cls.__init__ = lambda self: tell("nothing")
+        attempt("other", lambda cls=cls: vars(cls()))
+        cls.__init__ = real
+        attempt("back", lambda cls=cls: len(vars(make(cls))))
+
+
+@case
+def new_put_on_a_class():
+    made = []
+
+    def new(cls, *args, **kwargs):
+        made.append(cls.__name__)
+        return object.__new__(cls)
+
+    threading.Event.__new__ = new
+    attempt("event", lambda: threading.Event().is_set())
+    del threading.Event.__new__
+    attempt("event", lambda: threading.Event().is_set())
+    tell(made)
+
+
+@case
+def getattribute_and_setattr_of_subclasses():
+    asked = []
+
+    class Event(threading.Event):
+        def __getattribute__(self, name):
+            asked.append(name)
+            return super().__getattribute__(name)
+
+        def __setattr__(self, name, value):
+            asked.append(f"{name}=")
+            super().__setattr__(name, value)
+
+    event = Event()
+    event.set()
+    event.wait(1)
+    event.clear()
+    tell(asked)
+
+    class Semaphore(threading.Semaphore):
+        def __getattr__(self, name):
+            asked.append(f"?{name}")
+            return 3
+
+    asked.clear()
+    semaphore = Semaphore()
+    tell(semaphore.acquire(), semaphore.nothing, asked)
+
+
+@case
+def instance_methods_under_a_with():
+    """`with` looks methods up on the class: those of the object are not asked."""
+    said = []
+    for made in (threading.Condition(), threading.Semaphore(), threading.Semaphore(2)):
+        made.__enter__ = lambda: said.append("enter")
+        real = made.release
+        made.release = lambda real=real: said.append("release") or real()
+        made.acquire = lambda *args, real=made.acquire: said.append("acquire") or real(*args)
+        with made:
+            said.append("in")
+        tell(type(made).__name__, said)
+        said.clear()

@@ -1,0 +1,648 @@
+"""Signals, asynchronous exceptions and due collections that meet a call.
+
+What came during a wait comes out of the call, so a `try` around the call sees it. An item or a
+permit is not lost by it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import gc
+import os
+import queue
+import signal
+import threading
+import time
+
+from beside import Waiter, attempt, case, leave, outcome, tell, until, waiting
+
+
+def test_the_same_as_on_stock(compare):
+    compare()
+
+
+class TimeLimit(Exception):
+    pass
+
+
+def raising(*_):
+    raise TimeLimit
+
+
+def later(seconds, *acts):
+    """Do this in another thread, in a while."""
+
+    def do():
+        time.sleep(seconds)
+        for act in acts:
+            act()
+
+    return Waiter(do)
+
+
+def met(wait, *acts, seconds=0.06):
+    """Where an exception comes out that arrives during a wait: in the call or after it."""
+    said = []
+    try:
+        try:
+            helper = later(seconds, *acts)
+            try:
+                said.append(wait())
+            except (queue.Empty, queue.Full, threading.BrokenBarrierError) as error:
+                said.append(type(error).__name__)
+            except BaseException as error:
+                said.append(f"{type(error).__name__} in the call")
+            time.sleep(0.02)
+        except BaseException as error:
+            said.append(f"{type(error).__name__} after it")
+        helper.said()
+    except BaseException as error:
+        said.append(f"{type(error).__name__} far away")
+    return said
+
+
+def condition_wait(**options):
+    condition = threading.Condition()
+
+    def wait():
+        with condition:
+            return condition.wait(**options)
+
+    return wait
+
+
+def full_queue():
+    line = queue.Queue(1)
+    line.put(0)
+    return line
+
+
+def held(lock):
+    lock.acquire()
+    return lock
+
+
+def held_elsewhere(lock):
+    """An RLock that another thread holds."""
+    done = threading.Event()
+
+    def hold():
+        with lock:
+            done.wait()
+
+    thread = Waiter(hold)
+    until(lambda: lock.acquire(False) is False or lock.release())
+    return thread, done
+
+
+TIMED = {
+    "event": lambda: threading.Event().wait(0.12),
+    "condition": condition_wait(timeout=0.12),
+    "semaphore": lambda: threading.Semaphore(0).acquire(timeout=0.12),
+    "bounded": lambda: threading.BoundedSemaphore(0).acquire(timeout=0.12),
+    "barrier": lambda: threading.Barrier(2).wait(0.12),
+    "lock": lambda: held(threading.Lock()).acquire(timeout=0.12),
+}
+TIMED_QUEUES = {
+    "get": lambda: queue.Queue().get(timeout=0.12),
+    "lifo": lambda: queue.LifoQueue().get(timeout=0.12),
+    "priority": lambda: queue.PriorityQueue().get(timeout=0.12),
+    "put": lambda: full_queue().put(1, timeout=0.12),
+}
+
+
+@case
+def interrupt_main_during_a_timed_wait():
+    for label, wait in TIMED.items():
+        tell(label, met(wait, _thread.interrupt_main))
+
+
+@case(only="queue")
+def interrupt_main_during_a_timed_wait_for_a_queue():
+    for label, wait in TIMED_QUEUES.items():
+        tell(label, met(wait, _thread.interrupt_main))
+
+
+@case
+def wait_for_interrupted():
+    condition = threading.Condition()
+
+    def wait():
+        with condition:
+            return condition.wait_for(lambda: False, 0.12)
+
+    tell(met(wait, _thread.interrupt_main), condition.acquire(False), condition.release())
+
+
+@case
+def a_signal_during_a_timed_wait():
+    signal.signal(signal.SIGUSR1, raising)
+    for label, wait in TIMED.items():
+        tell(label, met(wait, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+
+
+@case(only="queue")
+def a_signal_during_a_wait_for_a_queue():
+    signal.signal(signal.SIGUSR1, raising)
+    for label, wait in TIMED_QUEUES.items():
+        tell(label, met(wait, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    line, joined = full_queue(), full_queue()
+    tell("put", met(lambda: line.put(1), lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    tell("join", met(joined.join, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    tell("get", met(queue.Queue().get, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    tell(line.qsize(), line.get(), outcome(line.get_nowait), joined.unfinished_tasks)
+
+
+@case
+def an_alarm_during_a_wait_without_end():
+    signal.signal(signal.SIGALRM, raising)
+    waits = {
+        "event": threading.Event().wait,
+        "condition": condition_wait(),
+        "semaphore": threading.Semaphore(0).acquire,
+        "barrier": threading.Barrier(2).wait,
+        "lock": held(threading.Lock()).acquire,
+    }
+    for label, wait in waits.items():
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        tell(label, met(wait))
+
+
+@case
+def a_handler_that_returns():
+    seen = []
+    event = threading.Event()
+    signal.signal(signal.SIGALRM, lambda *_: seen.append("alarm"))
+    for label, wait in TIMED.items():
+        signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+        began = time.monotonic()
+        said = met(wait)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        tell(label, said, time.monotonic() - began > 0.11, len(seen) > 1)
+        seen.clear()
+    signal.signal(signal.SIGALRM, lambda *_: event.set())
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    tell(met(event.wait))
+
+
+@case
+def a_handler_that_ends_the_wait_and_raises():
+    event, semaphore, line = threading.Event(), threading.Semaphore(0), queue.Queue()
+    acts = [event.set, semaphore.release, lambda: line.put(1)]
+
+    def handler(*_):
+        acts.pop(0)()
+        raise TimeLimit
+
+    signal.signal(signal.SIGALRM, handler)
+    for wait in (event.wait, semaphore.acquire, line.get):
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        tell(met(wait))
+    tell(event.is_set(), semaphore._value, line.qsize())
+
+
+# The wait has an end, and a signal is pending by then
+
+
+def interrupted_and(act):
+    return lambda: (_thread.interrupt_main(), act())
+
+
+@case
+def interrupted_as_the_wait_ends():
+    """In one turn of the GIL, so that both have happened when the waiter runs again."""
+    import sys
+
+    sys.setswitchinterval(10)
+    event, semaphore, lock = threading.Event(), threading.Semaphore(0), held(threading.Lock())
+    condition = threading.Condition()
+
+    def wait():
+        with condition:
+            return condition.wait()
+
+    def notify():
+        with condition:
+            condition.notify()
+
+    tell("event", met(event.wait, interrupted_and(event.set)), event.is_set())
+    tell("semaphore", met(semaphore.acquire, interrupted_and(semaphore.release)), semaphore._value)
+    tell("condition", met(wait, interrupted_and(notify)), condition.acquire(False))
+    tell("lock", met(lock.acquire, interrupted_and(lock.release)), lock.locked())
+    timed = threading.Semaphore(0)
+    acquire = lambda: timed.acquire(timeout=10)
+    tell("timed", met(acquire, interrupted_and(timed.release)), timed._value)
+
+
+@case(only="queue")
+def interrupted_as_the_wait_for_a_queue_ends():
+    import sys
+
+    sys.setswitchinterval(10)
+    for cls in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
+        line = cls()
+        tell("get", met(line.get, interrupted_and(lambda line=line: line.put("x"))), line.qsize())
+        line = cls()
+        get = lambda line=line: line.get(timeout=10)
+        tell("get", met(get, interrupted_and(lambda line=line: line.put("x"))), line.qsize())
+        line = cls(1)
+        line.put("a")
+        put = lambda line=line: line.put("b")
+        tell("put", met(put, interrupted_and(line.get_nowait)), line.qsize())
+        line = cls()
+        line.put("x")
+        tell("join", met(line.join, interrupted_and(line.task_done)), line.unfinished_tasks)
+
+
+@case
+def interrupted_as_a_barrier_opens():
+    import sys
+
+    sys.setswitchinterval(10)
+    barrier = threading.Barrier(2)
+    tell(met(barrier.wait, interrupted_and(barrier.wait)), barrier.broken, barrier.n_waiting)
+    barrier = threading.Barrier(3)
+    waiter = waiting(barrier.wait)
+    tell(met(barrier.wait, _thread.interrupt_main, barrier.abort), barrier.broken)
+    tell(waiter.said())
+    leave()
+
+
+@case
+def a_barrier_wait_that_was_interrupted():
+    """It has left: the barrier counts one less and is not broken."""
+    signal.signal(signal.SIGALRM, raising)
+    barrier = threading.Barrier(3)
+    waiter = waiting(barrier.wait)
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    tell(met(barrier.wait), barrier.n_waiting, barrier.broken)
+    others = [waiting(barrier.wait), Waiter(barrier.wait)]
+    said = sorted(w.said() for w in (waiter, *others))
+    tell(said, barrier.n_waiting, barrier.broken)
+    leave()
+
+
+@case
+def a_barrier_interrupted_in_its_action():
+    def action():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.01)
+
+    signal.signal(signal.SIGUSR1, raising)
+    barrier = threading.Barrier(2, action)
+    waiter = waiting(barrier.wait)
+    tell(met(barrier.wait), barrier.broken, waiter.said())
+    leave()
+
+
+@case
+def a_barriers_time_is_over_during_its_action():
+    """The one that timed out waits on for the action, and hears Ctrl-C there."""
+    going = threading.Event()
+    barrier = threading.Barrier(2, action=lambda: (going.set(), time.sleep(1.2)))
+
+    def last():
+        time.sleep(0.1)
+        return barrier.wait()
+
+    other = Waiter(last)
+    began = time.monotonic()
+    said = met(lambda: barrier.wait(0.3), going.wait, lambda: time.sleep(0.4), _thread.interrupt_main)
+    tell(said, time.monotonic() - began > 0.3, other.said() in ("0", "1", "BrokenBarrierError: "))
+    leave()
+
+
+@case
+def ctrl_c_after_a_barriers_time_is_over():
+    going = threading.Event()
+    barrier = threading.Barrier(2, action=lambda: (going.set(), time.sleep(2.5)))
+    other = later(0.1, lambda: outcome(barrier.wait))
+    began = time.monotonic()
+    kill = lambda: os.kill(os.getpid(), signal.SIGINT)
+    said = met(lambda: barrier.wait(0.2), going.wait, lambda: time.sleep(0.4), kill)
+    tell(said, "soon" if time.monotonic() - began < 1.8 else "late", other.said(0))
+    leave()
+
+
+# Asynchronous exceptions
+
+
+def async_exception(waiter, kind):
+    return ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(waiter.ident), ctypes.py_object(kind)
+    )
+
+
+def async_met(wait):
+    said = []
+
+    def run():
+        try:
+            try:
+                said.append(wait())
+            except (queue.Empty, queue.Full, threading.BrokenBarrierError) as error:
+                said.append(type(error).__name__)
+            except TimeLimit:
+                said.append("in the call")
+            time.sleep(0.01)
+        except TimeLimit:
+            said.append("after it")
+
+    waiter = waiting(run)
+    async_exception(waiter, TimeLimit)
+    return waiter, said
+
+
+@case
+def asynchronous_exceptions_during_timed_waits():
+    for label, wait in TIMED.items():
+        waiter, said = async_met(wait)
+        tell(label, waiter.said(), said)
+
+
+@case(only="queue")
+def asynchronous_exceptions_during_waits_for_queues():
+    for label, wait in TIMED_QUEUES.items():
+        waiter, said = async_met(wait)
+        tell(label, waiter.said(), said)
+    line = queue.Queue()
+    waiter, said = async_met(line.get)
+    line.put("x")
+    tell(waiter.said(), said, line.qsize())
+
+
+@case
+def asynchronous_exceptions_as_waits_end():
+    event, semaphore = threading.Event(), threading.Semaphore(0)
+    waiter, said = async_met(event.wait)
+    event.set()
+    tell(waiter.said(), said)
+    waiter, said = async_met(semaphore.acquire)
+    semaphore.release()
+    tell(waiter.said(), said, semaphore._value)
+    lock = held(threading.Lock())
+    waiter, said = async_met(lock.acquire)
+    lock.release()
+    tell(waiter.said(), said, lock.locked())
+
+
+# Starts
+
+
+@case
+def a_handler_raises_in_start():
+    signal.signal(signal.SIGALRM, raising)
+
+    class Slow(threading.Thread):
+        def _set_ident(self):
+            time.sleep(0.2)
+            super()._set_ident()
+
+    ran = []
+    for cls in (Slow, type("Slower", (Slow,), {"daemon": True})):
+        thread = cls(target=ran.append, args=(1,))
+        signal.setitimer(signal.ITIMER_REAL, 0.06)
+        attempt("start", thread.start)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        until(lambda: len(ran) > 0)
+        tell(ran, until(lambda: not thread.is_alive()), outcome(thread.join))
+        tell(len(threading._limbo), threading.active_count())
+        ran.clear()
+
+
+@case
+def a_start_interrupted_again_and_again():
+    signal.signal(signal.SIGALRM, raising)
+    ran = []
+    raised = 0
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    for _ in range(150):
+        try:
+            thread = threading.Thread(target=ran.append, args=(1,))
+            try:
+                thread.start()
+            finally:
+                thread = None
+        except TimeLimit:
+            raised += 1
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except TimeLimit:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    tell(until(lambda: threading.active_count() - len(threading._limbo) == 1))
+
+
+@case
+def a_join_interrupted():
+    signal.signal(signal.SIGALRM, raising)
+    event = threading.Event()
+    thread = threading.Thread(target=event.wait, daemon=True)
+    thread.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.04)
+    tell(met(thread.join), thread.is_alive())
+    tell(met(lambda: thread.join(0.12), _thread.interrupt_main), thread.is_alive())
+    event.set()
+    thread.join()
+    tell(thread.is_alive())
+
+
+# Due collections, and finalizers that use what is in use
+
+
+class Cycle:
+    def __init__(self, act):
+        self.me = self
+        self.act = act
+
+    def __del__(self):
+        self.act()
+
+
+def survived(label, act, use, rounds=8000):
+    said = []
+
+    def run():
+        for _ in range(rounds):
+            Cycle(act)
+            use()
+        return "survived"
+
+    waiter = Waiter(run)
+    tell(label, waiter.said(20), said)
+
+
+@case(since=(3, 12))
+def garbage_that_puts():
+    line = queue.Queue()
+    survived("Queue", lambda: line.put("late"), lambda: (line.put(1), line.get()))
+    leave()
+
+
+@case(since=(3, 12))
+def garbage_that_sets():
+    event = threading.Event()
+    survived("Event", event.set, lambda: (event.set(), event.clear(), event.wait(0)))
+    leave()
+
+
+@case(since=(3, 12))
+def garbage_that_releases():
+    semaphore = threading.Semaphore(1)
+    survived("Semaphore", semaphore.release, lambda: (semaphore.acquire(), semaphore.release()))
+    leave()
+
+
+@case(since=(3, 12))
+def garbage_that_notifies():
+    condition = threading.Condition()
+
+    def notify():
+        with condition:
+            condition.notify()
+
+    def use():
+        with condition:
+            condition.notify_all()
+
+    survived("Condition", notify, use)
+    leave()
+
+
+@case(since=(3, 12))
+def garbage_that_takes_the_lock_of_a_condition():
+    """A condition of a plain lock: the collection has to come before the lock is taken."""
+    condition = threading.Condition(threading.Lock())
+
+    def notify():
+        with condition:
+            condition.notify()
+
+    def use():
+        with condition:
+            pass
+
+    survived("with", notify, use)
+    leave()
+
+
+@case
+def garbage_that_puts_into_other_queues():
+    lifo, heap, simple = queue.LifoQueue(), queue.PriorityQueue(), queue.SimpleQueue()
+    gc.collect()
+    for line in (lifo, heap, simple):
+        Cycle(lambda line=line: line.put(5))
+    gc.collect()
+    tell([line.get(timeout=1) for line in (lifo, heap, simple)])
+
+
+@case
+def finalizers_during_waits():
+    event, line = threading.Event(), queue.Queue()
+    waiters = [waiting(event.wait), waiting(line.get)]
+    Cycle(event.set)
+    Cycle(lambda: line.put("from the finalizer"))
+    gc.collect()
+    tell([waiter.said() for waiter in waiters])
+    leave()
+
+
+@case
+def items_that_put_when_they_die():
+    line = queue.Queue()
+
+    class Item:
+        def __init__(self, left):
+            self.left = left
+
+        def __del__(self):
+            if self.left:
+                line.put(Item(self.left - 1))
+
+    line.put(Item(50))
+    count = 0
+    while not line.empty():
+        line.get()
+        count += 1
+    tell(count)
+
+
+@case
+def a_predicate_that_raises():
+    condition = threading.Condition()
+
+    def fails():
+        raise TimeLimit("predicate")
+
+    def wait():
+        with condition:
+            condition.wait_for(fails)
+
+    attempt("wait_for", wait)
+    tell(condition.acquire(False), condition._is_owned(), condition.release())
+
+
+@case
+def numbers_that_are_no_times():
+    infinite = float("inf")
+    condition = threading.Condition()
+
+    def wait_for(timeout):
+        with condition:
+            return condition.wait_for(lambda: False, timeout)
+
+    def wait(timeout):
+        with condition:
+            return condition.wait(timeout)
+
+    empty, full = queue.Queue(), full_queue()
+    for timeout in (-1, -0.0, 0, -5.5, 1e-9, -infinite, "1", 1j, []):
+        attempt(f"{timeout} wait_for", wait_for, timeout)
+        attempt(f"{timeout} wait", wait, timeout)
+        attempt(f"{timeout} event", threading.Event().wait, timeout)
+        attempt(f"{timeout} acquire", threading.Semaphore(0).acquire, timeout=timeout)
+        attempt(f"{timeout} barrier", threading.Barrier(2).wait, timeout)
+        attempt(f"{timeout} get", empty.get, timeout=timeout)
+        attempt(f"{timeout} put", full.put, 1, timeout=timeout)
+    for timeout in (infinite, 1e300, 10**30):
+        attempt(f"{timeout} event", threading.Event().wait, timeout)
+        attempt(f"{timeout} wait", wait, timeout)
+        attempt(f"{timeout} wait_for", wait_for, timeout)
+        attempt(f"{timeout} semaphore", threading.Semaphore(0).acquire, timeout=timeout)
+        attempt(f"{timeout} get", empty.get, timeout=timeout)
+        attempt(f"{timeout} barrier", threading.Barrier(2).wait, timeout)
+    leave()
+
+
+@case
+def a_time_that_is_no_number():
+    """No comparison with it is true, so a wait goes on until it is granted."""
+    nan = float("nan")
+    condition, looks = threading.Condition(), []
+
+    def wait_for():
+        with condition:
+            return condition.wait_for(lambda: looks.append(1) or len(looks) > 3, nan)
+
+    attempt("wait_for", wait_for)
+    attempt("event", threading.Event().wait, nan)
+    with condition:
+        attempt("wait", condition.wait, nan)
+    semaphore, line, full, barrier = (
+        threading.Semaphore(0),
+        queue.Queue(),
+        full_queue(),
+        threading.Barrier(2),
+    )
+    helper = later(0.05, semaphore.release)
+    attempt("semaphore", semaphore.acquire, timeout=nan)
+    helper = later(0.05, lambda: line.put("x"))
+    attempt("get", line.get, timeout=nan)
+    helper = later(0.05, full.get)
+    attempt("put", full.put, 1, timeout=nan)
+    helper = later(0.05, barrier.wait)
+    attempt("barrier", lambda: barrier.wait(nan) in (0, 1))
+    tell(helper.said() in ("None",))
+    attempt("lock", threading.Lock().acquire, timeout=nan)
+    attempt("join", threading.Thread().join, nan)
+    leave()
