@@ -291,6 +291,8 @@ def test_an_interrupt_comes_out_of_the_call(kit: Kit) -> None:
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "SimpleQueue"])
 def test_an_item_given_to_a_thread_that_never_comes(kit: Kit, name: str) -> None:
     """At exit a daemon thread waits that cannot attach any more."""
+    if kit.is_stock and name == "SimpleQueue":
+        pytest.skip("without a GIL the stock one hands the item to that thread")
     check_on(
         kit,
         """
