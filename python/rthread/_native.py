@@ -198,7 +198,6 @@ def _finish(native: "Any", python: "Any") -> None:
         ]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
-    native.__reduce__ = _reduce
     native.__reduce_ex__ = _reduce_ex
 
 
@@ -361,24 +360,20 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
-def _reduce(self: "Any") -> "tuple[Any, ...]":
-    return _reduced(self, 2)
-
-
 def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
-    reduce = type(self).__reduce__
-    return self.__reduce__() if reduce is not _reduce else _reduced(self, protocol)
-
-
-def _reduced(self: "Any", protocol: int) -> "tuple[Any, ...]":
+    """Stand in for ``object.__reduce_ex__``, which refuses objects with a layout of their own."""
     cls = type(self)
-    if protocol >= 2 and hasattr(self, "__getnewargs_ex__"):
+    if cls.__reduce__ is not object.__reduce__:
+        return self.__reduce__()
+    if protocol < 2:
+        return object.__reduce_ex__(self, protocol)
+    if hasattr(self, "__getnewargs_ex__"):
         args, kwargs = self.__getnewargs_ex__()
         if kwargs:
-            return copyreg.__newobj_ex__, (cls, args, kwargs), _state_of(self)  # type: ignore[attr-defined]
-        return copyreg.__newobj__, (cls, *args), _state_of(self)  # type: ignore[attr-defined]
-    args = self.__getnewargs__() if protocol >= 2 and hasattr(self, "__getnewargs__") else ()
-    return copyreg.__newobj__, (cls, *args), _state_of(self)  # type: ignore[attr-defined]
+            return copyreg.__newobj_ex__, (cls, args, kwargs), _state_of(self), None, None  # type: ignore[attr-defined]
+    else:
+        args = self.__getnewargs__() if hasattr(self, "__getnewargs__") else ()
+    return copyreg.__newobj__, (cls, *args), _state_of(self), None, None  # type: ignore[attr-defined]
 
 
 def _state_of(self: "Any") -> "Any":

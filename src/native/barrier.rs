@@ -89,7 +89,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             builtin: &[],
             properties: PROPERTIES,
-            new: Some(class::new::<BarrierObject>),
             init: class::init_slot::<BarrierObject, 3>,
             vectorcall: Some(class::vectorcall::<BarrierObject, 3>),
         }

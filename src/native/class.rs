@@ -47,9 +47,6 @@ unsafe extern "C-unwind" fn left_to_python(_: *mut PyObject, _: *mut PyObject) -
 }
 
 pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> R;
-type New =
-    unsafe extern "C-unwind" fn(*mut PyTypeObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
-
 /// What a native class is made of.
 pub struct Class<'a> {
     /// With its module.
@@ -66,8 +63,6 @@ pub struct Class<'a> {
     /// Methods that the Python class does not have.
     pub builtin: &'a [Function],
     pub properties: &'a [Property],
-    /// None: inherited.
-    pub new: Option<New>,
     pub init: Slot<c_int>,
     pub vectorcall: Option<FastKeywords>,
 }
@@ -81,15 +76,12 @@ impl Class<'_> {
         // SAFETY: as the caller promises; the slots are what their numbers say; no other thread has
         // the type before it is finished.
         unsafe {
-            let mut slots = vec![
+            let slots = [
                 (ffi::Py_tp_dealloc, object::dealloc::<T> as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse::<T> as *mut c_void),
                 (ffi::Py_tp_clear, object::clear_all::<T> as *mut c_void),
                 (ffi::Py_tp_setattro, materialize::set_attribute as *mut c_void),
             ];
-            if let Some(new) = self.new {
-                slots.push((ffi::Py_tp_new, new as *mut c_void));
-            }
             let made = Type {
                 name: self.name,
                 size: size_of::<T>(),
@@ -135,19 +127,6 @@ unsafe fn finish(
         object::drop_ref(done);
         if done.is_null() { Err(Raised) } else { Ok(()) }
     }
-}
-
-/// `tp_new`: an object without attributes. Arguments are for `__init__`.
-///
-/// # Safety
-/// Called by CPython; `T` is the struct of the class, and all zero is a valid one.
-pub unsafe extern "C-unwind" fn new<T>(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe { object::allocate(class) }
 }
 
 /// Whether the object's state is in the primitive.

@@ -111,7 +111,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             builtin,
             properties: PROPERTIES,
-            new: Some(class::new::<ConditionObject>),
             init: class::init_slot::<ConditionObject, 1>,
             vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
         }

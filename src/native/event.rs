@@ -62,7 +62,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             builtin: &[],
             properties: PROPERTIES,
-            new: Some(class::new::<EventObject>),
             init: class::init_slot::<EventObject, 0>,
             vectorcall: Some(class::vectorcall::<EventObject, 0>),
         }

@@ -92,7 +92,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             builtin: &[],
             properties: PROPERTIES,
-            new: Some(class::new::<QueueObject>),
             init: class::init_slot::<QueueObject, 1>,
             vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
@@ -141,7 +140,6 @@ unsafe fn derived<T: Collected>(
             methods: &[],
             builtin: &[],
             properties: &[],
-            new: None,
             // The same as the base's: derived classes compare it.
             init: class::init_slot::<QueueObject, 1>,
             vectorcall: Some(class::vectorcall::<QueueObject, 1>),

@@ -78,7 +78,6 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
             methods: METHODS,
             builtin: &[],
             properties: PROPERTIES,
-            new: Some(class::new::<SemaphoreObject>),
             init: class::init_slot::<Unbounded, 1>,
             vectorcall: Some(class::vectorcall::<Unbounded, 1>),
         }
@@ -108,7 +107,6 @@ pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Ra
             methods: BOUNDED_METHODS,
             builtin: &[],
             properties: BOUNDED_PROPERTIES,
-            new: None,
             init: class::init_slot::<Bounded, 1>,
             vectorcall: Some(class::vectorcall::<Bounded, 1>),
         }

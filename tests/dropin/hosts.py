@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import importlib.util
 import itertools
 import json
@@ -112,7 +113,11 @@ class Hosts:
             wanted = self.ahead("stock", file, case).result()
         assert wanted.status == 0, f"a wrong case, stock comes to:\n{wanted.text}\n{wanted.errors}"
         got = self.ahead(mode, file, case).result()
-        assert got.text.splitlines() == wanted.text.splitlines(), got.errors[-4000:]
+        if got.text.splitlines() != wanted.text.splitlines():
+            lines = difflib.unified_diff(
+                wanted.text.splitlines(), got.text.splitlines(), "stock", mode, lineterm="", n=1
+            )
+            raise AssertionError("\n".join([*lines, got.errors[-4000:]]))
 
     def _started(self, mode: str) -> subprocess.Popen[str]:
         variables = {k: v for k, v in os.environ.items() if k not in _SWITCHES}
