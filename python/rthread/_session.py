@@ -1,9 +1,10 @@
 """Starts an interactive session, as ``python -`` does at a terminal.
 
 The session itself is the interpreter's own: whether it edits lines in one way or another, colours
-them, or shows source lines in tracebacks differs with every version. After its program has ended,
-the interpreter looks whether that has set PYTHONINSPECT and then starts a session in ``__main__``.
-So here everything is done that comes before the first prompt, and the variable is set.
+them, or shows source lines in tracebacks differs with every version. Up to 3.12 it is written in C
+and out of reach. But after a program has ended the interpreter looks whether that has set
+PYTHONINSPECT, and then starts a session in ``__main__``. So here everything is done that comes
+before the first prompt, and the variable is set.
 """
 
 import os
@@ -45,10 +46,12 @@ def start(
         run_startup(startup, names)
     _run_hook(show)
     sys.audit("cpython.run_stdin")
-    if sys.flags.ignore_environment and not sys.flags.inspect:
-        _converse(names)
-    else:
+    if sys.flags.inspect or (sys.version_info < (3, 13) and not sys.flags.ignore_environment):
+        if startup and sys.version_info >= (3, 13):
+            _keep_from_startup()
         _arrange_session()
+    else:
+        _converse(names)
 
 
 def _greet() -> None:
@@ -105,16 +108,47 @@ def _arrange_session() -> None:
     os.environ[_VARIABLE] = "1"
 
 
+def _keep_from_startup() -> None:
+    """Keep the new prompt, in its next session, from running PYTHONSTARTUP once more.
+
+    Some releases run it in a session that follows a program.
+    """
+    prompt = _prompt()
+    if prompt is None:
+        return
+    original = prompt.interactive_console
+
+    def interactive_console(
+        mainmodule: "Any" = None, quiet: bool = False, pythonstartup: bool = False
+    ) -> None:
+        prompt.interactive_console = original
+        original(mainmodule, quiet, False)
+
+    prompt.interactive_console = interactive_console
+
+
 def _converse(names: "dict[str, Any]") -> None:
-    """Hold the session here: with -E the interpreter does not look at the variable."""
-    if sys.version_info >= (3, 13):
-        try:
-            from _pyrepl.main import interactive_console
-        except ImportError:
-            sys._baserepl()
-        else:
-            interactive_console(sys.modules["__main__"])
-    else:
+    """Hold the session here.
+
+    From 3.13 on the prompt is in Python; a session after the program would lose the exit status in
+    some releases. Before that, this is for -E, with which the interpreter looks at no variable.
+    """
+    if sys.version_info < (3, 13):
         import code
 
         code.InteractiveConsole(names, "<stdin>").interact("", exitmsg="")
+        return
+    is_basic = not sys.flags.ignore_environment and os.environ.get("PYTHON_BASIC_REPL")
+    prompt = None if is_basic else _prompt()
+    if prompt is None:
+        sys._baserepl()
+    else:
+        prompt.interactive_console(sys.modules["__main__"])
+
+
+def _prompt() -> "Any":
+    try:
+        # Not an import statement: type checkers do not know it, nor do earlier versions.
+        return __import__("_pyrepl.main", fromlist=["main"])
+    except ImportError:
+        return None

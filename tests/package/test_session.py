@@ -16,7 +16,9 @@ import support
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a pseudo-terminal")
 
-PROMPTS = (b">>> ", b"... ")
+PROMPTS = (">>> ", "... ")
+# Terminals are told in these how to show what follows.
+ESCAPES = re.compile(r"\x1b\[[?0-9;]*[a-zA-Z]|\x1b[=>]")
 
 
 class Terminal:
@@ -51,7 +53,7 @@ class Terminal:
 
     def _wait_for_prompt(self) -> bool:
         start = len(self.said)
-        while not self.said[start:].endswith(PROMPTS):
+        while not ESCAPES.sub("", self.said[start:].decode(errors="replace")).endswith(PROMPTS):
             if not self._read():
                 return False
         return True
@@ -72,9 +74,7 @@ def talk(
     *argv: str, lines: list[str], directory: Path, environment: dict[str, str]
 ) -> tuple[int, list[str]]:
     status, said = Terminal([*argv], directory, environment).talk(lines)
-    # The new prompt of 3.13 and later says how the terminal is to be, even a dumb one.
-    said = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\x1b[=>]", "", said)
-    return status, support.without_addresses(said).replace("\r", "").splitlines()
+    return status, support.without_addresses(ESCAPES.sub("", said)).replace("\r", "").splitlines()
 
 
 def assert_same(
@@ -160,6 +160,16 @@ def test_startup_file(source: str | None, x: str | None, tmp_path: Path) -> None
     )
     assert status == 5
     assert [line for line in said if line in ("41", "42")] == ([x] if x else [])
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "xterm"])
+def test_startup_file_runs_once(terminal: str, tmp_path: Path) -> None:
+    (tmp_path / "startup.py").write_text("print('x', file=open('ran', 'a'))")
+    environment = {"PYTHONSTARTUP": "startup.py", "TERM": terminal}
+    lines = ["import _thread", "raise SystemExit(6 * hasattr(_thread, 'TSS'))"]
+    status, _ = talk("-m", "rthread", "-", lines=lines, directory=tmp_path, environment=environment)
+    assert status == 6
+    assert (tmp_path / "ran").read_text() == "x\n"
 
 
 def test_startup_file_that_exits(tmp_path: Path) -> None:
