@@ -198,7 +198,10 @@ def _finish(native: "Any", python: "Any") -> None:
         ]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
+    native.__reduce__ = _reduce
     native.__reduce_ex__ = _reduce_ex
+    if hasattr(object, "__getstate__"):
+        native.__getstate__ = _getstate
 
 
 def _checkpoint() -> None:
@@ -360,13 +363,33 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
+# `object` looks into the dict without asking for it, which is what makes a native object a Python one.
+
+
+class _Slotted:
+    """A class that has slots and no ``__getstate__``."""
+
+    __slots__ = ("slot",)
+
+
+def _getstate(self: "Any") -> "Any":
+    """Stand in for ``object.__getstate__``."""
+    _ = self.__dict__
+    return object.__getstate__(self)  # type: ignore[attr-defined]
+
+
+def _reduce(self: "Any") -> "Any":
+    """Stand in for ``object.__reduce__``."""
+    return _reduced(self, 0)
+
+
 def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
     """Stand in for ``object.__reduce_ex__``, which refuses objects with a layout of their own."""
     cls = type(self)
-    if cls.__reduce__ is not object.__reduce__:
+    if cls.__reduce__ is not _reduce:
         return self.__reduce__()
     if protocol < 2:
-        return object.__reduce_ex__(self, protocol)
+        return _reduced(self, protocol)
     if hasattr(self, "__getnewargs_ex__"):
         args, kwargs = self.__getnewargs_ex__()
         if kwargs:
@@ -376,10 +399,20 @@ def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
     return copyreg.__newobj__, (cls, *args), _state_of(self), None, None  # type: ignore[attr-defined]
 
 
+def _reduced(self: "Any", protocol: int) -> "Any":
+    """What protocols 0 and 1 make of an object."""
+    _ = self.__dict__
+    has_own = getattr(type(self), "__getstate__", _getstate) is not _getstate
+    if getattr(self, "__slots__", None) and not has_own:
+        # Refused, in the words of this version.
+        return copyreg._reduce_ex(_Slotted(), protocol)  # type: ignore[attr-defined]
+    return copyreg._reduce_ex(self, protocol)  # type: ignore[attr-defined]
+
+
 def _state_of(self: "Any") -> "Any":
     """The state of an object, by its own ``__getstate__`` if it has one."""
-    get = getattr(type(self), "__getstate__", None)
-    if get is not None and get is not getattr(object, "__getstate__", None):
+    get = getattr(type(self), "__getstate__", _getstate)
+    if get is not _getstate:
         return self.__getstate__()
     state: Any = self.__dict__ or None
     slots = {
