@@ -83,7 +83,7 @@ def _with_join(queue: "ModuleType") -> "Any":
         The class, with everything of the interpreter's in its own dict.
     """
     names = vars(queue)
-    stock = names["Queue"]
+    stock: Any = names["Queue"]
 
     class Queue(stock):  # type: ignore[misc]
         def join(self, timeout: "float | None" = None) -> "bool | None":

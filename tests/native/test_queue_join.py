@@ -90,7 +90,7 @@ def test_another_clock_is_asked(q: Any) -> None:
 
     q.put(1)
     readings = iter([0.0, 100.0])
-    with mock.patch.object(stock, "time", lambda: next(readings)):
+    with mock.patch.object(stock, "time", side_effect=readings):
         assert q.join(50) is False
     assert list(readings) == []
 
