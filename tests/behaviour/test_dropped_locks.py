@@ -42,14 +42,14 @@ def test_a_lock_that_another_thread_has_used(
     lock = make()
     seen = weakref.ref(lock)
 
-    def use_often() -> None:
+    def use_often(lock: Any) -> None:
         for _ in range(OFTEN):
             use(lock)
 
-    thread = threading.Thread(target=use_often)
+    thread = threading.Thread(target=use_often, args=(lock,))
     thread.start()
     thread.join(HANG)
-    del thread, use_often, lock
+    del thread, lock
 
     assert seen() is None
 
@@ -60,14 +60,14 @@ def test_a_derived_lock_that_threads_have_fought_over() -> None:
     lock.payload = threading.Event()
     seen = weakref.ref(lock.payload)
 
-    def fail_often() -> None:
+    def fail_often(lock: Any) -> None:
         for _ in range(OFTEN):
             assert not lock.acquire(False)
 
     with lock:
-        thread = threading.Thread(target=fail_often)
+        thread = threading.Thread(target=fail_often, args=(lock,))
         thread.start()
         thread.join(HANG)
-    del thread, fail_often, lock
+    del thread, lock
 
     assert seen() is None

@@ -6,7 +6,7 @@ import support
 
 
 def test_sys_stderr_is_replaced_meanwhile() -> None:
-    """Each replacement frees the stream before: without a GIL the hook must have its own reference."""
+    """Each replacement frees a stream: without a GIL the hook has to have a reference."""
     output = support.check_snippet(
         """
         import io, sys, types

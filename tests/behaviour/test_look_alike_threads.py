@@ -1,4 +1,4 @@
-"""A class that is called Thread, and has what `threading.Thread` has, means something of its own."""
+"""A class that is called Thread, and has attributes of `threading.Thread`, is another one."""
 
 from __future__ import annotations
 
