@@ -175,10 +175,7 @@ RETIRE = [
         "barrier.rs",
         "self.is_acting()",
         "false",
-        (
-            "barrier::a_time_out_breaks_it_for_both_or_for_none",
-            "retire::a_round_of_a_retired_barrier_ends_for_all_or_goes_on_for_all",
-        ),
+        ("barrier::a_turn_that_has_begun_is_not_broken_by_a_time_out",),
         near="if self.is_acting() {\n            queue.release();\n"
         "            return Cancelled::Stays;",
     ),
