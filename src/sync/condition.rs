@@ -1,6 +1,7 @@
 //! Threads that wait until they are notified.
 //!
-//! The word counts the waiters that no notification has reached. It is only exact under the guard,
+//! The word holds RETIRED and, above it, counts the waiters that no notification has reached. It
+//! changes under the guard. The count is exact only there,
 //! but a thread that notifies holds the lock that every waiter held when it queued, and so sees at
 //! least those that it has to wake.
 //!

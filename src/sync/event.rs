@@ -1,10 +1,16 @@
 //! A flag that threads wait for.
 //!
-//! The word holds two flags about the event, one about the queue, and above them the number of
-//! the *round*: how often the event has been cleared. A `set` wakes the waiters of its round and
-//! no others, so one that comes after a `clear` is not woken by a `set` from before it, however
-//! long that takes to wake everybody. [`Event::mark`] sets the flag and is no such `set`: what it
-//! has set is cleared within the round.
+//! | bits of the word | | changed |
+//! |---|---|---|
+//! | SET | the flag | by `set`, `mark` and `clear` |
+//! | NOTIFIED | it was a `set` that set SET: it wakes the round | by `set` and `clear` |
+//! | PARKED | the queue is not empty | under the guard |
+//! | RETIRED | every method fails | set by `retire`, for good |
+//! | from 4 up | the *round*: how often a `set` has been cleared | by `clear` |
+//!
+//! A `set` wakes the waiters of its round and no others, so one that comes after a `clear` is not
+//! woken by a `set` from before it, however long that takes to wake all of its own. [`Event::mark`]
+//! sets the flag and wakes none, so a `clear` after it does not end the round.
 
 use core::ptr;
 

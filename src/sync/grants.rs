@@ -49,7 +49,7 @@ impl Grants {
         if let Some(older) = unsafe { older.as_ref() } {
             older.previous.store(node, Ordering::Relaxed);
         }
-        // Release: whoever finds the waiter finds it complete.
+        // Release: where the waiter is found it is found complete.
         self.newest.store(node, Ordering::Release);
     }
 

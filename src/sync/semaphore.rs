@@ -1,5 +1,11 @@
 //! A counter that threads wait for while it is zero.
 //!
+//! | bits of the word | | changed |
+//! |---|---|---|
+//! | from 2 up | how many permits there are | by any thread that has seen the flags |
+//! | RETIRED | every method fails | set by `retire`, for good |
+//! | PARKED | the queue is not empty | under the guard |
+//!
 //! One word holds the counter and, in its low bits, two flags, so that taking and giving back are
 //! one atomic step each while nobody waits. Who is served when is decided as for [`Lock`]: a
 //! release wakes a waiter and lets newcomers be faster, until one has waited for [`FAIRNESS`]:
@@ -58,7 +64,11 @@ impl Semaphore {
     const_unless_modelled! {
         /// A semaphore that can be acquired `value` times, which must be at most [`Semaphore::MAX`].
         pub fn new(value: u64) -> Semaphore {
-            Semaphore { value: AtomicU64::new(value * ONE), queue: WaitQueue::new(), grants: Grants::new() }
+            Semaphore {
+                value: AtomicU64::new(value * ONE),
+                queue: WaitQueue::new(),
+                grants: Grants::new(),
+            }
         }
     }
 
@@ -96,6 +106,14 @@ impl Semaphore {
     #[inline]
     fn has_orphans(&self) -> bool {
         !self.grants.is_empty() && self.queue.is_stale()
+    }
+
+    /// Takes them back.
+    #[inline]
+    fn collect_orphans(&self) {
+        if self.has_orphans() {
+            self.guard().release();
+        }
     }
 
     /// Takes the guard. The first time in the child of a fork no waiter is in there, and no thread
@@ -141,9 +159,7 @@ impl Semaphore {
     /// [`NotReleased`], and nothing has changed.
     #[inline]
     pub fn release(&self, count: u64, bound: u64) -> Result<(), NotReleased> {
-        if self.has_orphans() {
-            self.guard().release();
-        }
+        self.collect_orphans();
         if self.add(count, bound)? & PARKED != 0 {
             self.serve();
         }
@@ -180,9 +196,7 @@ impl Semaphore {
     #[inline]
     #[must_use]
     pub fn value(&self) -> Option<u64> {
-        if self.has_orphans() {
-            self.guard().release();
-        }
+        self.collect_orphans();
         let seen = self.value.load(Ordering::Acquire);
         (seen & RETIRED == 0).then_some(seen / ONE)
     }
@@ -192,6 +206,7 @@ impl Semaphore {
     /// False if the semaphore is retired.
     #[must_use]
     pub fn set_value(&self, value: u64) -> bool {
+        self.collect_orphans();
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
             if seen & RETIRED != 0 {

@@ -199,8 +199,8 @@ pub enum Cancelled {
 ///
 /// # Safety
 /// An implementation keeps the address of a waiter only from `enqueue` (when that returns false)
-/// until `claim` returns true or `cancel` or `forgo` returns, and touches the waiter only under
-/// the guard that those take. So a waiter that has left may be freed.
+/// until `claim` returns true, `cancel` returns [`Cancelled::Left`] or `forgo` returns, and touches
+/// the waiter only under the guard that those take. So a waiter that has left may be freed.
 pub unsafe trait Awaitable {
     /// Whether a waiter stays in the queue while its thread runs signal handlers. It must, where
     /// what it waits for is over in a moment: it would miss that. It must not, where others would

@@ -111,6 +111,27 @@ fn a_time_out_breaks_it_for_both_or_for_none() {
     }
 }
 
+/// Once the last one has its turn the round is complete, and a time-out comes too late.
+#[test]
+fn a_turn_that_has_begun_is_not_broken_by_a_time_out() {
+    for how in [Limited, Hurried] {
+        model(move || {
+            let shared = Arc::new((Barrier::new(2), AtomicU32::new(0)));
+            let run = |(barrier, turns): &(Barrier, AtomicU32), how| {
+                meet(barrier, how, || {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    true
+                })
+            };
+            let thread = spawn(&shared, move |shared| run(shared, how));
+            let own = run(&shared, Endless);
+            let met = [own, thread.join().unwrap()];
+            let turns = shared.1.load(Ordering::Relaxed);
+            assert!(met.iter().all(|met| met.is_ok() == (turns == 1)));
+        });
+    }
+}
+
 /// The one whose handler raises is not counted any more, so another takes its place; unless it was
 /// the other one's turn meanwhile, or the two have met.
 #[test]

@@ -72,7 +72,7 @@ CONDITION = [
         near="if settled { Cancelled::Settled } else { Cancelled::Left }",
     ),
     Mutant(
-        "condition: who has not been woken was not notified",
+        "condition: a waiter that has not been woken was not notified",
         "condition.rs",
         "is_notified(waiter)",
         "false",

@@ -1,4 +1,4 @@
-"""Mutants of retiring, and of taking back what nobody claims."""
+"""Mutants of retiring, and of taking back what no thread claims."""
 
 from .mutant import Mutant
 
@@ -45,7 +45,7 @@ RETIRE = [
         ("retire::an_event_that_is_set_wakes_its_waiter_or_is_retired_first",),
     ),
     Mutant(
-        "event: who comes when it is retired is told that it is set",
+        "event: a thread that comes when it is retired is told that it is set",
         "event.rs",
         "if retired { Phase::Dismissed } else { Phase::Granted }",
         "Phase::Granted",
@@ -62,7 +62,7 @@ RETIRE = [
         ),
     ),
     Mutant(
-        "event: retiring wakes nobody",
+        "event: retiring wakes no waiter",
         "event.rs",
         "wake.send();",
         "drop(wake);",
@@ -85,14 +85,14 @@ RETIRE = [
         near="let wake = if is_notified(first)",
     ),
     Mutant(
-        "condition: who is notified counts as waiting",
+        "condition: a waiter that is notified counts as waiting",
         "condition.rs",
         "left -= ONE;",
         "",
         ("condition::everybody_is_notified_who_waits",),
     ),
     Mutant(
-        "condition: who comes when it is retired waits",
+        "condition: a thread that comes when it is retired waits",
         "condition.rs",
         "self.queue.word.load(Ordering::Relaxed) & RETIRED != 0",
         "false",
@@ -118,14 +118,14 @@ RETIRE = [
         near="let mut offers = offers_of(seen)",
     ),
     Mutant(
-        "semaphore: who comes when it is retired waits",
+        "semaphore: a thread that comes when it is retired waits",
         "semaphore.rs",
         "seen & RETIRED != 0 || seen >= ONE",
         "seen >= ONE",
         ("retire::a_permit_is_taken_or_left_in_the_retired_semaphore",),
     ),
     Mutant(
-        "semaphore: who queues is given a permit that stays",
+        "semaphore: a thread that queues is given a permit that stays",
         "semaphore.rs",
         "seen - ONE",
         "seen",
@@ -145,14 +145,14 @@ RETIRE = [
         "            return TurnEnd::Retired;",
     ),
     Mutant(
-        "barrier: retiring in a turn leaves those at the entrance there",
+        "barrier: retiring in a turn leaves threads at the entrance",
         "barrier.rs",
         "remains.acting",
         "false",
         ("retire::no_thread_stays_at_the_entrance_of_a_retired_barrier",),
     ),
     Mutant(
-        "barrier: who is sent away by retiring is not told so",
+        "barrier: a waiter that retiring sends away is not told so",
         "barrier.rs",
         "note(first, Verdict::Retired);",
         "note(first, Verdict::Broken);",
@@ -175,15 +175,12 @@ RETIRE = [
         "barrier.rs",
         "self.is_acting()",
         "false",
-        (
-            "barrier::a_time_out_breaks_it_for_both_or_for_none",
-            "retire::a_round_of_a_retired_barrier_ends_for_all_or_goes_on_for_all",
-        ),
+        ("barrier::a_turn_that_has_begun_is_not_broken_by_a_time_out",),
         near="if self.is_acting() {\n            queue.release();\n"
         "            return Cancelled::Stays;",
     ),
     Mutant(
-        "channel: retiring keeps who waits to get",
+        "channel: retiring keeps getters",
         "channel/retire.rs",
         "self.dismiss_all(&self.getters, (flags & SHUT == 0).then_some(to_getters));",
         "",
@@ -193,7 +190,7 @@ RETIRE = [
         ),
     ),
     Mutant(
-        "channel: retiring keeps who waits to put",
+        "channel: retiring keeps putters",
         "channel/retire.rs",
         "self.dismiss_all(&self.putters, (flags & SHUT == 0).then_some(to_putters));",
         "",
@@ -236,7 +233,7 @@ GRANTS = [
         near="waiter.set_phase(Phase::Dismissed);\n            self.value",
     ),
     Mutant(
-        "grants: who claims takes later ones out as well",
+        "grants: a waiter that claims takes later ones out as well",
         "grants.rs",
         "newer.next.store(older, Ordering::Release)",
         "self.newest.store(older, Ordering::Release)",
@@ -283,7 +280,7 @@ GRANTS = [
         ("grants::the_child_of_a_fork_has_the_permits_that_were_not_taken",),
     ),
     Mutant(
-        "grants: who joins a queue puts its item while it is detached",
+        "grants: a thread that joins a queue puts its item while it is detached",
         "channel/waits.rs",
         "waiter.set_phase(Phase::Idle);",
         "{ send(channel.accept(self.item).1); waiter.set_phase(Phase::Granted); }",

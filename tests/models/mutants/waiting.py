@@ -54,7 +54,7 @@ WAIT = [
         ),
     ),
     Mutant(
-        "wait: who stays for the end of a turn has its time run out again and again",
+        "wait: a waiter that stays for the end of a turn times out again and again",
         "wait.rs",
         "*deadline = None",
         "()",
