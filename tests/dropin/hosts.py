@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import importlib.util
 import itertools
 import json
@@ -112,7 +113,7 @@ class Hosts:
             wanted = self.ahead("stock", file, case).result()
         assert wanted.status == 0, f"a wrong case, stock comes to:\n{wanted.text}\n{wanted.errors}"
         got = self.ahead(mode, file, case).result()
-        assert got.text.splitlines() == wanted.text.splitlines(), got.errors[-4000:]
+        assert got.text == wanted.text, difference(wanted, got)
 
     def _started(self, mode: str) -> subprocess.Popen[str]:
         variables = {k: v for k, v in os.environ.items() if k not in _SWITCHES}
@@ -132,6 +133,13 @@ class Hosts:
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="backslashreplace") as file:
         return beside.ADDRESS.sub("0x…", file.read())
+
+
+def difference(wanted: Result, got: Result) -> str:
+    """The lines that differ, and the end of what the case has said on standard error."""
+    both = (result.text.splitlines() for result in (wanted, got))
+    lines = list(difflib.unified_diff(*both, "stock", "rthread", lineterm="", n=1))
+    return "\n".join([*lines[:60], "--- errors", *got.errors.splitlines()[-25:]])
 
 
 def skipped(case: beside.Case, mode: str) -> str:

@@ -1,5 +1,6 @@
 """Items, permits and flags that were handed over when the process forked or a thread went away."""
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import collections

@@ -4,6 +4,7 @@ What came during a wait comes out of the call, so a `try` around the call sees i
 permit is not lost by it.
 """
 
+# ruff: noqa: B023, E731
 from __future__ import annotations
 
 import _thread
