@@ -137,8 +137,8 @@ def _read(path: str) -> str:
 
 def difference(wanted: Result, got: Result) -> str:
     """The lines that differ, and the end of what the case has said on standard error."""
-    both = (result.text.splitlines() for result in (wanted, got))
-    lines = list(difflib.unified_diff(*both, "stock", "rthread", lineterm="", n=1))
+    before, after = wanted.text.splitlines(), got.text.splitlines()
+    lines = list(difflib.unified_diff(before, after, "stock", "rthread", lineterm="", n=1))
     return "\n".join([*lines[:60], "--- errors", *got.errors.splitlines()[-25:]])
 
 
@@ -199,7 +199,7 @@ def main() -> int:
     chosen = list(_chosen(options))
     with ThreadPoolExecutor(options.jobs) as pool:
         for file, case, results, seconds in pool.map(
-            lambda pair: _repeated(hosts, *pair, options), chosen
+            lambda pair: _repeated(hosts, pair[0], pair[1], options), chosen
         ):
             if options.slow and seconds > options.slow:
                 print(f"{seconds:.2f} s {file.stem}: {case.name}")

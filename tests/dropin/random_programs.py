@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import queue
 import threading
@@ -284,11 +285,17 @@ BODIES: dict[str, dict[str, Callable[..., Any]]] = {
     "__copy__": {"new": lambda self: type(self)("copied"), "self": lambda self: self},
     "__deepcopy__": {"new": lambda self, memo: type(self)("deep"), "self": lambda self, memo: self},
 }
+
+
+def _pickled(protocol: int, thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing, protocol))
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "list": lambda thing: copy.deepcopy([thing, thing]),
-    **{f"pickle {p}": lambda t, p=p: pickle.loads(pickle.dumps(t, p)) for p in range(6)},
+    **{f"pickle {protocol}": functools.partial(_pickled, protocol) for protocol in range(6)},
 }
 
 
