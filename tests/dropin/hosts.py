@@ -151,6 +151,8 @@ def skipped(case: beside.Case, mode: str) -> str:
         return "is about other versions"
     if case.free_threaded and not FREE_THREADED:
         return "is about an interpreter without a GIL"
+    if case.gil and FREE_THREADED:
+        return "is about an interpreter with a GIL"
     missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
     return f"needs {', '.join(missing)}" if missing else ""
 

@@ -1,4 +1,4 @@
-"""Methods that are wrapped, changed, shared with other classes, pickled and called in every form."""
+"""Methods wrapped, changed, shared with other classes, pickled and called in every form."""
 
 from __future__ import annotations
 
