@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -33,6 +34,8 @@ PREFIXES = {"stock": [], "rthread": ["-m", "rthread", "--children"]}
 SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_QUEUE", "RTHREAD_NATIVE")
 
 HANGS = "hangs"
+# So many lost tests of a project are named.
+SHOWN = 20
 
 GEVENT = [
     "event",
@@ -164,7 +167,7 @@ class Environment:
         self._of_build = python
 
     def make(self) -> None:
-        """Make the environment, with the rthread of the build in it."""
+        """Make the environment, with a copy of the build's rthread in it."""
         if not os.path.exists(self.python):
             subprocess.run([self._of_build, "-m", "venv", str(self.folder)], check=True)
         site = "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -174,9 +177,13 @@ class Environment:
             ).stdout.strip()
             for python in (self._of_build, self.python)
         )
-        # As a site directory, so that its .pth file counts.
-        line = f"import site; site.addsitedir({build!r})\n"
-        Path(own, "zz-rthread-build.pth").write_text(line, encoding="utf-8")
+        for path in [*Path(build).glob("rthread"), *Path(build).glob("rthread[.-]*")]:
+            target = Path(own, path.name)
+            if path.is_dir():
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(path, target)
+            else:
+                shutil.copy(path, target)
 
     def install(self, *packages: str) -> str:
         """Install packages; give the reason if that does not work."""
@@ -313,8 +320,10 @@ def show(project: str, found: list[Comparison], seconds: float) -> bool:
         f" {seconds:5.0f} s",
         flush=True,
     )
-    for each, name in lost:
+    for each, name in lost[:SHOWN]:
         print(f"    LOST {each.part}: {name}: {each.rthread.outcomes.get(name, 'not run')}")
+    if len(lost) > SHOWN:
+        print(f"    and {len(lost) - SHOWN} more")
     for each in {id(each): each for each, _ in lost}.values():
         print(f"    --- the end of {each.part} on rthread")
         print(*(f"    {line}" for line in each.rthread.text.splitlines()[-25:]), sep="\n")

@@ -31,6 +31,7 @@ class Case:
 
     `only` names the one mode it is run in, `since` the first version, `until` the last one, and
     `needs` packages that have to be there. A `plain` case installs rthread itself, by `install()`.
+    One with `gil` depends on it: no other thread runs between two calls.
     `expect` is the output wanted of rthread, where stock's depends on luck. Exit status 0 then.
     """
 
@@ -41,6 +42,7 @@ class Case:
     needs: tuple[str, ...] = ()
     plain: bool = False
     free_threaded: bool = False
+    gil: bool = False
     expect: str | None = None
 
     @property

@@ -113,11 +113,7 @@ class Hosts:
             wanted = self.ahead("stock", file, case).result()
         assert wanted.status == 0, f"a wrong case, stock comes to:\n{wanted.text}\n{wanted.errors}"
         got = self.ahead(mode, file, case).result()
-        if got.text.splitlines() != wanted.text.splitlines():
-            lines = difflib.unified_diff(
-                wanted.text.splitlines(), got.text.splitlines(), "stock", mode, lineterm="", n=1
-            )
-            raise AssertionError("\n".join([*lines, got.errors[-4000:]]))
+        assert got.text == wanted.text, difference(wanted, got)
 
     def _started(self, mode: str) -> subprocess.Popen[str]:
         variables = {k: v for k, v in os.environ.items() if k not in _SWITCHES}
@@ -139,6 +135,13 @@ def _read(path: str) -> str:
         return beside.ADDRESS.sub("0x…", file.read())
 
 
+def difference(wanted: Result, got: Result) -> str:
+    """The lines that differ, and the end of what the case has said on standard error."""
+    before, after = wanted.text.splitlines(), got.text.splitlines()
+    lines = list(difflib.unified_diff(before, after, "stock", "rthread", lineterm="", n=1))
+    return "\n".join([*lines[:60], "--- errors", *got.errors.splitlines()[-25:]])
+
+
 def skipped(case: beside.Case, mode: str) -> str:
     """Why a case is not compared in a mode here; empty if it is."""
     version = sys.version_info[:2]
@@ -148,6 +151,8 @@ def skipped(case: beside.Case, mode: str) -> str:
         return "is about other versions"
     if case.free_threaded and not FREE_THREADED:
         return "is about an interpreter without a GIL"
+    if case.gil and FREE_THREADED:
+        return "is about an interpreter with a GIL"
     missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
     return f"needs {', '.join(missing)}" if missing else ""
 
@@ -196,7 +201,7 @@ def main() -> int:
     chosen = list(_chosen(options))
     with ThreadPoolExecutor(options.jobs) as pool:
         for file, case, results, seconds in pool.map(
-            lambda pair: _repeated(hosts, *pair, options), chosen
+            lambda pair: _repeated(hosts, pair[0], pair[1], options), chosen
         ):
             if options.slow and seconds > options.slow:
                 print(f"{seconds:.2f} s {file.stem}: {case.name}")

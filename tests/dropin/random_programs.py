@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import queue
 import threading
@@ -166,7 +167,7 @@ class Waited:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.made = CLASSES[name]() if name != "Barrier" else threading.Barrier(3)
+        self.made: Any = CLASSES[name]() if name != "Barrier" else threading.Barrier(3)
         if "Semaphore" in name:
             self.made = _class(name)(9)
             for _ in range(9):
@@ -189,21 +190,17 @@ class Waited:
 
     def give(self, number: int) -> Any:
         made = self.made
-        acts: dict[str, list[Callable[[], Any]]] = {
-            "Event": [made.set, lambda: (made.set(), made.clear()), made.clear]
-            if self.name == "Event"
-            else [],
-            "Condition": [lambda: _held(made, made.notify), lambda: _held(made, made.notify_all)]
-            if self.name == "Condition"
-            else [],
-            "Barrier": [made.reset, made.abort] if self.name == "Barrier" else [],
-        }
-        if "Semaphore" in self.name:
+        given: list[Callable[[], Any]]
+        if self.name == "Event":
+            given = [made.set, lambda: (made.set(), made.clear()), made.clear]
+        elif self.name == "Condition":
+            given = [lambda: _held(made, made.notify), lambda: _held(made, made.notify_all)]
+        elif self.name == "Barrier":
+            given = [made.reset, made.abort]
+        elif "Semaphore" in self.name:
             given = [lambda: outcome(made.release), lambda: outcome(made.release, 2)]
-        elif "Queue" in self.name:
-            given = [lambda: self.put(1), lambda: self.put(2)]
         else:
-            given = acts[self.name]
+            given = [lambda: self.put(1), lambda: self.put(2)]
         return given[number % len(given)]()
 
     def put(self, count: int) -> None:
@@ -288,11 +285,17 @@ BODIES: dict[str, dict[str, Callable[..., Any]]] = {
     "__copy__": {"new": lambda self: type(self)("copied"), "self": lambda self: self},
     "__deepcopy__": {"new": lambda self, memo: type(self)("deep"), "self": lambda self, memo: self},
 }
+
+
+def _pickled(protocol: int, thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing, protocol))
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "list": lambda thing: copy.deepcopy([thing, thing]),
-    **{f"pickle {p}": lambda t, p=p: pickle.loads(pickle.dumps(t, p)) for p in range(6)},
+    **{f"pickle {protocol}": functools.partial(_pickled, protocol) for protocol in range(6)},
 }
 
 

@@ -1,5 +1,6 @@
 """Items, permits and flags that were handed over when the process forked or a thread went away."""
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import collections
@@ -50,7 +51,7 @@ def forked_at_once(make, wait, give, check):
     tell(dict(said))
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def an_item_of_a_queue():
     for cls in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
         forked_at_once(
@@ -61,7 +62,7 @@ def an_item_of_a_queue():
         )
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def an_item_of_a_queue_with_a_time_limit():
     forked_at_once(
         queue.Queue,
@@ -71,7 +72,7 @@ def an_item_of_a_queue_with_a_time_limit():
     )
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def several_items_and_getters():
     forked_at_once(
         queue.Queue,
@@ -81,7 +82,7 @@ def several_items_and_getters():
     )
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def an_item_of_a_putter():
     """The child has no putter any more, and there is room for one item."""
 
@@ -135,7 +136,7 @@ def a_joiner_waits_during_a_fork():
     leave()
 
 
-@case
+@case(gil=True)
 def a_permit_of_a_semaphore():
     for cls in (threading.Semaphore, threading.BoundedSemaphore):
 
@@ -152,7 +153,7 @@ def a_permit_of_a_semaphore():
         )
 
 
-@case
+@case(gil=True)
 def a_permit_with_a_time_limit():
     forked_at_once(
         lambda: threading.Semaphore(0),
@@ -162,7 +163,7 @@ def a_permit_with_a_time_limit():
     )
 
 
-@case
+@case(gil=True)
 def an_event_that_is_set():
     forked_at_once(
         threading.Event,
@@ -172,7 +173,7 @@ def an_event_that_is_set():
     )
 
 
-@case
+@case(gil=True)
 def an_event_that_is_pulsed():
     forked_at_once(
         threading.Event,
@@ -182,7 +183,7 @@ def an_event_that_is_pulsed():
     )
 
 
-@case
+@case(gil=True)
 def a_condition_that_is_notified():
     def wait(condition):
         with condition:
@@ -200,7 +201,7 @@ def a_condition_that_is_notified():
     )
 
 
-@case
+@case(gil=True)
 def a_barrier_that_opens():
     def state(barrier):
         return barrier.broken, barrier.parties
@@ -280,7 +281,7 @@ def locks_and_reinitialised_events_in_the_child():
 # Threads that never come back
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def an_item_for_a_daemon_at_exit():
     """A daemon waits for the queue; an atexit callback puts and takes."""
     import atexit
@@ -296,7 +297,7 @@ def an_item_for_a_daemon_at_exit():
     atexit.register(late)
 
 
-@case
+@case(gil=True)
 def a_permit_for_a_daemon_at_exit():
     import atexit
 

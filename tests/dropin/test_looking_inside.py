@@ -4,6 +4,7 @@ A debugger shows `vars()`, a logger copies, a test reads `_cond`. Nothing that w
 be lost by the look, and no waiter may miss a wake-up.
 """
 
+# ruff: noqa: B018
 from __future__ import annotations
 
 import copy

@@ -1,5 +1,6 @@
 """Looks at the insides of barriers while threads wait in them, and in their action."""
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import threading

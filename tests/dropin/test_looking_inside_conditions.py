@@ -1,5 +1,6 @@
 """Looks at the insides of conditions, and changes of them, while threads wait."""
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import copy

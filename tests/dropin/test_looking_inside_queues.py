@@ -1,5 +1,6 @@
 """Looks at the insides of queues while threads wait in them, and initialisations under waiters."""
 
+# ruff: noqa: B018
 from __future__ import annotations
 
 import collections

@@ -4,6 +4,7 @@ Tools put their own `Lock`, `Condition` or `Empty` there, and what is made or ra
 theirs. A tool that puts the old one back has it used again.
 """
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import collections

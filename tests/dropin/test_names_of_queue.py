@@ -1,5 +1,6 @@
 """Names that `queue` looks up in its own module, and in `threading`."""
 
+# ruff: noqa: PT008
 from __future__ import annotations
 
 import collections

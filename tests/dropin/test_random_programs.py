@@ -63,24 +63,24 @@ def same(request, hosts):
         wanted = hosts.run("stock", PROGRAMS, program, *args)
         assert wanted.status == 0, f"a wrong program: {wanted.text}\n{wanted.errors}"
         got = hosts.run(request.param, PROGRAMS, program, *args)
-        assert got.text.splitlines() == wanted.text.splitlines(), got.errors[-3000:]
+        assert got.text == wanted.text, hosts_module.difference(wanted, got)
 
     return compare
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(program=patches)
 def test_patches_are_seen_as_on_stock(same, program):
     same("patched", program)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(program=waits)
 def test_looks_at_any_moment_lose_nothing(same, program):
     same("looked_at", program)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     base=st.sampled_from(THREADING),
     methods=bodies,

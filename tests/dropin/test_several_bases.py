@@ -3,6 +3,7 @@
 A class that rthread cannot lay out is refused with a hint that names a way out.
 """
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import abc

@@ -4,6 +4,7 @@ What came during a wait comes out of the call, so a `try` around the call sees i
 permit is not lost by it.
 """
 
+# ruff: noqa: B023, E731
 from __future__ import annotations
 
 import _thread
@@ -208,7 +209,7 @@ def interrupted_and(act):
     return lambda: (_thread.interrupt_main(), act())
 
 
-@case
+@case(gil=True)
 def interrupted_as_the_wait_ends():
     """In one turn of the GIL, so that both have happened when the waiter runs again."""
     import sys
@@ -234,7 +235,7 @@ def interrupted_as_the_wait_ends():
     tell("timed", met(acquire, interrupted_and(timed.release)), timed._value)
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def interrupted_as_the_wait_for_a_queue_ends():
     import sys
 
@@ -254,7 +255,7 @@ def interrupted_as_the_wait_for_a_queue_ends():
         tell("join", met(line.join, interrupted_and(line.task_done)), line.unfinished_tasks)
 
 
-@case
+@case(gil=True)
 def interrupted_as_a_barrier_opens():
     import sys
 
@@ -314,7 +315,7 @@ def a_barriers_time_is_over_during_its_action():
     leave()
 
 
-@case
+@case(gil=True)
 def ctrl_c_after_a_barriers_time_is_over():
     going = threading.Event()
     barrier = threading.Barrier(2, action=lambda: (going.set(), time.sleep(2.5)))
@@ -355,14 +356,14 @@ def async_met(wait):
     return waiter, said
 
 
-@case
+@case(gil=True)
 def asynchronous_exceptions_during_timed_waits():
     for label, wait in TIMED.items():
         waiter, said = async_met(wait)
         tell(label, waiter.said(), said)
 
 
-@case(only="queue")
+@case(only="queue", gil=True)
 def asynchronous_exceptions_during_waits_for_queues():
     for label, wait in TIMED_QUEUES.items():
         waiter, said = async_met(wait)
@@ -373,7 +374,7 @@ def asynchronous_exceptions_during_waits_for_queues():
     tell(waiter.said(), said, line.qsize())
 
 
-@case
+@case(gil=True)
 def asynchronous_exceptions_as_waits_end():
     event, semaphore = threading.Event(), threading.Semaphore(0)
     waiter, said = async_met(event.wait)

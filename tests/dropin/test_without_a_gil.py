@@ -1,5 +1,6 @@
 """What goes wrong without a GIL first. All of it has to work with one as well."""
 
+# ruff: noqa: B023
 from __future__ import annotations
 
 import gc
