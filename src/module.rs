@@ -228,7 +228,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             ident_name: ptr::null_mut(),
             count: Arc::new(AtomicIsize::new(0)),
             lifetime,
-            natives: Natives::NONE,
+            natives: Natives::none(),
             name_limit: 0,
         });
         abort_on_panic();

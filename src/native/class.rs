@@ -150,13 +150,12 @@ pub unsafe extern "C-unwind" fn init_slot<T: NativeClass<N>, const N: usize>(
 ) -> c_int {
     // SAFETY: as the caller promises.
     unsafe {
-        match arguments::bind_tuple(args, kwargs, T::ARGUMENTS) {
-            Some(given) => match init::<T, N>(slf, given) {
+        if let Some(given) = arguments::bind_tuple(args, kwargs, T::ARGUMENTS) {
+            match init::<T, N>(slf, given) {
                 Ok(true) => return 0,
                 Ok(false) => {}
                 Err(Raised) => return -1,
-            },
-            None => {}
+            }
         }
         init_in_python(slf, args, kwargs)
     }

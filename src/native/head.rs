@@ -244,10 +244,9 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
         let setattro: Setattro = materialize::set_attribute;
-        if !(*class)
-            .tp_getattro
-            .is_some_and(|get| get as usize == ffi::PyObject_GenericGetAttr as *const () as usize)
-            || !(*class).tp_setattro.is_some_and(|set| set as usize == setattro as usize)
+        let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
+        if (*class).tp_getattro.is_none_or(|get| get as usize != generic)
+            || (*class).tp_setattro.is_none_or(|set| set as usize != setattro as usize)
             || (*state).natives.altered.load(Ordering::Relaxed)
         {
             return Ok(Fitness::Unfit);

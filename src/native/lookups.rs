@@ -38,13 +38,16 @@ struct Names {
 }
 
 impl Names {
-    const NONE: Names =
-        Names { dict: ptr::null_mut(), expected: ptr::null_mut(), checked: AtomicU64::new(0) };
+    const fn none() -> Names {
+        Names { dict: ptr::null_mut(), expected: ptr::null_mut(), checked: AtomicU64::new(0) }
+    }
 }
 
 impl Lookups {
     /// Of no namespace.
-    pub const NONE: Lookups = Lookups { watch: NamespaceWatch::NONE, namespaces: [Names::NONE; 2] };
+    pub const fn none() -> Lookups {
+        Lookups { watch: NamespaceWatch::NONE, namespaces: [Names::none(), Names::none()] }
+    }
 
     /// All references.
     pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {

@@ -124,18 +124,21 @@ pub struct Natives {
 }
 
 impl Natives {
-    pub const NONE: Natives = Natives {
-        types: [ptr::null_mut(); COUNT],
-        python: [ptr::null_mut(); COUNT],
-        method_type: ptr::null_mut(),
-        inits: [ptr::null_mut(); COUNT],
-        snapshots: [ptr::null_mut(); COUNT],
-        fitnesses: Fitnesses::new(),
-        altered: AtomicBool::new(false),
-        recipes: [ptr::null_mut(); COUNT],
-        helpers: [ptr::null_mut(); Helper::NAMES.len()],
-        lookups: Lookups::NONE,
-    };
+    /// None made yet.
+    pub const fn none() -> Natives {
+        Natives {
+            types: [ptr::null_mut(); COUNT],
+            python: [ptr::null_mut(); COUNT],
+            method_type: ptr::null_mut(),
+            inits: [ptr::null_mut(); COUNT],
+            snapshots: [ptr::null_mut(); COUNT],
+            fitnesses: Fitnesses::new(),
+            altered: AtomicBool::new(false),
+            recipes: [ptr::null_mut(); COUNT],
+            helpers: [ptr::null_mut(); Helper::NAMES.len()],
+            lookups: Lookups::none(),
+        }
+    }
 
     /// All references.
     pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
@@ -405,14 +408,18 @@ unsafe fn fill(
             adapt: helper(helpers, c"adapt")?,
         };
         let recipes = helper(helpers, c"recipes")?;
-        for index in 0..COUNT {
-            let name = name_at(index);
+        for (index, &(_, name)) in EXCEPTIONS.iter().enumerate() {
+            let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
+            if !class.is_null() {
+                keep(&mut (*state).natives.python[KINDS.len() + index], class);
+            }
+        }
+        for (index, &(kind, name, make, _)) in KINDS.iter().enumerate() {
             let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
             if class.is_null() {
                 continue;
             }
             keep(&mut (*state).natives.python[index], class);
-            let Some((_, _, make, _)) = KINDS.get(index) else { continue };
             let recipe = ffi::PyDict_GetItemString(recipes, name.as_ptr());
             if !recipe.is_null() {
                 keep(&mut (*state).natives.recipes[index], recipe);
@@ -428,7 +435,7 @@ unsafe fn fill(
                     keep(&mut (*state).natives.inits[index], init);
                 }
                 let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
-                (*state).natives.snapshots[index] = head::snapshot(class, KINDS[index].0, base)?;
+                (*state).natives.snapshots[index] = head::snapshot(class, kind, base)?;
             }
             let class = (*state).natives.types[index].cast();
             if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {

@@ -305,7 +305,7 @@ unsafe fn acquire_with(
         if blocking == 0 {
             return compat::bool_object(false);
         }
-        if !unlimited && !(arguments::is_ordinary_timeout(seconds) && asks_usual_clock(slf)) {
+        if !unlimited && (!arguments::is_ordinary_timeout(seconds) || !asks_usual_clock(slf)) {
             return LEFT_TO_PYTHON;
         }
         wait(slf, seconds)

@@ -369,8 +369,7 @@ def test_acquire_and_release_are_the_locks(kit: Kit) -> None:
 
 def test_locked(kit: Kit) -> None:
     condition = kit.threading.Condition(kit.threading.Lock())
-    if kit.is_stock and not SINCE_3_14:
-        # rthread's has it on every version.
+    if not SINCE_3_14:
         assert not hasattr(condition, "locked")
         return
     assert condition.locked() is False
