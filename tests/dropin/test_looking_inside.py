@@ -382,7 +382,7 @@ def an_events_condition_replaced_while_waited_for():
 def is_set_after_set():
     """A look at any moment sees the event set that `set()` has returned from."""
     wrong = 0
-    for round_ in range(300):
+    for round_ in range(100):
         event = threading.Event()
         waiter = Waiter(event.wait)
         looker = Waiter(vars, event) if round_ % 2 else Waiter(lambda event=event: event._cond)

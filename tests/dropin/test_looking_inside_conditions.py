@@ -262,6 +262,9 @@ def a_condition_with_a_lock_of_ones_own():
             self.said = []
             self.held = False
 
+        def locked(self):
+            return self.held
+
         def acquire(self, *args):
             self.said.append(("acquire", args))
             took, self.held = not self.held, True

@@ -122,6 +122,9 @@ def a_replaced_lock_is_the_one_that_is_held():
             self.held = False
             self.said.append("exit")
 
+        def locked(self):
+            return self.held
+
         def acquire(self, *args):
             self.said.append(f"acquire{args}")
             took, self.held = not self.held, True

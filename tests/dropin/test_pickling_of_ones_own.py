@@ -40,7 +40,7 @@ def by_state():
 
         def __getstate__(self):
             state = self.__dict__.copy()
-            for name in ("_lock", "acquire", "release", "_waiters"):
+            for name in ("_lock", "acquire", "release", "locked", "_waiters"):
                 state.pop(name, None)
             for name in ("_release_save", "_acquire_restore", "_is_owned"):
                 state.pop(name, None)

@@ -41,7 +41,7 @@ def later(seconds, *acts):
     return Waiter(do)
 
 
-def met(wait, *acts, seconds=0.06):
+def met(wait, *acts, seconds=0.15):
     """Where an exception comes out that arrives during a wait: in the call or after it."""
     said = []
     try:
@@ -97,18 +97,18 @@ def held_elsewhere(lock):
 
 
 TIMED = {
-    "event": lambda: threading.Event().wait(0.12),
-    "condition": condition_wait(timeout=0.12),
-    "semaphore": lambda: threading.Semaphore(0).acquire(timeout=0.12),
-    "bounded": lambda: threading.BoundedSemaphore(0).acquire(timeout=0.12),
-    "barrier": lambda: threading.Barrier(2).wait(0.12),
-    "lock": lambda: held(threading.Lock()).acquire(timeout=0.12),
+    "event": lambda: threading.Event().wait(0.6),
+    "condition": condition_wait(timeout=0.6),
+    "semaphore": lambda: threading.Semaphore(0).acquire(timeout=0.6),
+    "bounded": lambda: threading.BoundedSemaphore(0).acquire(timeout=0.6),
+    "barrier": lambda: threading.Barrier(2).wait(0.6),
+    "lock": lambda: held(threading.Lock()).acquire(timeout=0.6),
 }
 TIMED_QUEUES = {
-    "get": lambda: queue.Queue().get(timeout=0.12),
-    "lifo": lambda: queue.LifoQueue().get(timeout=0.12),
-    "priority": lambda: queue.PriorityQueue().get(timeout=0.12),
-    "put": lambda: full_queue().put(1, timeout=0.12),
+    "get": lambda: queue.Queue().get(timeout=0.6),
+    "lifo": lambda: queue.LifoQueue().get(timeout=0.6),
+    "priority": lambda: queue.PriorityQueue().get(timeout=0.6),
+    "put": lambda: full_queue().put(1, timeout=0.6),
 }
 
 
@@ -130,7 +130,7 @@ def wait_for_interrupted():
 
     def wait():
         with condition:
-            return condition.wait_for(lambda: False, 0.12)
+            return condition.wait_for(lambda: False, 0.6)
 
     tell(met(wait, _thread.interrupt_main), condition.acquire(False), condition.release())
 
@@ -179,7 +179,7 @@ def a_handler_that_returns():
         began = time.monotonic()
         said = met(wait)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        tell(label, said, time.monotonic() - began > 0.11, len(seen) > 1)
+        tell(label, said, time.monotonic() - began > 0.5, len(seen) > 1)
         seen.clear()
     signal.signal(signal.SIGALRM, lambda *_: event.set())
     signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -421,7 +421,7 @@ def a_join_interrupted():
     thread.start()
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     tell(met(thread.join), thread.is_alive())
-    tell(met(lambda: thread.join(0.12), _thread.interrupt_main), thread.is_alive())
+    tell(met(lambda: thread.join(0.6), _thread.interrupt_main), thread.is_alive())
     event.set()
     thread.join()
     tell(thread.is_alive())
