@@ -162,16 +162,26 @@ def _file_of(names: "dict[str, Any]") -> object:
 # What the extension calls.
 
 
-def _adapt(function: "Any", native: type) -> "Any":
+def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     """Make a function of a Python class one of a native class.
 
     Where it says ``super()``, that is to mean the native class.
+
+    Returns:
+        The function, and the one as which it is seen: the interpreter's own, where rthread has
+        put another one in its place.
     """
-    if type(function) is not types.FunctionType or "__class__" not in function.__code__.co_freevars:
-        return function
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    closure = tuple(types.CellType(native) if name == "__class__" else cell for name, cell in cells)
-    return _copied(function, function.__globals__, closure)
+    seen = getattr(function, "__in_place_of__", None)
+    if seen is not None:
+        return function, _copied(seen, seen.__globals__, seen.__closure__)
+    code = getattr(function, "__code__", None)
+    if type(function) is types.FunctionType and "__class__" in code.co_freevars:
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        closure = tuple(
+            types.CellType(native) if name == "__class__" else cell for name, cell in cells
+        )
+        function = _copied(function, function.__globals__, closure)
+    return function, function
 
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
