@@ -33,6 +33,8 @@ _EXCEPTIONS = ("BrokenBarrierError",)
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
 _LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
+# Builtins that they use, and that a name in the module would hide.
+_BUILTINS = ("RuntimeError", "ValueError", "hasattr", "len", "super")
 
 # What a native class has of its own, or what means nothing for it.
 _OWN = frozenset({"__dict__", "__doc__", "__module__", "__weakref__"})
@@ -100,6 +102,7 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
         "adapt": _adapt,
         "finish": _finish,
         "resume": _resume,
+        "resume_condition": _resume_condition,
         "checkpoint": _checkpoint,
         "rejoin_barrier": _rejoin_barrier,
         "leave_barrier": _leave_barrier,
@@ -128,8 +131,9 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
     """The objects that may stand under each of some names: the interpreter's and rthread's own."""
     ours = vars(_rthread)
     locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
+    # No object at all: the name must not be there.
+    expected: dict[str, tuple[Any, ...]] = {name: () for name in _BUILTINS}
     ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
-    expected = {}
     for name in looked_up:
         if name in names:
             own = (names[name],) if _is_interpreters(names[name], names) else ()
@@ -242,20 +246,61 @@ def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
     return notified
 
 
-def _rejoin_barrier(barrier: "Any", index: int, left: "float | None") -> int:
-    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does."""
-    with barrier._cond:
+def _resume_condition(lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any") -> bool:
+    """Go on with the wait of a condition, as `Condition.wait` does.
+
+    Args:
+        lock, condition, left: as for `_resume`.
+        saved: what the condition's lock was, for ``_acquire_restore``.
+    """
+    notified = False
+    try:
+        if left is None:
+            notified = lock.acquire()
+        elif left is not False:
+            notified = lock.acquire(True, left) if left > 0 else lock.acquire(False)
+    finally:
+        condition._acquire_restore(saved)
+        if not notified and lock in condition._waiters:
+            condition._waiters.remove(lock)
+    return notified
+
+
+def _rejoin_barrier(barrier: "Any", index: int, left: "float | None", condition: "Any") -> int:
+    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does.
+
+    Args:
+        barrier: the barrier.
+        index: which of the round's threads this one is.
+        left: how many seconds, None for ever.
+        condition: the one that the barrier had when the wait began.
+    """
+    with condition:
         try:
-            barrier._wait(left)
+            if condition is barrier._cond:
+                barrier._wait(left)
+            else:
+                _wait_for_former(barrier, condition, left)
             return index
         finally:
             barrier._count -= 1
             barrier._exit()
 
 
-def _leave_barrier(barrier: "Any") -> None:
+def _wait_for_former(barrier: "Any", condition: "Any", left: "float | None") -> None:
+    """Wait for a round of a barrier that has been given another condition meanwhile."""
+    import threading
+
+    if not condition.wait_for(lambda: barrier._state != 0, left):
+        barrier._break()
+        raise threading.BrokenBarrierError
+    if barrier._state < 0:
+        raise threading.BrokenBarrierError
+
+
+def _leave_barrier(barrier: "Any", condition: "Any") -> None:
     """Count a thread no more that an exception takes away from a barrier."""
-    with barrier._cond:
+    with condition:
         barrier._count -= 1
         barrier._exit()
 
@@ -400,13 +445,17 @@ def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
         return self.__reduce__()
     if protocol < 2:
         return _reduced(self, protocol)
-    if hasattr(self, "__getnewargs_ex__"):
-        args, kwargs = self.__getnewargs_ex__()
-        if kwargs:
-            return copyreg.__newobj_ex__, (cls, args, kwargs), _state_of(self), None, None  # type: ignore[attr-defined]
-    else:
-        args = self.__getnewargs__() if hasattr(self, "__getnewargs__") else ()
-    return copyreg.__newobj__, (cls, *args), _state_of(self), None, None  # type: ignore[attr-defined]
+    return *_new_of(self), _state_of(self), None, None
+
+
+def _new_of(self: "Any") -> "tuple[Any, Any]":
+    """The function that makes an object like this one, and its arguments."""
+    names = ("__getnewargs_ex__", "__getnewargs__")
+    methods = {name: getattr(self, name) for name in names if hasattr(self, name)}
+    # Of an object without a layout of its own: `object` says what is wrong with the arguments.
+    stand_in = type("stand_in", (), {name: staticmethod(of) for name, of in methods.items()})()
+    function, args, *_rest = object.__reduce_ex__(stand_in, 2)  # type: ignore[misc]
+    return function, (type(self), *args[1:])
 
 
 def _reduced(self: "Any", protocol: int) -> "Any":

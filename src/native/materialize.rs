@@ -165,10 +165,14 @@ unsafe fn change<T: Materialize>(
     // SAFETY: as the caller promises. A waiter owns the ticket that it gets; the others are given
     // back.
     unsafe {
-        // First, because it may find no memory: up to here nothing has happened.
-        if ffi::PyDict_Update(dict, parts.dict) < 0 {
+        // First, because it may find no memory: up to here nothing has happened. The attributes that
+        // the object has already come after the parts, as if `__init__` had set these.
+        if ffi::PyDict_Update(parts.dict, dict) < 0
+            || ffi::PyObject_GenericSetDict(slf, parts.dict, ptr::null_mut()) < 0
+        {
             return (Phase::Native, Err(Raised));
         }
+        let dict = parts.dict;
         let mut values = [ptr::null_mut(); 3];
         let tickets = [0, 1, 2].map(|index| parts.tickets(index));
         for ticket in tickets.iter().copied().flatten() {

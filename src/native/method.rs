@@ -13,10 +13,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{Kind, Making, head};
+use super::{Kind, Making, condition, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, Like, PLAIN, Type, drop_ref};
+use crate::object::{self, Call, Collected, Like, PLAIN, Property, Type, drop_ref};
 
 /// The answer of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
@@ -48,6 +48,8 @@ struct Method {
     seen: *mut PyObject,
     /// Whether a program has changed the code of `seen`, which does the work from then on.
     is_changed: AtomicBool,
+    /// Whether a Python object may have an attribute of its lock instead.
+    is_of_lock: bool,
     weakrefs: *mut PyObject,
 }
 
@@ -56,6 +58,26 @@ const OWN: &[&CStr] = &[c"__get__", c"__call__", c"__reduce__", c"__reduce_ex__"
 
 /// Attributes that decide what a Python function does.
 const CODE: &[&CStr] = &[c"__code__", c"__defaults__", c"__kwdefaults__"];
+
+/// For those that pass by what a type does for attributes, as pydoc does.
+const PROPERTIES: &[Property] = &[
+    of_function(c"__doc__"),
+    of_function(c"__module__"),
+    of_function(c"__name__"),
+    of_function(c"__qualname__"),
+];
+
+const fn of_function(name: &'static CStr) -> Property {
+    Property { name, get: get_of_function, set: None, doc: None }
+}
+
+unsafe extern "C-unwind" fn get_of_function(
+    slf: *mut PyObject,
+    name: *mut c_void,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and the name of a property.
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, name.cast()) }
+}
 
 /// Makes the type of methods. A new reference.
 ///
@@ -86,6 +108,7 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             flags: ffi::Py_TPFLAGS_HAVE_GC,
             like: Like::Nothing(c"A native method in the place of a Python function."),
             methods: METHODS,
+            properties: PROPERTIES,
             slots: &[
                 (ffi::Py_tp_dealloc, object::dealloc::<Method> as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse::<Method> as *mut c_void),
@@ -190,6 +213,7 @@ unsafe fn install_one(
         (*made).state = state;
         (*made).python = function;
         (*made).seen = seen;
+        (*made).is_of_lock = kind == Kind::Condition && condition::is_of_lock(key);
         // Many threads call it, and each call counts a reference.
         compat::enable_deferred_refcount(made.cast());
         let set = compat::PyObject_SetAttr(class.cast(), key, made.cast());
@@ -345,6 +369,13 @@ unsafe extern "C-unwind" fn bind(
         if object.is_null() || object == ffi::Py_None() {
             ffi::Py_INCREF(slf);
             return slf;
+        }
+        let this = &*slf.cast::<Method>();
+        if this.is_of_lock && serves(this, object) {
+            let of_lock = condition::lock_attribute(object, this.python);
+            if of_lock != LEFT_TO_PYTHON {
+                return of_lock;
+            }
         }
         compat::PyMethod_New(slf, object)
     }
