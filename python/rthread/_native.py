@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # The deque of a condition's waiters, and the tickets for its waiters.
     Waiters = tuple[Any, tuple[Ticket, ...]]
 
-__all__ = ["THREADING", "in_threading", "wanted"]
+__all__ = ["THREADING", "in_threading", "wanted", "within"]
 
 # What `threading` has of them.
 THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
@@ -186,6 +186,11 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
         )
         function = _copied(function, function.__globals__, closure)
     return function, function
+
+
+def within(function: "Any", names: "dict[str, Any]") -> "Any":
+    """Copy a function, with another namespace to look names up in."""
+    return _copied(function, names, function.__closure__)
 
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":

@@ -94,9 +94,9 @@ def _with_join(queue: "ModuleType") -> "Any":
                     return None
                 if timeout < 0:
                     raise ValueError("'timeout' must be a non-negative number")
-                deadline = names["time"]() + timeout
+                deadline = time() + timeout  # type: ignore[name-defined]
                 while self.unfinished_tasks:
-                    left = deadline - names["time"]()
+                    left = deadline - time()  # type: ignore[name-defined]
                     if left <= 0:
                         return False
                     self.all_tasks_done.wait(left)
@@ -105,6 +105,7 @@ def _with_join(queue: "ModuleType") -> "Any":
     for name, value in vars(stock).items():
         if name not in {"__dict__", "__weakref__", "join"}:
             setattr(Queue, name, value)
+    Queue.join = _native.within(vars(Queue)["join"], names)  # type: ignore[method-assign]
     _stand_for(Queue, stock, "join")
     return Queue
 
@@ -131,61 +132,68 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
     stock = names["Queue"]
     initialise = stock.__init__
 
-    def wait(
-        condition: "Any",
-        is_blocked: "Callable[[], bool]",
-        is_over: "Callable[[], bool]",
-        block: object,
-        timeout: "Any",
-        give_up: str,
-    ) -> None:
+    # Without annotations, as in `queue`, and with its namespace for theirs: see below.
+
+    def wait(condition, is_blocked, is_over, block, timeout, give_up):  # type: ignore[no-untyped-def]
         """Wait while `is_blocked`, with the lock of the condition held."""
         if not block:
             if is_blocked():
-                raise names[give_up]
+                give_up()
             return
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
-        deadline = None if timeout is None else names["time"]() + timeout
+        deadline = None if timeout is None else time() + timeout  # type: ignore[name-defined]
         while is_blocked():
-            left = None if deadline is None else deadline - names["time"]()
+            left = None if deadline is None else deadline - time()  # type: ignore[name-defined]
             if left is not None and left <= 0:
-                raise names[give_up]
+                give_up()
             condition.wait(left)
             if is_over():
-                raise names.get("ShutDown", ShutDown)
+                refuse()
 
-    # Without annotations, as in the module itself.
+    def refuse():  # type: ignore[no-untyped-def]
+        raise names.get("ShutDown", ShutDown)
+
+    def full():  # type: ignore[no-untyped-def]
+        raise Full
+
+    def empty():  # type: ignore[no-untyped-def]
+        raise Empty
+
+    def is_shut_down(self):  # type: ignore[no-untyped-def]
+        # A class that has borrowed a method has no such attribute.
+        return getattr(self, "is_shutdown", False)
 
     def __init__(self, maxsize=0):  # type: ignore[no-untyped-def]
         initialise(self, maxsize)
-        vars(self).pop("is_shutdown", None)
+        if is_shut_down(self):
+            del self.is_shutdown
 
     def put(self, item, block=True, timeout=None):  # type: ignore[no-untyped-def]
         with self.not_full:
-            if self.is_shutdown:
-                raise names.get("ShutDown", ShutDown)
+            if is_shut_down(self):
+                refuse()
             if self.maxsize > 0:
                 wait(
                     self.not_full,
                     lambda: self._qsize() >= self.maxsize,
-                    lambda: self.is_shutdown,
+                    lambda: is_shut_down(self),
                     block,
                     timeout,
-                    "Full",
+                    full,
                 )
             self._put(item)
             self.unfinished_tasks += 1
             self.not_empty.notify()
 
     def get(self, block=True, timeout=None):  # type: ignore[no-untyped-def]
-        def is_over() -> bool:
-            return self.is_shutdown and not self._qsize()
+        def is_over():  # type: ignore[no-untyped-def]
+            return is_shut_down(self) and not self._qsize()
 
         with self.not_empty:
             if is_over():
-                raise names.get("ShutDown", ShutDown)
-            wait(self.not_empty, lambda: not self._qsize(), is_over, block, timeout, "Empty")
+                refuse()
+            wait(self.not_empty, lambda: not self._qsize(), is_over, block, timeout, empty)
             item = self._get()
             self.not_full.notify()
             return item
@@ -207,10 +215,13 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             for condition in (self.not_empty, self.not_full, self.all_tasks_done):
                 condition.notify_all()
 
+    # They look names up where the interpreter's own do. The copies go into the cells by which the
+    # functions find one another.
+    wait, full, empty = (_native.within(function, names) for function in (wait, full, empty))
     # An attribute of the class: an object has one of its own once it has been shut down.
     cls.is_shutdown = False
     for function in (__init__, put, get, shutdown):
-        setattr(cls, function.__name__, function)
+        setattr(cls, function.__name__, _native.within(function, names))
     _stand_for(cls, stock, "__init__", "put", "get", "shutdown")
 
 

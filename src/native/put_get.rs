@@ -64,6 +64,10 @@ pub unsafe fn blocking(
         if !lookups::are_as_expected(queue::state(slf)) {
             return Ok(None);
         }
+        // No comparison with such a number is true.
+        if ffi::PyFloat_Check(seconds) != 0 && ffi::PyFloat_AS_DOUBLE(seconds).is_nan() {
+            return Ok(None);
+        }
         let zero = ffi::PyLong_FromLong(0);
         let negative = ffi::PyObject_RichCompareBool(seconds, zero, ffi::Py_LT);
         drop_ref(zero);

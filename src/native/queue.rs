@@ -442,8 +442,11 @@ unsafe extern "C-unwind" fn set_maxsize(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
+        // A thread that waits to put compares with the new limit even if that means none.
+        let fits = |limit| limit > 0 || !channel(slf).has_putters();
+        let is_native = class::is_of_phase_native(slf);
         match plain_int(value) {
-            Some(limit) if class::is_of_phase_native(slf) && channel(slf).set_limit(limit) => {
+            Some(limit) if is_native && fits(limit) && channel(slf).set_limit(limit) => {
                 if kind(slf) == Kind::PriorityQueue {
                     priority::wake_all(slf);
                 }

@@ -363,6 +363,15 @@ impl Channel {
         Some(putter.signal(Phase::Granted))
     }
 
+    /// Whether a thread waits to put.
+    #[must_use]
+    pub fn has_putters(&self) -> bool {
+        let held = self.hold();
+        let found = !self.putters.is_empty();
+        held.release();
+        found
+    }
+
     /// Changes how many items fit in. False if the channel is retired.
     #[must_use]
     pub fn set_limit(&self, limit: isize) -> bool {

@@ -89,10 +89,16 @@ QUEUES = {
 }
 
 
+def names(made):
+    """What `dir()` says, without what rthread's queues have before the interpreter's."""
+    new = {"is_shutdown", "shutdown"} if sys.version_info < (3, 13) else set()
+    return [name for name in dir(made) if name not in new]
+
+
 def shown(makers):
     for name, make in makers.items():
         tell(name, shape(make()))
-        tell(name, [n for n in dir(make()) if not n.startswith("__") or n == "__dict__"])
+        tell(name, [n for n in names(make()) if not n.startswith("__") or n == "__dict__"])
         tell(
             name, [n for n, _ in inspect.getmembers(make()) if n in ("_cond", "__dict__", "queue")]
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import sys
 import types
 
 from beside import attempt, case, leave, outcome, tell, waiting
@@ -108,6 +109,8 @@ def methods(cls):
         name
         for name in names - NOT_REPLACED
         if isinstance(getattr(cls, name), types.FunctionType) or callable(getattr(cls, name))
+        # With rthread every version has it.
+        if name != "shutdown" or sys.version_info >= (3, 13)
         if not name.startswith("__") or name in ("__init__", "__enter__", "__exit__")
     )
 

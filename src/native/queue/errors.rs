@@ -1,5 +1,6 @@
 //! The exceptions of queues.
 
+use core::ffi::CStr;
 use core::ptr;
 
 use pyo3_ffi::{self as ffi, PyObject};
@@ -11,20 +12,19 @@ use crate::native::method::LEFT_TO_PYTHON;
 use crate::object::drop_ref;
 
 /// One of the exceptions of `queue`, as it is found there at the moment: a new reference. Null if
-/// the module has something else under the name.
+/// the module has something else under the name, or has lost it.
 ///
 /// # Safety
 /// Attached; a native object.
 unsafe fn exception(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     // SAFETY: as the caller promises.
     unsafe {
-        let name = match kind {
-            Kind::Empty => c"Empty",
-            Kind::Full => c"Full",
-            _ => c"ShutDown",
-        };
-        let found = lookups::find(state(slf), Namespace::Queue, name);
+        let found = lookups::find(state(slf), Namespace::Queue, name_of(kind));
         if found.is_null() {
+            if kind != Kind::ShutDown {
+                return found;
+            }
+            // Not every version's `queue` has this one.
             let own = (*state(slf)).natives.python[kind as usize];
             ffi::Py_INCREF(own);
             return own;
@@ -65,8 +65,25 @@ pub unsafe fn raise(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     // SAFETY: as the caller promises.
     unsafe {
         if raise_or_leave(slf, kind) == LEFT_TO_PYTHON {
-            ffi::PyErr_SetNone((*state(slf)).natives.python[kind as usize]);
+            // In the interpreter's words.
+            let found = lookups::find(state(slf), Namespace::Queue, name_of(kind));
+            if found.is_null() {
+                let words = c"name '%s' is not defined";
+                ffi::PyErr_Format(ffi::PyExc_NameError, words.as_ptr(), name_of(kind).as_ptr());
+            } else {
+                let words = c"exceptions must derive from BaseException";
+                ffi::PyErr_SetString(ffi::PyExc_TypeError, words.as_ptr());
+            }
+            drop_ref(found);
         }
     }
     ptr::null_mut()
+}
+
+fn name_of(kind: Kind) -> &'static CStr {
+    match kind {
+        Kind::Empty => c"Empty",
+        Kind::Full => c"Full",
+        _ => c"ShutDown",
+    }
 }
