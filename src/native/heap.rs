@@ -128,6 +128,9 @@ pub enum Attempt<T> {
 
 /// Puts an item into the heap. The reference goes with it if that is done.
 ///
+/// If a comparison raises as the item rises from the end it stays there, as with `heappush`, and is
+/// not counted: the heap takes a reference of its own.
+///
 /// # Safety
 /// Attached, in a turn.
 pub unsafe fn insert(
@@ -139,8 +142,21 @@ pub unsafe fn insert(
     let comparison = Comparison::begin(this);
     let end = this.channel().len();
     // SAFETY: as the caller promises.
-    let place = unsafe { find_place(&comparison, memory, from_above, item, end)? };
-    let Some(place) = place else { return Ok(Attempt::Disturbed) };
+    let place = match unsafe { find_place(&comparison, memory, from_above, item, end) } {
+        Ok(Some(place)) => place,
+        Ok(None) => return Ok(Attempt::Disturbed),
+        Err(Raised) => {
+            let stays = !from_above && !comparison.is_disturbed();
+            // SAFETY: attached, and the caller has a reference to the item.
+            unsafe {
+                if stays && this.channel().edit(|heap| heap.push(item)) {
+                    ffi::Py_INCREF(object_of(item));
+                    this.changed();
+                }
+            }
+            return Err(Raised);
+        }
+    };
     let attempt = this.channel().edit(|heap| {
         if comparison.is_disturbed() {
             return Attempt::Disturbed;
