@@ -224,6 +224,16 @@ pub fn is_finalizing() -> bool {
     }
 }
 
+/// Whether the interpreter ends, as far as this version tells: 3.12 does so before the atexit
+/// callbacks run, the others when those are done.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn is_ending() -> bool {
+    // SAFETY: attached, as the caller promises.
+    is_finalizing() || unsafe { is_interpreter_finalizing() }
+}
+
 /// From which version on `start_new_thread` refuses to start threads at shutdown, with what.
 ///
 /// # Safety

@@ -259,13 +259,14 @@ impl Collected for QueueObject {
     }
 }
 
-/// Where a get has found nothing: an item that has been given to a thread that can never come for
-/// it, because the interpreter is being finalized.
+/// Where a get has found nothing: an item that has been given to a thread that has not come for it,
+/// and may never do so, because the interpreter ends. A thread that comes all the same waits again.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn try_once_more(channel: &Channel) -> Option<*mut PyObject> {
-    if !compat::is_finalizing() || channel.take_back() == 0 {
+    // SAFETY: as the caller promises.
+    if !unsafe { compat::is_ending() } || channel.take_back() == 0 {
         return None;
     }
     match channel.try_get() {
@@ -289,7 +290,13 @@ unsafe fn if_native<T>(slf: *mut PyObject, read: T) -> Option<T> {
 unsafe extern "C-unwind" fn qsize(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called, attached, with a native QueueObject.
     unsafe {
-        match if_native(slf, channel(slf).len()) {
+        let mut length = channel(slf).len();
+        if length == 0 && channel(slf).has_granted() && compat::is_ending() {
+            // As in `try_once_more`.
+            channel(slf).take_back();
+            length = channel(slf).len();
+        }
+        match if_native(slf, length) {
             Some(length) => ffi::PyLong_FromSize_t(length),
             None => LEFT_TO_PYTHON,
         }

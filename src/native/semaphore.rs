@@ -293,8 +293,8 @@ unsafe fn acquire_with(
         if of(slf).try_acquire() {
             return compat::bool_object(true);
         }
-        if compat::is_finalizing() && of(slf).take_back() > 0 && of(slf).try_acquire() {
-            // It had been granted to a thread that can never attach again.
+        if compat::is_ending() && of(slf).take_back() > 0 && of(slf).try_acquire() {
+            // It had been granted to a thread that may never attach again. One that does waits again.
             return compat::bool_object(true);
         }
         if of(slf).value().is_none() {

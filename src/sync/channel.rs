@@ -163,6 +163,13 @@ impl Channel {
         count
     }
 
+    /// Whether items have been given to getters that have not claimed them so far.
+    #[inline]
+    #[must_use]
+    pub fn has_granted(&self) -> bool {
+        !self.grants.is_empty()
+    }
+
     /// Under the guard.
     #[cold]
     fn take_back_granted(&self) -> usize {
