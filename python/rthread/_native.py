@@ -31,7 +31,16 @@ THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
 _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
-_LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
+_LOOKED_UP = (
+    "Condition",
+    "Lock",
+    "RLock",
+    "_CRLock",
+    "_allocate_lock",
+    "_deque",
+    "_islice",
+    "_time",
+)
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
 # Builtins that they use, and that a name in the module would hide.
 _BUILTINS = ("RuntimeError", "ValueError", "hasattr", "len", "super")
@@ -132,7 +141,7 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
     ours = vars(_rthread)
     locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
     # No object at all: the name must not be there.
-    expected: dict[str, tuple[Any, ...]] = {name: () for name in _BUILTINS}
+    expected: dict[str, tuple[Any, ...]] = dict.fromkeys(_BUILTINS, ())
     ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
     for name in looked_up:
         if name in names:
@@ -178,9 +187,8 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     seen = getattr(function, "__in_place_of__", None)
     if seen is not None:
         return function, _copied(seen, seen.__globals__, seen.__closure__)
-    code = getattr(function, "__code__", None)
-    if type(function) is types.FunctionType and "__class__" in code.co_freevars:
-        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    if type(function) is types.FunctionType and "__class__" in function.__code__.co_freevars:
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         closure = tuple(
             types.CellType(native) if name == "__class__" else cell for name, cell in cells
         )
@@ -212,9 +220,7 @@ def _finish(native: "Any", python: "Any") -> None:
         if name in vars(native) or name in _OWN:
             continue
         # Another name of a method.
-        same = [
-            other for other in own if own[other] is value and other != name and callable(value)
-        ]
+        same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
     native.__reduce__ = _reduce
@@ -251,7 +257,9 @@ def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
     return notified
 
 
-def _resume_condition(lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any") -> bool:
+def _resume_condition(
+    lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any"
+) -> bool:
     """Go on with the wait of a condition, as `Condition.wait` does.
 
     Args:

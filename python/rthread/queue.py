@@ -12,7 +12,8 @@ from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    # Functions that are copied into the namespace of `queue` find it there.
+    from time import monotonic as time
     from types import ModuleType
     from typing import Any
 
@@ -94,9 +95,9 @@ def _with_join(queue: "ModuleType") -> "Any":
                     return None
                 if timeout < 0:
                     raise ValueError("'timeout' must be a non-negative number")
-                deadline = time() + timeout  # type: ignore[name-defined]
+                deadline = time() + timeout
                 while self.unfinished_tasks:
-                    left = deadline - time()  # type: ignore[name-defined]
+                    left = deadline - time()
                     if left <= 0:
                         return False
                     self.all_tasks_done.wait(left)
@@ -142,9 +143,9 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             return
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
-        deadline = None if timeout is None else time() + timeout  # type: ignore[name-defined]
+        deadline = None if timeout is None else time() + timeout
         while is_blocked():
-            left = None if deadline is None else deadline - time()  # type: ignore[name-defined]
+            left = None if deadline is None else deadline - time()
             if left is not None and left <= 0:
                 give_up()
             condition.wait(left)

@@ -7,8 +7,8 @@ after an object was made, and until the method is put back.
 from __future__ import annotations
 
 import queue
-import threading
 import sys
+import threading
 import types
 
 from beside import attempt, case, leave, outcome, tell, waiting
