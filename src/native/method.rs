@@ -106,7 +106,8 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC,
-            like: Like::Nothing(c"A native method in the place of a Python function."),
+            // Without a docstring of its own, which would be in the way of the property.
+            like: Like::Stock(ptr::null_mut()),
             methods: METHODS,
             properties: PROPERTIES,
             slots: &[

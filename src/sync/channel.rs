@@ -257,7 +257,7 @@ impl Channel {
         accepted
     }
 
-    #[inline]
+    #[inline(always)]
     fn accept(&self, item: Item) -> (Accepted, Option<Wake>) {
         let flags = self.flags();
         if flags & (SHUT | RETIRED) != 0 {
@@ -336,7 +336,7 @@ impl Channel {
         taken
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self) -> (Taken, Option<Wake>) {
         let flags = self.flags();
         if flags & RETIRED != 0 {
