@@ -232,9 +232,11 @@ def helps():
 
 @case(only="queue")
 def helps_of_queues():
-    for cls in QUEUES.values():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
-        tell(pydoc.plain(pydoc.render_doc(cls.get)))
+    # A native class has some methods more, such as `__setattr__`.
+    for label, cls in QUEUES.items():
+        tell(label, cls.__doc__, pydoc.describe(cls.__init__))
+        for name in ("__init__", "put", "get", "put_nowait", "get_nowait", "qsize", "join"):
+            tell(pydoc.plain(pydoc.render_doc(getattr(cls, name))))
 
 
 # Bound methods
