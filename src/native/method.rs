@@ -78,7 +78,7 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             name: c"builtins.function",
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
             like: Like::Nothing(c"A native method in the place of a Python function."),
             methods: METHODS,
             slots: &[
