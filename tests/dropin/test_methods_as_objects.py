@@ -225,7 +225,8 @@ def sources_of_queues():
 @case
 def helps():
     for label, cls in CLASSES.items():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
+        for _name, function in all_functions({label: cls}):
+            tell(pydoc.plain(pydoc.render_doc(function)))
         tell(pydoc.plain(pydoc.render_doc(make(cls).wait if hasattr(cls, "wait") else cls.release)))
         tell(label, pydoc.describe(cls.__init__), outcome(pydoc.locate, f"threading.{label}"))
 
@@ -233,8 +234,8 @@ def helps():
 @case(only="queue")
 def helps_of_queues():
     for cls in QUEUES.values():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
         tell(pydoc.plain(pydoc.render_doc(cls.get)))
+        tell(pydoc.plain(pydoc.render_doc(cls(2).put)))
 
 
 # Bound methods
