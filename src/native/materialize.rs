@@ -44,7 +44,7 @@ pub enum Retirement {
 }
 
 /// The values of the attributes that hold the last state, in the order of [`Materialize::STATE`]:
-/// new references, or null if one could not be made.
+/// new references. Null for one that could not be made, with an exception, or that is not needed.
 pub type Values = [*mut PyObject; 3];
 
 /// A native class.
@@ -196,8 +196,11 @@ unsafe fn change<T: Materialize>(
         }
         let mut result = Ok(None);
         for (index, _) in T::STATE.iter().enumerate() {
-            let stored = !values[index].is_null()
-                && ffi::PyDict_SetItem(dict, keys[index], values[index]) == 0;
+            let stored = if values[index].is_null() {
+                ffi::PyErr_Occurred().is_null()
+            } else {
+                ffi::PyDict_SetItem(dict, keys[index], values[index]) == 0
+            };
             drop_ref(values[index]);
             if !stored {
                 result = Err(Raised);

@@ -2,13 +2,14 @@
 //!
 //! A [`Method`] is called like a C function and looks like the Python function that it stands for:
 //! it binds to a true bound method, and every attribute (`__code__`, `__defaults__`, `__doc__`) is
-//! that function's. It serves objects that are native. Any other object, and every call that the
+//! that function's, or that of the interpreter's own one where rthread has put another one in its
+//! place. It serves objects that are native. Any other object, and every call that the
 //! native code leaves to Python, goes on to the Python function, with the very same arguments.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
@@ -43,6 +44,10 @@ struct Method {
     state: *const State,
     /// The Python function, owned.
     python: *mut PyObject,
+    /// The function that has its attributes, owned: as a rule the same.
+    seen: *mut PyObject,
+    /// Whether a program has changed the code of `seen`, which does the work from then on.
+    is_changed: AtomicBool,
     /// Whether a Python object may have an attribute of its lock instead.
     is_of_lock: bool,
     weakrefs: *mut PyObject,
@@ -67,7 +72,7 @@ unsafe extern "C-unwind" fn get_of_function(
     name: *mut c_void,
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a Method and the name of a property.
-    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, name.cast()) }
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, name.cast()) }
 }
 
 /// Makes the type of methods. A new reference.
@@ -174,11 +179,16 @@ unsafe fn install_one(
             return Ok(());
         }
         let args = [found, class.cast()];
-        let function = compat::vectorcall(making.adapt, args.as_ptr(), 2, ptr::null_mut());
+        let pair = compat::vectorcall(making.adapt, args.as_ptr(), 2, ptr::null_mut());
         drop_ref(found);
-        if function.is_null() {
+        if pair.is_null() {
             return Err(Raised);
         }
+        // A tuple of our own Python code.
+        let (function, seen) = (ffi::PyTuple_GET_ITEM(pair, 0), ffi::PyTuple_GET_ITEM(pair, 1));
+        ffi::Py_INCREF(function);
+        ffi::Py_INCREF(seen);
+        drop_ref(pair);
         if ffi::PyUnicode_CompareWithASCIIString(key, c"__init__".as_ptr()) == 0 {
             ffi::Py_INCREF(function);
             (*state).natives.inits[kind as usize] = function;
@@ -186,10 +196,12 @@ unsafe fn install_one(
         let made = object::allocate::<Method>((*state).natives.method_type);
         if made.is_null() {
             drop_ref(function);
+            drop_ref(seen);
             return Err(Raised);
         }
         (*made).entry = match call {
             Call::NoArgs(_) => enter_without_arguments,
+            Call::FastKeywords(_) => enter_with_keywords,
             _ => enter,
         };
         (*made).call = call;
@@ -197,6 +209,7 @@ unsafe fn install_one(
         (*made).class = class;
         (*made).state = state;
         (*made).python = function;
+        (*made).seen = seen;
         (*made).is_of_lock = kind == Kind::Condition && condition::is_of_lock(key);
         // Many threads call it, and each call counts a reference.
         compat::enable_deferred_refcount(made.cast());
@@ -216,7 +229,7 @@ impl Collected for Method {
         // SAFETY: as the caller promises.
         unsafe {
             let this = &*slf.cast::<Method>();
-            object::visit_all(&[this.class.cast(), this.python], visit, arg)
+            object::visit_all(&[this.class.cast(), this.python, this.seen], visit, arg)
         }
     }
 
@@ -229,6 +242,7 @@ impl Collected for Method {
             let this = &mut *slf.cast::<Method>();
             drop_ref(core::mem::replace(&mut this.class, ptr::null_mut()).cast());
             object::clear(&mut this.python);
+            object::clear(&mut this.seen);
         }
     }
 }
@@ -267,12 +281,12 @@ unsafe extern "C-unwind" fn enter_without_arguments(
                 return result;
             }
         }
-        call_python(method, args, nargsf, kwnames)
+        in_python(method, args, nargsf, kwnames)
     }
 }
 
-/// Any other method, called with an array.
-unsafe extern "C-unwind" fn enter(
+/// A method that takes names too, called with an array.
+unsafe extern "C-unwind" fn enter_with_keywords(
     callable: *mut PyObject,
     args: *const *mut PyObject,
     nargsf: usize,
@@ -282,38 +296,38 @@ unsafe extern "C-unwind" fn enter(
     unsafe {
         let method = &*callable.cast::<Method>();
         let nargs = count_of(nargsf);
-        if nargs > 0 && serves(method, *args) {
-            let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
-            let result = match method.call {
-                Call::FastKeywords(call) => call(slf, rest, count, kwnames),
-                Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
-                Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
-                _ => LEFT_TO_PYTHON,
-            };
+        if nargs > 0
+            && serves(method, *args)
+            && let Call::FastKeywords(call) = method.call
+        {
+            let result = call(*args, args.add(1), nargs as Py_ssize_t - 1, kwnames);
             if result != LEFT_TO_PYTHON {
                 return result;
             }
         }
-        call_python(method, args, nargsf, kwnames)
+        in_python(method, args, nargsf, kwnames)
     }
 }
 
-/// Leaves the call to Python. A native object that is not served, because something is replaced, is
-/// made a Python one first: only then does it have all that the Python function may look for.
-unsafe fn call_python(
+/// The Python function, with the very same arguments. A native object that is not served, because
+/// something is replaced, is made a Python one first: only then does it have all that the function may
+/// look for.
+#[cold]
+unsafe fn in_python(
     method: &Method,
     args: *const *mut PyObject,
     nargsf: usize,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as in `enter`; the new reference is given back.
+    let is_changed = method.is_changed.load(Ordering::Relaxed);
+    let function = if is_changed { method.seen } else { method.python };
+    // SAFETY: called, attached, with as many arguments; the new reference is given back.
     unsafe {
         let own = if count_of(nargsf) > 0 { settle(method, *args) } else { Ok(ptr::null_mut()) };
         match own {
-            Ok(own) if own.is_null() => compat::vectorcall(method.python, args, nargsf, kwnames),
+            Ok(own) if own.is_null() => compat::vectorcall(function, args, nargsf, kwnames),
             Ok(own) => {
-                let count = count_of(nargsf) - 1;
-                let result = compat::vectorcall(own, args.add(1), count, kwnames);
+                let result = compat::vectorcall(own, args.add(1), count_of(nargsf) - 1, kwnames);
                 drop_ref(own);
                 result
             }
@@ -345,6 +359,32 @@ unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject
         }
         drop_ref(dict);
         Ok(own)
+    }
+}
+
+/// Any other method, called with an array.
+unsafe extern "C-unwind" fn enter(
+    callable: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: usize,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+    unsafe {
+        let method = &*callable.cast::<Method>();
+        let nargs = count_of(nargsf);
+        if nargs > 0 && serves(method, *args) {
+            let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
+            let result = match method.call {
+                Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
+                Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
+                _ => LEFT_TO_PYTHON,
+            };
+            if result != LEFT_TO_PYTHON {
+                return result;
+            }
+        }
+        in_python(method, args, nargsf, kwnames)
     }
 }
 
@@ -403,7 +443,7 @@ unsafe extern "C-unwind" fn get_attribute(
         if is_one_of(name, OWN) {
             return ffi::PyObject_GenericGetAttr(slf, name);
         }
-        compat::PyObject_GetAttr((*slf.cast::<Method>()).python, name)
+        compat::PyObject_GetAttr((*slf.cast::<Method>()).seen, name)
     }
 }
 
@@ -415,8 +455,9 @@ unsafe extern "C-unwind" fn set_attribute(
     // SAFETY: called by CPython, attached, with a Method, a name, and a value or null.
     unsafe {
         let this = &*slf.cast::<Method>();
-        let done = compat::PyObject_SetAttr(this.python, name, value);
+        let done = compat::PyObject_SetAttr(this.seen, name, value);
         if done == 0 && is_one_of(name, CODE) {
+            this.is_changed.store(true, Ordering::Relaxed);
             // Other native methods do this one's work too: none of them is to any more.
             (*this.state).natives.altered.store(true, Ordering::Relaxed);
             ffi::PyType_Modified(this.class);
@@ -441,5 +482,5 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
 /// Its qualified name: pickled and copied by that.
 unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a Method.
-    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, c"__qualname__".as_ptr()) }
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, c"__qualname__".as_ptr()) }
 }

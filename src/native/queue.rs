@@ -472,7 +472,37 @@ unsafe extern "C-unwind" fn get_is_shutdown(
     unsafe {
         match read(slf, Channel::is_shut_down) {
             Some(is_shut_down) => compat::bool_object(is_shut_down),
-            None => materialize::get::<QueueObject>(slf, name),
+            None => {
+                let own = materialize::get::<QueueObject>(slf, name);
+                if !own.is_null() || ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+                    return own;
+                }
+                of_the_python_class(slf, c"is_shutdown")
+            }
         }
+    }
+}
+
+/// Replaces an AttributeError by the attribute of the Python class that has this name, if there is
+/// one: a new reference or null.
+///
+/// # Safety
+/// Attached, with an exception set; a QueueObject.
+#[cold]
+unsafe fn of_the_python_class(slf: *mut PyObject, name: &CStr) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let pending = compat::take_exception();
+        if let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) {
+            let class = (*state).natives.python[Kind::Queue as usize];
+            let found = ffi::PyObject_GetAttrString(class, name.as_ptr());
+            if !found.is_null() {
+                compat::forget_exception(pending);
+                return found;
+            }
+        }
+        ffi::PyErr_Clear();
+        compat::restore_exception(pending);
+        ptr::null_mut()
     }
 }
