@@ -67,11 +67,15 @@ $(venv)/bin/python:
 		rm -rf $(venv) && $$path -m venv $(venv) && \
 		$(python) -m pip install -q "maturin>=1.9.4,<2"
 
+# What the tests use. gevent and eventlet are for interpreters with a GIL.
+extras = test$(shell $(python) -c 'import sysconfig; \
+	print(end="" if sysconfig.get_config_var("Py_GIL_DISABLED") else ",greenlets")' 2>/dev/null)
+
 # PYO3_BUILD_EXTENSION_MODULE: do not link against libpython, the interpreter brings it.
 $(venv)/built: $(venv)/bin/python $(sources)
 	PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
 		CARGO_TARGET_DIR=$(CURDIR)/$(target) PYO3_BUILD_EXTENSION_MODULE=1 \
-		$(python) -m pip install -q --no-build-isolation '.[test]'
+		$(python) -m pip install -q --no-build-isolation '.[$(extras)]'
 	@touch $@
 
 test:
