@@ -31,7 +31,10 @@ THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
 _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
-_LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
+_LOOKED_UP = (
+    *("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice"),
+    "_time",
+)
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
 
 # What a native class has of its own, or what means nothing for it.
@@ -193,9 +196,7 @@ def _finish(native: "Any", python: "Any") -> None:
         if name in vars(native) or name in _OWN:
             continue
         # Another name of a method.
-        same = [
-            other for other in own if own[other] is value and other != name and callable(value)
-        ]
+        same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
     native.__reduce__ = _reduce
@@ -363,13 +364,14 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
-# `object` looks into the dict without asking for it, which is what makes a native object a Python one.
+# `object` looks into the dict without asking for it. Asking makes a native object a Python one.
 
 
 class _Slotted:
     """A class that has slots and no ``__getstate__``."""
 
     __slots__ = ("slot",)
+    slot: "Any"
 
 
 def _getstate(self: "Any") -> "Any":
@@ -385,7 +387,7 @@ def _reduce(self: "Any") -> "Any":
 
 def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
     """Stand in for ``object.__reduce_ex__``, which refuses objects with a layout of their own."""
-    cls = type(self)
+    cls: Any = type(self)
     if cls.__reduce__ is not _reduce:
         return self.__reduce__()
     if protocol < 2:
