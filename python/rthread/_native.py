@@ -32,7 +32,10 @@ THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
 _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
-_LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
+_LOOKED_UP = (
+    *("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice"),
+    "_time",
+)
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
 # Builtins that they use, and that a name in the module would hide.
 _BUILTINS = ("RuntimeError", "ValueError", "hasattr", "len", "super")
@@ -208,9 +211,7 @@ def _finish(native: "Any", python: "Any") -> None:
         if name in vars(native) or name in _OWN:
             continue
         # Another name of a method.
-        same = [
-            other for other in own if own[other] is value and other != name and callable(value)
-        ]
+        same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
     native.__getstate__ = _getstate
@@ -416,13 +417,14 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
-# `object` looks into the dict without asking for it, which is what makes a native object a Python one.
+# `object` looks into the dict without asking for it. Asking makes a native object a Python one.
 
 
 class _Slotted:
     """A class that has slots and no ``__getstate__``."""
 
     __slots__ = ("slot",)
+    slot: "Any"
 
 
 def _getstate(self: "Any") -> "Any":
