@@ -7,6 +7,7 @@ that this has interrupted, which names of a module have to be the usual ones.
 
 import copyreg
 import os
+import sys
 import types
 
 from rthread import _rthread
@@ -31,8 +32,13 @@ THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
 _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
-_LOOKED_UP = ("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice", "_time")
+_LOOKED_UP = (
+    *("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice"),
+    "_time",
+)
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
+# Builtins that they use, and that a name in the module would hide.
+_BUILTINS = ("RuntimeError", "ValueError", "hasattr", "len", "super")
 
 # What a native class has of its own, or what means nothing for it.
 _OWN = frozenset({"__dict__", "__doc__", "__module__", "__weakref__"})
@@ -100,6 +106,7 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
         "adapt": _adapt,
         "finish": _finish,
         "resume": _resume,
+        "resume_condition": _resume_condition,
         "checkpoint": _checkpoint,
         "rejoin_barrier": _rejoin_barrier,
         "leave_barrier": _leave_barrier,
@@ -128,8 +135,9 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
     """The objects that may stand under each of some names: the interpreter's and rthread's own."""
     ours = vars(_rthread)
     locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
+    # No object at all: the name must not be there.
+    expected: dict[str, tuple[Any, ...]] = {name: () for name in _BUILTINS}
     ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
-    expected = {}
     for name in looked_up:
         if name in names:
             own = (names[name],) if _is_interpreters(names[name], names) else ()
@@ -162,16 +170,26 @@ def _file_of(names: "dict[str, Any]") -> object:
 # What the extension calls.
 
 
-def _adapt(function: "Any", native: type) -> "Any":
+def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     """Make a function of a Python class one of a native class.
 
     Where it says ``super()``, that is to mean the native class.
+
+    Returns:
+        The function, and the one as which it is seen: the interpreter's own, where rthread has
+        put another one in its place.
     """
-    if type(function) is not types.FunctionType or "__class__" not in function.__code__.co_freevars:
-        return function
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    closure = tuple(types.CellType(native) if name == "__class__" else cell for name, cell in cells)
-    return _copied(function, function.__globals__, closure)
+    seen = getattr(function, "__in_place_of__", None)
+    if seen is not None:
+        return function, _copied(seen, seen.__globals__, seen.__closure__)
+    code = getattr(function, "__code__", None)
+    if type(function) is types.FunctionType and "__class__" in code.co_freevars:
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        closure = tuple(
+            types.CellType(native) if name == "__class__" else cell for name, cell in cells
+        )
+        function = _copied(function, function.__globals__, closure)
+    return function, function
 
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
@@ -193,15 +211,10 @@ def _finish(native: "Any", python: "Any") -> None:
         if name in vars(native) or name in _OWN:
             continue
         # Another name of a method.
-        same = [
-            other for other in own if own[other] is value and other != name and callable(value)
-        ]
+        same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
-    native.__reduce__ = _reduce
-    native.__reduce_ex__ = _reduce_ex
-    if hasattr(object, "__getstate__"):
-        native.__getstate__ = _getstate
+    native.__getstate__ = _getstate
 
 
 def _checkpoint() -> None:
@@ -232,20 +245,61 @@ def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
     return notified
 
 
-def _rejoin_barrier(barrier: "Any", index: int, left: "float | None") -> int:
-    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does."""
-    with barrier._cond:
+def _resume_condition(lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any") -> bool:
+    """Go on with the wait of a condition, as `Condition.wait` does.
+
+    Args:
+        lock, condition, left: as for `_resume`.
+        saved: what the condition's lock was, for ``_acquire_restore``.
+    """
+    notified = False
+    try:
+        if left is None:
+            notified = lock.acquire()
+        elif left is not False:
+            notified = lock.acquire(True, left) if left > 0 else lock.acquire(False)
+    finally:
+        condition._acquire_restore(saved)
+        if not notified and lock in condition._waiters:
+            condition._waiters.remove(lock)
+    return notified
+
+
+def _rejoin_barrier(barrier: "Any", index: int, left: "float | None", condition: "Any") -> int:
+    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does.
+
+    Args:
+        barrier: the barrier.
+        index: which of the round's threads this one is.
+        left: how many seconds, None for ever.
+        condition: the one that the barrier had when the wait began.
+    """
+    with condition:
         try:
-            barrier._wait(left)
+            if condition is barrier._cond:
+                barrier._wait(left)
+            else:
+                _wait_for_former(barrier, condition, left)
             return index
         finally:
             barrier._count -= 1
             barrier._exit()
 
 
-def _leave_barrier(barrier: "Any") -> None:
+def _wait_for_former(barrier: "Any", condition: "Any", left: "float | None") -> None:
+    """Wait for a round of a barrier that has been given another condition meanwhile."""
+    import threading
+
+    if not condition.wait_for(lambda: barrier._state != 0, left):
+        barrier._break()
+        raise threading.BrokenBarrierError
+    if barrier._state < 0:
+        raise threading.BrokenBarrierError
+
+
+def _leave_barrier(barrier: "Any", condition: "Any") -> None:
     """Count a thread no more that an exception takes away from a barrier."""
-    with barrier._cond:
+    with condition:
         barrier._count -= 1
         barrier._exit()
 
@@ -363,61 +417,32 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
-# `object` looks into the dict without asking for it, which is what makes a native object a Python one.
+# `object` looks into the dict without asking for it. Asking makes a native object a Python one.
 
 
 class _Slotted:
     """A class that has slots and no ``__getstate__``."""
 
     __slots__ = ("slot",)
+    slot: "Any"
 
 
 def _getstate(self: "Any") -> "Any":
     """Stand in for ``object.__getstate__``."""
-    _ = self.__dict__
-    return object.__getstate__(self)  # type: ignore[attr-defined]
-
-
-def _reduce(self: "Any") -> "Any":
-    """Stand in for ``object.__reduce__``."""
-    return _reduced(self, 0)
-
-
-def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
-    """Stand in for ``object.__reduce_ex__``, which refuses objects with a layout of their own."""
-    cls = type(self)
-    if cls.__reduce__ is not _reduce:
-        return self.__reduce__()
-    if protocol < 2:
-        return _reduced(self, protocol)
-    if hasattr(self, "__getnewargs_ex__"):
-        args, kwargs = self.__getnewargs_ex__()
-        if kwargs:
-            return copyreg.__newobj_ex__, (cls, args, kwargs), _state_of(self), None, None  # type: ignore[attr-defined]
-    else:
-        args = self.__getnewargs__() if hasattr(self, "__getnewargs__") else ()
-    return copyreg.__newobj__, (cls, *args), _state_of(self), None, None  # type: ignore[attr-defined]
-
-
-def _reduced(self: "Any", protocol: int) -> "Any":
-    """What protocols 0 and 1 make of an object."""
-    _ = self.__dict__
-    has_own = getattr(type(self), "__getstate__", _getstate) is not _getstate
-    if getattr(self, "__slots__", None) and not has_own:
-        # Refused, in the words of this version.
-        return copyreg._reduce_ex(_Slotted(), protocol)  # type: ignore[attr-defined]
-    return copyreg._reduce_ex(self, protocol)  # type: ignore[attr-defined]
-
-
-def _state_of(self: "Any") -> "Any":
-    """The state of an object, by its own ``__getstate__`` if it has one."""
-    get = getattr(type(self), "__getstate__", _getstate)
-    if get is not _getstate:
-        return self.__getstate__()
-    state: Any = self.__dict__ or None
+    own = self.__dict__
+    if getattr(self, "__slots__", None) and _is_called_by_copyreg():
+        # Protocols 0 and 1 refuse slots where there is no `__getstate__` of the class's own.
+        return copyreg._reduce_ex(_Slotted(), 0)  # type: ignore[attr-defined]
+    if hasattr(object, "__getstate__"):
+        return object.__getstate__(self)
     slots = {
         name: getattr(self, name)
         for name in copyreg._slotnames(type(self))  # type: ignore[attr-defined]
         if hasattr(self, name)
     }
-    return (state, slots) if slots else state
+    return (own or None, slots) if slots else own or None
+
+
+def _is_called_by_copyreg() -> bool:
+    code: Any = sys._getframe(2).f_code
+    return code is copyreg._reduce_ex.__code__  # type: ignore[attr-defined]

@@ -86,24 +86,7 @@ def _with_join(queue: "ModuleType") -> "Any":
     stock: Any = names["Queue"]
 
     class Queue(stock):  # type: ignore[misc]
-        def join(self, timeout: "float | None" = None) -> "bool | None":
-            """Block until all items in the queue have been gotten and processed.
-
-            The count of unfinished tasks goes up whenever an item is added to the queue. The count
-            goes down whenever a consumer thread calls task_done() to indicate the item was
-            retrieved and all work on it is complete. When the count of unfinished tasks drops to
-            zero, join() unblocks.
-
-            Args:
-                timeout: how many seconds to wait at most; None means no limit.
-
-            Returns:
-                With a time-out, whether the count has dropped to zero within the time; without
-                one, None.
-
-            Raises:
-                ValueError: the time-out is negative.
-            """
+        def join(self, timeout=None):  # type: ignore[no-untyped-def]
             with self.all_tasks_done:
                 if timeout is None:
                     while self.unfinished_tasks:
@@ -122,15 +105,18 @@ def _with_join(queue: "ModuleType") -> "Any":
     for name, value in vars(stock).items():
         if name not in {"__dict__", "__weakref__", "join"}:
             setattr(Queue, name, value)
-    _name_like(Queue, stock, "join")
+    _stand_for(Queue, stock, "join")
     return Queue
 
 
-def _name_like(cls: "Any", stock: "Any", *methods: str) -> None:
-    """Let methods have the names of the interpreter's own, for messages and for pickling."""
+def _stand_for(cls: "Any", stock: "Any", *methods: str) -> None:
+    """Let methods be named like the interpreter's own, and look like them in a native class."""
     for method in methods:
-        vars(cls)[method].__qualname__ = f"{stock.__qualname__}.{method}"
-        vars(cls)[method].__module__ = stock.__module__
+        own = vars(cls)[method]
+        own.__qualname__ = f"{stock.__qualname__}.{method}"
+        own.__module__ = stock.__module__
+        if method in vars(stock):
+            own.__in_place_of__ = vars(stock)[method]
 
 
 def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) -> None:
@@ -169,11 +155,13 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             if is_over():
                 raise names.get("ShutDown", ShutDown)
 
-    def __init__(self: "Any", maxsize: int = 0) -> None:
-        initialise(self, maxsize)
-        self.is_shutdown = False
+    # Without annotations, as in the module itself.
 
-    def put(self: "Any", item: "Any", block: bool = True, timeout: "float | None" = None) -> None:
+    def __init__(self, maxsize=0):  # type: ignore[no-untyped-def]
+        initialise(self, maxsize)
+        vars(self).pop("is_shutdown", None)
+
+    def put(self, item, block=True, timeout=None):  # type: ignore[no-untyped-def]
         with self.not_full:
             if self.is_shutdown:
                 raise names.get("ShutDown", ShutDown)
@@ -190,7 +178,7 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             self.unfinished_tasks += 1
             self.not_empty.notify()
 
-    def get(self: "Any", block: bool = True, timeout: "float | None" = None) -> "Any":
+    def get(self, block=True, timeout=None):  # type: ignore[no-untyped-def]
         def is_over() -> bool:
             return self.is_shutdown and not self._qsize()
 
@@ -202,7 +190,7 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             self.not_full.notify()
             return item
 
-    def shutdown(self: "Any", immediate: bool = False) -> None:
+    def shutdown(self, immediate=False):  # type: ignore[no-untyped-def]
         """Let nothing be put any more, and wake all threads that wait to put or get.
 
         From now on put raises ShutDown, and so does get when the queue is empty.
@@ -219,10 +207,11 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             for condition in (self.not_empty, self.not_full, self.all_tasks_done):
                 condition.notify_all()
 
-    put.__doc__, get.__doc__ = stock.put.__doc__, stock.get.__doc__
+    # An attribute of the class: an object has one of its own once it has been shut down.
+    cls.is_shutdown = False
     for function in (__init__, put, get, shutdown):
         setattr(cls, function.__name__, function)
-    _name_like(cls, stock, "__init__", "put", "get", "shutdown")
+    _stand_for(cls, stock, "__init__", "put", "get", "shutdown")
 
 
 def _names() -> "dict[str, Any]":

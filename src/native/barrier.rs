@@ -17,7 +17,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::class::{self, NativeClass};
 use super::head::Head;
-use super::lookups::{self, Namespace};
+use super::lookups::Namespace;
 use super::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::ticket::{self, Ended};
@@ -154,7 +154,6 @@ impl Materialize for BarrierObject {
 impl NativeClass<3> for BarrierObject {
     const ARGUMENTS: [&'static CStr; 3] = [c"parties", c"action", c"timeout"];
     const PARTS: &'static [&'static CStr] = PARTS;
-    const NAMESPACE: Namespace = Namespace::Threading;
 
     unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 3]) -> Result<bool, Raised> {
         // SAFETY: as the caller promises: no other thread looks at the fields.
@@ -250,27 +249,10 @@ unsafe extern "C-unwind" fn wait(
         }
         let default = seconds.is_null() || seconds == ffi::Py_None();
         let seconds = if default { this(slf).timeout } else { seconds };
-        if !arguments::is_ordinary_timeout(seconds) || !asks_usual_clock(slf, seconds) {
+        if !arguments::is_ordinary_timeout(seconds) {
             return LEFT_TO_PYTHON;
         }
         wait_for_others(slf, seconds)
-    }
-}
-
-/// Whether no time-out is given, or `threading` has the clock that it came with.
-unsafe fn asks_usual_clock(slf: *mut PyObject, seconds: *mut PyObject) -> bool {
-    // SAFETY: attached, with a native object.
-    unsafe {
-        if seconds.is_null() || seconds == ffi::Py_None() {
-            return true;
-        }
-        match State::of_type(ffi::Py_TYPE(slf)) {
-            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                false
-            }
-        }
     }
 }
 
@@ -326,13 +308,13 @@ unsafe fn wait_queued(
         let verdict = Barrier::verdict(waiter.get());
         let ticket = waiter.get().ticket();
         waiter.free();
-        let has_ticket = ticket.is_some();
-        match ticket::end(slf, waited, ticket, deadline) {
+        let condition = ticket.map(|ticket| ticket::condition_of(ticket));
+        let result = match ticket::end(slf, waited, ticket, deadline) {
             Ok(Ended::Got) => match ticket::run_pending(slf) {
                 Ok(()) => ffi::PyLong_FromUnsignedLong(number.into()),
                 Err(Raised) => ptr::null_mut(),
             },
-            Ok(Ended::Notified(_)) => rejoin(slf, number, deadline),
+            Ok(Ended::Notified(_)) => rejoin(slf, number, deadline, condition),
             Ok(Ended::TimedOut | Ended::SentAway) if verdict != Verdict::Passed => {
                 match ticket::run_pending(slf) {
                     Ok(()) => raise_broken(slf),
@@ -341,12 +323,14 @@ unsafe fn wait_queued(
             }
             Ok(_) => ffi::PyLong_FromUnsignedLong(number.into()),
             Err(Raised) => {
-                if has_ticket {
-                    leave(slf);
+                if let Some(condition) = condition {
+                    leave(slf, condition);
                 }
                 ptr::null_mut()
             }
-        }
+        };
+        drop_ref(condition.unwrap_or(ptr::null_mut()));
+        result
     }
 }
 
@@ -354,15 +338,21 @@ unsafe fn wait_queued(
 ///
 /// # Safety
 /// As `wait`.
-unsafe fn rejoin(slf: *mut PyObject, number: u32, deadline: Deadline) -> *mut PyObject {
+unsafe fn rejoin(
+    slf: *mut PyObject,
+    number: u32,
+    deadline: Deadline,
+    condition: Option<*mut PyObject>,
+) -> *mut PyObject {
     // SAFETY: as the caller promises; new references are given back.
     unsafe {
         let index = ffi::PyLong_FromUnsignedLong(number.into());
         let left = arguments::remaining(deadline);
-        let result = if index.is_null() || left.is_null() {
-            ptr::null_mut()
-        } else {
-            Helper::RejoinBarrier.call(slf, &[slf, index, left])
+        let result = match condition {
+            Some(condition) if !index.is_null() && !left.is_null() => {
+                Helper::RejoinBarrier.call(slf, &[slf, index, left, condition])
+            }
+            _ => ptr::null_mut(),
         };
         drop_ref(index);
         drop_ref(left);
@@ -374,11 +364,11 @@ unsafe fn rejoin(slf: *mut PyObject, number: u32, deadline: Deadline) -> *mut Py
 ///
 /// # Safety
 /// As `wait`, with an exception set, which is set afterwards as well.
-unsafe fn leave(slf: *mut PyObject) {
+unsafe fn leave(slf: *mut PyObject, condition: *mut PyObject) {
     // SAFETY: as the caller promises; the new reference is given back.
     unsafe {
         let pending = compat::take_exception();
-        let result = Helper::LeaveBarrier.call(slf, &[slf]);
+        let result = Helper::LeaveBarrier.call(slf, &[slf, condition]);
         if result.is_null() {
             ffi::PyErr_Clear();
         }
@@ -453,12 +443,16 @@ unsafe fn raise_broken(slf: *mut PyObject) -> *mut PyObject {
 
 unsafe extern "C-unwind" fn reset(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called, attached, with a native BarrierObject.
-    if unsafe { of(slf) }.reset() { compat::none() } else { LEFT_TO_PYTHON }
+    let barrier = unsafe { of(slf) };
+    // In the Python class the action runs with the lock held, which a reset waits for.
+    if !barrier.is_in_turn() && barrier.reset() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
 unsafe extern "C-unwind" fn abort(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called, attached, with a native BarrierObject.
-    if unsafe { of(slf) }.abort() { compat::none() } else { LEFT_TO_PYTHON }
+    let barrier = unsafe { of(slf) };
+    // As in `reset`.
+    if !barrier.is_in_turn() && barrier.abort() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
 /// The number if the barrier is native.

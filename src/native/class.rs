@@ -7,7 +7,6 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::head::{self, Fitness, Head, Phase};
-use super::lookups::{self, Namespace};
 use super::materialize;
 use super::method::{self, LEFT_TO_PYTHON, Native};
 use super::{Kind, Making, arguments, python_class};
@@ -22,8 +21,6 @@ pub trait NativeClass<const N: usize> {
     const ARGUMENTS: [&'static CStr; N];
     /// The attributes that a Python object of the class has.
     const PARTS: &'static [&'static CStr];
-    /// The namespace of its module.
-    const NAMESPACE: Namespace;
 
     /// Fills in the state of a native object, if these arguments (null where not given) are ordinary
     /// ones; false if they are for the Python class, and then nothing has changed.
@@ -198,7 +195,7 @@ unsafe fn init<T: NativeClass<N>, const N: usize>(
         let class = ffi::Py_TYPE(slf);
         let state = State::of_type(class)?;
         let fitness = head::fitness(class, state)?;
-        if fitness.0 == Fitness::Unfit || !lookups::are_as_expected(state, T::NAMESPACE) {
+        if fitness.0 == Fitness::Unfit || !head::is_world_usual(state) {
             return Ok(false);
         }
         let dict = AtomicPtr::from_ptr(T::dict(slf)).load(Ordering::Acquire);
@@ -256,7 +253,9 @@ pub unsafe extern "C-unwind" fn vectorcall<T: NativeClass<N>, const N: usize>(
         let nargs = nargsf & Py_ssize_t::MAX;
         let own: Slot<c_int> = init_slot::<T, N>;
         let is_own = |init: ffi::initproc| init as usize == own as usize;
+        let new = |class: *mut PyTypeObject| (*class).tp_new.map(|new| new as usize);
         if (*class.cast::<PyTypeObject>()).tp_init.is_some_and(is_own)
+            && new(class.cast()) == new(&raw mut ffi::PyBaseObject_Type)
             && let Some(given) = arguments::bind(args, nargs, kwnames, T::ARGUMENTS)
         {
             let made = object::allocate::<PyObject>(class.cast());

@@ -11,7 +11,6 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::class::{self, NativeClass};
 use super::head::Head;
-use super::lookups::Namespace;
 use super::materialize::{self, Counts, Materialize, Retirement, Values};
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::{Kind, Making};
@@ -25,7 +24,7 @@ mod inner;
 mod waiting;
 
 pub use inner::CondLock;
-use waiting::{check_owned, notify, wait, wait_for};
+use waiting::{notify, wait, wait_for};
 
 #[repr(C)]
 struct ConditionObject {
@@ -144,6 +143,39 @@ unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
     }
 }
 
+/// Whether a Python object has this attribute from its lock, if the lock has one.
+///
+/// # Safety
+/// Attached; a string.
+pub unsafe fn is_of_lock(name: *mut PyObject) -> bool {
+    let names = [c"_is_owned", c"_release_save", c"_acquire_restore"];
+    // SAFETY: as the caller promises.
+    names
+        .iter()
+        .any(|own| unsafe { ffi::PyUnicode_CompareWithASCIIString(name, own.as_ptr()) == 0 })
+}
+
+/// The attribute that a condition over a re-entrant lock has from that, in the place of this function:
+/// a new reference.
+///
+/// # Safety
+/// Attached; a native ConditionObject and a Python function.
+pub unsafe fn lock_attribute(slf: *mut PyObject, function: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as the caller promises; the new reference is given back.
+    unsafe {
+        if matches!(this(slf).over, Over::Lock) {
+            return LEFT_TO_PYTHON;
+        }
+        let name = ffi::PyObject_GetAttrString(function, c"__name__".as_ptr());
+        if name.is_null() {
+            return name;
+        }
+        let found = compat::PyObject_GetAttr(this(slf).lock, name);
+        drop_ref(name);
+        found
+    }
+}
+
 /// Takes the plain lock of a new condition that no other thread has.
 ///
 /// # Safety
@@ -197,7 +229,6 @@ impl Materialize for ConditionObject {
 impl NativeClass<1> for ConditionObject {
     const ARGUMENTS: [&'static CStr; 1] = [c"lock"];
     const PARTS: &'static [&'static CStr] = &[c"_lock", c"_waiters"];
-    const NAMESPACE: Namespace = Namespace::Threading;
 
     unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
         // SAFETY: as the caller promises: no other thread looks at the fields.
@@ -368,11 +399,8 @@ unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> 
     // SAFETY: called, attached, with a native ConditionObject.
     unsafe {
         // A class may have a notify() of its own.
-        if Head::of(slf).replaces_called() {
+        if Head::of(slf).replaces_called() || !lock_of(slf).is_owned() {
             return LEFT_TO_PYTHON;
-        }
-        if check_owned(lock_of(slf), c"cannot notify on un-acquired lock").is_err() {
-            return ptr::null_mut();
         }
         if this(slf).condition.notify(usize::MAX) { compat::none() } else { LEFT_TO_PYTHON }
     }

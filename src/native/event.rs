@@ -8,7 +8,6 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::class::{self, NativeClass};
 use super::head::Head;
-use super::lookups::Namespace;
 use super::materialize::{self, Counts, Materialize, Retirement, Values};
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::ticket::{self, Ended};
@@ -118,7 +117,6 @@ impl Materialize for EventObject {
 impl NativeClass<0> for EventObject {
     const ARGUMENTS: [&'static CStr; 0] = [];
     const PARTS: &'static [&'static CStr] = &[c"_cond", c"_flag"];
-    const NAMESPACE: Namespace = Namespace::Threading;
 
     unsafe fn begin(slf: *mut PyObject, _: [*mut PyObject; 0]) -> Result<bool, Raised> {
         // All zero is an event that is not set; one that was retired stays so.

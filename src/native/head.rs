@@ -1,10 +1,11 @@
 //! What every native object begins with: whether it is served natively, or by its Python class.
 
+use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{KINDS, Kind, materialize};
+use super::{KINDS, Kind, lookups, materialize};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object;
@@ -106,10 +107,58 @@ pub unsafe fn is_native(object: *mut PyObject, state: *const State) -> bool {
             return false;
         }
         let version = compat::class_version(ffi::Py_TYPE(object));
-        if version == head.class_version.load(Ordering::Relaxed) && version != 0 {
-            return true;
+        let is_fit = version == head.class_version.load(Ordering::Relaxed) && version != 0;
+        (is_fit || check_class(object, state)) && is_world_usual(state)
+    }
+}
+
+/// Whether nothing is replaced that all classes work by: the names that they look up, and the class
+/// of conditions, which the Python classes are made of.
+///
+/// # Safety
+/// Attached; the state of a module with native classes.
+#[inline]
+pub unsafe fn is_world_usual(state: *const State) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let natives = &(*state).natives;
+        let class = natives.types[Kind::Condition as usize];
+        let checked = natives.condition_version.load(Ordering::Relaxed);
+        ((checked != 0 && compat::class_version(class) == checked) || is_condition_whole(state))
+            && lookups::are_as_expected(state)
+    }
+}
+
+/// Whether the native class of conditions has what it was made with, and nothing else.
+#[cold]
+unsafe fn is_condition_whole(state: *const State) -> bool {
+    // SAFETY: attached, as in `is_world_usual`; the dict of the original is changed by nothing.
+    unsafe {
+        let natives = &(*state).natives;
+        let class = natives.types[Kind::Condition as usize];
+        let original = natives.condition_dict;
+        if class.is_null() || original.is_null() {
+            // It is being made, or `threading` has one that is not the interpreter's.
+            return class.is_null();
         }
-        check_class(object, state)
+        // The version first: a change that comes after it makes it another one.
+        let version = compat::assign_class_version(class, (*state).qualname_name);
+        if ffi::PyDict_Size((*class).tp_dict) != ffi::PyDict_Size(original) {
+            return false;
+        }
+        let (mut position, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+        while ffi::PyDict_Next(original, &mut position, &mut name, &mut value) != 0 {
+            let Ok(found) = compat::dict_get((*class).tp_dict, name) else {
+                ffi::PyErr_Clear();
+                return false;
+            };
+            object::drop_ref(found);
+            if found != value {
+                return false;
+            }
+        }
+        natives.condition_version.store(version, Ordering::Relaxed);
+        true
     }
 }
 
@@ -253,7 +302,7 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
         }
         let mut fitness = Fitness::Fit;
         let snapshot = (*state).natives.snapshots[kind as usize];
-        let (mut position, mut name, mut entry) = (0, core::ptr::null_mut(), core::ptr::null_mut());
+        let (mut position, mut name, mut entry) = (0, ptr::null_mut(), ptr::null_mut());
         while ffi::PyDict_Next(snapshot, &mut position, &mut name, &mut entry) != 0 {
             let found = compat::PyObject_GetAttr(class.cast(), name);
             if found.is_null() {
@@ -332,7 +381,7 @@ pub unsafe fn snapshot(
             return Err(Raised);
         }
         let (mut position, mut name, mut value) =
-            (0 as Py_ssize_t, core::ptr::null_mut(), core::ptr::null_mut());
+            (0 as Py_ssize_t, ptr::null_mut(), ptr::null_mut());
         while ffi::PyDict_Next((*class).tp_dict, &mut position, &mut name, &mut value) != 0 {
             // The interpreter's own names are none that the Python class works by.
             let special = ffi::PyUnicode_ReadChar(name, 0) == u32::from(b'_')

@@ -26,27 +26,32 @@ pub enum Namespace {
 pub struct Lookups {
     watch: NamespaceWatch,
     namespaces: [Names; 2],
+    /// The version of the namespaces in which all names were last found as expected.
+    checked: AtomicU64,
 }
 
 struct Names {
     /// The namespace, a dict, owned; null if its module has no native classes yet.
     dict: *mut PyObject,
-    /// A dict of tuples, owned: by name, the objects of which one has to be there.
+    /// A dict of tuples, owned: by name, the objects of which one has to be there. An empty one means
+    /// that the name must not be there: it would hide one of the interpreter's own.
     expected: *mut PyObject,
-    /// The version of the namespaces in which all names were last found as expected.
-    checked: AtomicU64,
 }
 
 impl Names {
     const fn none() -> Names {
-        Names { dict: ptr::null_mut(), expected: ptr::null_mut(), checked: AtomicU64::new(0) }
+        Names { dict: ptr::null_mut(), expected: ptr::null_mut() }
     }
 }
 
 impl Lookups {
     /// Of no namespace.
     pub const fn none() -> Lookups {
-        Lookups { watch: NamespaceWatch::NONE, namespaces: [Names::none(), Names::none()] }
+        Lookups {
+            watch: NamespaceWatch::NONE,
+            namespaces: [Names::none(), Names::none()],
+            checked: AtomicU64::new(0),
+        }
     }
 
     /// All references.
@@ -88,28 +93,39 @@ impl Lookups {
     }
 }
 
-/// Whether all names of a namespace are what the interpreter or rthread put there.
+/// Whether all names that the Python classes look up are what the interpreter or rthread put there.
 ///
 /// # Safety
 /// Attached; the state of the module.
 #[inline]
-pub unsafe fn are_as_expected(state: *const State, namespace: Namespace) -> bool {
+pub unsafe fn are_as_expected(state: *const State) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         let lookups = &(*state).natives.lookups;
-        let names = &lookups.namespaces[namespace as usize];
-        let version = lookups.watch.version(&[names.dict]);
-        if version != 0 && version == names.checked.load(Ordering::Relaxed) {
+        let [threading, queue] = &lookups.namespaces;
+        let version = lookups.watch.version(&[threading.dict, queue.dict]);
+        if version != 0 && version == lookups.checked.load(Ordering::Relaxed) {
             return true;
         }
-        look(names, version)
+        look(lookups, version)
     }
 }
 
 #[cold]
-unsafe fn look(names: &Names, version: u64) -> bool {
+unsafe fn look(lookups: &Lookups, version: u64) -> bool {
+    // The version was read before: a change that comes meanwhile makes it another one.
+    // SAFETY: attached, as in `are_as_expected`.
+    if !lookups.namespaces.iter().all(|names| unsafe { holds(names) }) {
+        return false;
+    }
+    lookups.checked.store(version, Ordering::Relaxed);
+    true
+}
+
+/// Whether all names of a namespace are as expected.
+unsafe fn holds(names: &Names) -> bool {
     // SAFETY: attached, as in `are_as_expected`; the names are borrowed from a dict that nothing
-    // changes. The version was read before: a change that comes meanwhile makes it another one.
+    // changes.
     unsafe {
         if names.dict.is_null() {
             return true;
@@ -122,13 +138,14 @@ unsafe fn look(names: &Names, version: u64) -> bool {
             };
             object::drop_ref(found);
             let count = ffi::PyTuple_GET_SIZE(allowed);
+            let is_absent = found.is_null() && count == 0;
             // Only compared: it may be gone by now.
-            if !(0..count).any(|index| ffi::PyTuple_GET_ITEM(allowed, index) == found) {
+            let is_known = (0..count).any(|index| ffi::PyTuple_GET_ITEM(allowed, index) == found);
+            if !is_absent && !is_known {
                 return false;
             }
         }
     }
-    names.checked.store(version, Ordering::Relaxed);
     true
 }
 

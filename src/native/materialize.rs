@@ -44,7 +44,7 @@ pub enum Retirement {
 }
 
 /// The values of the attributes that hold the last state, in the order of [`Materialize::STATE`]:
-/// new references, or null if one could not be made.
+/// new references. Null for one that could not be made, with an exception, or that is not needed.
 pub type Values = [*mut PyObject; 3];
 
 /// A native class.
@@ -165,10 +165,14 @@ unsafe fn change<T: Materialize>(
     // SAFETY: as the caller promises. A waiter owns the ticket that it gets; the others are given
     // back.
     unsafe {
-        // First, because it may find no memory: up to here nothing has happened.
-        if ffi::PyDict_Update(dict, parts.dict) < 0 {
+        // First, because it may find no memory: up to here nothing has happened. The attributes that
+        // the object has already come after the parts, as if `__init__` had set these.
+        if ffi::PyDict_Update(parts.dict, dict) < 0
+            || ffi::PyObject_GenericSetDict(slf, parts.dict, ptr::null_mut()) < 0
+        {
             return (Phase::Native, Err(Raised));
         }
+        let dict = parts.dict;
         let mut values = [ptr::null_mut(); 3];
         let tickets = [0, 1, 2].map(|index| parts.tickets(index));
         for ticket in tickets.iter().copied().flatten() {
@@ -192,8 +196,11 @@ unsafe fn change<T: Materialize>(
         }
         let mut result = Ok(None);
         for (index, _) in T::STATE.iter().enumerate() {
-            let stored = !values[index].is_null()
-                && ffi::PyDict_SetItem(dict, keys[index], values[index]) == 0;
+            let stored = if values[index].is_null() {
+                ffi::PyErr_Occurred().is_null()
+            } else {
+                ffi::PyDict_SetItem(dict, keys[index], values[index]) == 0
+            };
             drop_ref(values[index]);
             if !stored {
                 result = Err(Raised);

@@ -2,20 +2,21 @@
 //!
 //! A [`Method`] is called like a C function and looks like the Python function that it stands for:
 //! it binds to a true bound method, and every attribute (`__code__`, `__defaults__`, `__doc__`) is
-//! that function's. It serves objects that are native. Any other object, and every call that the
+//! that function's, or that of the interpreter's own one where rthread has put another one in its
+//! place. It serves objects that are native. Any other object, and every call that the
 //! native code leaves to Python, goes on to the Python function, with the very same arguments.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{Kind, Making, head};
+use super::{Kind, Making, class, condition, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, Like, PLAIN, Type, drop_ref};
+use crate::object::{self, Call, Collected, Like, PLAIN, Property, Type, drop_ref};
 
 /// The answer of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
@@ -43,6 +44,12 @@ struct Method {
     state: *const State,
     /// The Python function, owned.
     python: *mut PyObject,
+    /// The function that has its attributes, owned: as a rule the same.
+    seen: *mut PyObject,
+    /// Whether a program has changed the code of `seen`, which does the work from then on.
+    is_changed: AtomicBool,
+    /// Whether a Python object may have an attribute of its lock instead.
+    is_of_lock: bool,
     weakrefs: *mut PyObject,
 }
 
@@ -51,6 +58,22 @@ const OWN: &[&CStr] = &[c"__get__", c"__call__", c"__reduce__", c"__reduce_ex__"
 
 /// Attributes that decide what a Python function does.
 const CODE: &[&CStr] = &[c"__code__", c"__defaults__", c"__kwdefaults__"];
+
+/// For those that pass by what a type does for attributes, as pydoc does.
+const PROPERTIES: &[Property] =
+    &[of_function(c"__doc__"), of_function(c"__name__"), of_function(c"__qualname__")];
+
+const fn of_function(name: &'static CStr) -> Property {
+    Property { name, get: get_of_function, set: None, doc: None }
+}
+
+unsafe extern "C-unwind" fn get_of_function(
+    slf: *mut PyObject,
+    name: *mut c_void,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and the name of a property.
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, name.cast()) }
+}
 
 /// Makes the type of methods. A new reference.
 ///
@@ -79,8 +102,10 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-            like: Like::Nothing(c"A native method in the place of a Python function."),
+            // Without a docstring of its own: `__doc__` is a property.
+            like: Like::Nothing(c""),
             methods: METHODS,
+            properties: PROPERTIES,
             slots: &[
                 (ffi::Py_tp_dealloc, object::dealloc::<Method> as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse::<Method> as *mut c_void),
@@ -154,11 +179,16 @@ unsafe fn install_one(
             return Ok(());
         }
         let args = [found, class.cast()];
-        let function = compat::vectorcall(making.adapt, args.as_ptr(), 2, ptr::null_mut());
+        let pair = compat::vectorcall(making.adapt, args.as_ptr(), 2, ptr::null_mut());
         drop_ref(found);
-        if function.is_null() {
+        if pair.is_null() {
             return Err(Raised);
         }
+        // A tuple of our own Python code.
+        let (function, seen) = (ffi::PyTuple_GET_ITEM(pair, 0), ffi::PyTuple_GET_ITEM(pair, 1));
+        ffi::Py_INCREF(function);
+        ffi::Py_INCREF(seen);
+        drop_ref(pair);
         if ffi::PyUnicode_CompareWithASCIIString(key, c"__init__".as_ptr()) == 0 {
             ffi::Py_INCREF(function);
             (*state).natives.inits[kind as usize] = function;
@@ -166,10 +196,12 @@ unsafe fn install_one(
         let made = object::allocate::<Method>((*state).natives.method_type);
         if made.is_null() {
             drop_ref(function);
+            drop_ref(seen);
             return Err(Raised);
         }
         (*made).entry = match call {
             Call::NoArgs(_) => enter_without_arguments,
+            Call::FastKeywords(_) => enter_with_keywords,
             _ => enter,
         };
         (*made).call = call;
@@ -177,6 +209,8 @@ unsafe fn install_one(
         (*made).class = class;
         (*made).state = state;
         (*made).python = function;
+        (*made).seen = seen;
+        (*made).is_of_lock = kind == Kind::Condition && condition::is_of_lock(key);
         // Many threads call it, and each call counts a reference.
         compat::enable_deferred_refcount(made.cast());
         let set = compat::PyObject_SetAttr(class.cast(), key, made.cast());
@@ -195,7 +229,7 @@ impl Collected for Method {
         // SAFETY: as the caller promises.
         unsafe {
             let this = &*slf.cast::<Method>();
-            object::visit_all(&[this.class.cast(), this.python], visit, arg)
+            object::visit_all(&[this.class.cast(), this.python, this.seen], visit, arg)
         }
     }
 
@@ -208,6 +242,7 @@ impl Collected for Method {
             let this = &mut *slf.cast::<Method>();
             drop_ref(core::mem::replace(&mut this.class, ptr::null_mut()).cast());
             object::clear(&mut this.python);
+            object::clear(&mut this.seen);
         }
     }
 }
@@ -246,7 +281,84 @@ unsafe extern "C-unwind" fn enter_without_arguments(
                 return result;
             }
         }
-        compat::vectorcall(method.python, args, nargsf, kwnames)
+        in_python(method, args, nargsf, kwnames)
+    }
+}
+
+/// A method that takes names too, called with an array.
+unsafe extern "C-unwind" fn enter_with_keywords(
+    callable: *mut PyObject,
+    args: *const *mut PyObject,
+    nargsf: usize,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+    unsafe {
+        let method = &*callable.cast::<Method>();
+        let nargs = count_of(nargsf);
+        if nargs > 0
+            && serves(method, *args)
+            && let Call::FastKeywords(call) = method.call
+        {
+            let result = call(*args, args.add(1), nargs as Py_ssize_t - 1, kwnames);
+            if result != LEFT_TO_PYTHON {
+                return result;
+            }
+        }
+        in_python(method, args, nargsf, kwnames)
+    }
+}
+
+/// The Python function, with the very same arguments. A native object that is not served, because
+/// something is replaced, is made a Python one first: only then does it have all that the function may
+/// look for.
+#[cold]
+unsafe fn in_python(
+    method: &Method,
+    args: *const *mut PyObject,
+    nargsf: usize,
+    kwnames: *mut PyObject,
+) -> *mut PyObject {
+    let is_changed = method.is_changed.load(Ordering::Relaxed);
+    let function = if is_changed { method.seen } else { method.python };
+    // SAFETY: called, attached, with as many arguments; the new reference is given back.
+    unsafe {
+        let own = if count_of(nargsf) > 0 { settle(method, *args) } else { Ok(ptr::null_mut()) };
+        match own {
+            Ok(own) if own.is_null() => compat::vectorcall(function, args, nargsf, kwnames),
+            Ok(own) => {
+                let result = compat::vectorcall(own, args.add(1), count_of(nargsf) - 1, kwnames);
+                drop_ref(own);
+                result
+            }
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// Makes a native object a Python one if the method does not serve it. The attribute of the object
+/// that then stands in the place of the method, if it has one from its lock; else null.
+unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one derived
+    // from it, is native; new references are given back.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        let is_ours = class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0;
+        if !is_ours || !class::is_of_phase_native(object) || serves(method, object) {
+            return Ok(ptr::null_mut());
+        }
+        let dict = ffi::PyObject_GetAttrString(object, c"__dict__".as_ptr());
+        if dict.is_null() {
+            return Err(Raised);
+        }
+        let mut own = ptr::null_mut();
+        if method.is_of_lock {
+            let name = ffi::PyObject_GetAttrString(method.python, c"__name__".as_ptr());
+            own = if name.is_null() { name } else { compat::dict_get(dict, name)? };
+            drop_ref(name);
+        }
+        drop_ref(dict);
+        Ok(own)
     }
 }
 
@@ -264,7 +376,6 @@ unsafe extern "C-unwind" fn enter(
         if nargs > 0 && serves(method, *args) {
             let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
             let result = match method.call {
-                Call::FastKeywords(call) => call(slf, rest, count, kwnames),
                 Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
                 Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
                 _ => LEFT_TO_PYTHON,
@@ -273,7 +384,7 @@ unsafe extern "C-unwind" fn enter(
                 return result;
             }
         }
-        compat::vectorcall(method.python, args, nargsf, kwnames)
+        in_python(method, args, nargsf, kwnames)
     }
 }
 
@@ -294,6 +405,20 @@ unsafe extern "C-unwind" fn bind(
         if object.is_null() || object == ffi::Py_None() {
             ffi::Py_INCREF(slf);
             return slf;
+        }
+        let this = &*slf.cast::<Method>();
+        if this.is_of_lock {
+            match settle(this, object) {
+                Ok(own) if !own.is_null() => return own,
+                Ok(_) => {}
+                Err(Raised) => return ptr::null_mut(),
+            }
+            if serves(this, object) {
+                let of_lock = condition::lock_attribute(object, this.python);
+                if of_lock != LEFT_TO_PYTHON {
+                    return of_lock;
+                }
+            }
         }
         compat::PyMethod_New(slf, object)
     }
@@ -318,7 +443,7 @@ unsafe extern "C-unwind" fn get_attribute(
         if is_one_of(name, OWN) {
             return ffi::PyObject_GenericGetAttr(slf, name);
         }
-        compat::PyObject_GetAttr((*slf.cast::<Method>()).python, name)
+        compat::PyObject_GetAttr((*slf.cast::<Method>()).seen, name)
     }
 }
 
@@ -330,8 +455,9 @@ unsafe extern "C-unwind" fn set_attribute(
     // SAFETY: called by CPython, attached, with a Method, a name, and a value or null.
     unsafe {
         let this = &*slf.cast::<Method>();
-        let done = compat::PyObject_SetAttr(this.python, name, value);
+        let done = compat::PyObject_SetAttr(this.seen, name, value);
         if done == 0 && is_one_of(name, CODE) {
+            this.is_changed.store(true, Ordering::Relaxed);
             // Other native methods do this one's work too: none of them is to any more.
             (*this.state).natives.altered.store(true, Ordering::Relaxed);
             ffi::PyType_Modified(this.class);
@@ -356,5 +482,5 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
 /// Its qualified name: pickled and copied by that.
 unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a Method.
-    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).python, c"__qualname__".as_ptr()) }
+    unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, c"__qualname__".as_ptr()) }
 }

@@ -9,7 +9,7 @@
 
 use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
@@ -112,6 +112,10 @@ pub struct Natives {
     inits: [*mut PyObject; COUNT],
     /// Dicts of the attributes that must be a native class's own, see [`head`].
     snapshots: [*mut PyObject; COUNT],
+    /// What the class of conditions was made with, a dict.
+    condition_dict: *mut PyObject,
+    /// Its version when it was last found whole.
+    condition_version: AtomicU32,
     /// What is known of classes derived from them.
     fitnesses: Fitnesses,
     /// Whether a program has changed the code of a Python function.
@@ -132,6 +136,8 @@ impl Natives {
             method_type: ptr::null_mut(),
             inits: [ptr::null_mut(); COUNT],
             snapshots: [ptr::null_mut(); COUNT],
+            condition_dict: ptr::null_mut(),
+            condition_version: AtomicU32::new(0),
             fitnesses: Fitnesses::new(),
             altered: AtomicBool::new(false),
             recipes: [ptr::null_mut(); COUNT],
@@ -151,6 +157,7 @@ impl Natives {
             .chain(&mut self.inits)
             .chain(&mut self.snapshots)
             .chain(&mut self.recipes)
+            .chain([&mut self.condition_dict])
             .chain(&mut self.helpers)
             .chain(self.lookups.objects())
     }
@@ -188,6 +195,8 @@ pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *cons
 pub enum Helper {
     /// Goes on with a wait, see [`ticket`].
     Resume,
+    /// Goes on with the wait of a condition, and takes its lock back.
+    ResumeCondition,
     /// Nothing: on the way in the interpreter does what is pending, see [`ticket::run_pending`].
     Checkpoint,
     /// Goes on with the wait of a thread that a barrier has counted.
@@ -199,8 +208,14 @@ pub enum Helper {
 }
 
 impl Helper {
-    const NAMES: [&CStr; 5] =
-        [c"resume", c"checkpoint", c"rejoin_barrier", c"leave_barrier", c"end_turn"];
+    const NAMES: [&CStr; 6] = [
+        c"resume",
+        c"resume_condition",
+        c"checkpoint",
+        c"rejoin_barrier",
+        c"leave_barrier",
+        c"end_turn",
+    ];
 
     /// Calls the function: a new reference, or null with an exception set.
     ///
@@ -436,6 +451,12 @@ unsafe fn fill(
                 }
                 let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
                 (*state).natives.snapshots[index] = head::snapshot(class, kind, base)?;
+                if kind == Kind::Condition {
+                    (*state).natives.condition_dict = ffi::PyDict_Copy((*class).tp_dict);
+                    if (*state).natives.condition_dict.is_null() {
+                        return Err(Raised);
+                    }
+                }
             }
             let class = (*state).natives.types[index].cast();
             if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {

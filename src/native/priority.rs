@@ -20,7 +20,7 @@ use super::Kind;
 use super::head::Phase;
 use super::heap::{Attempt, Memory, insert, remove_least};
 use super::items::{item_of, object_of};
-use super::lookups::{self, Namespace};
+use super::lookups;
 use super::method::LEFT_TO_PYTHON;
 use super::put_get::{self, Blocking};
 use super::queue::{self, QueueObject};
@@ -312,9 +312,7 @@ pub unsafe fn put_item(
     unsafe {
         let this = this(slf);
         // A program may have put another heappush() there.
-        if this.channel().is_retired()
-            || !lookups::are_as_expected(queue::state(slf), Namespace::Queue)
-        {
+        if this.channel().is_retired() || !lookups::are_as_expected(queue::state(slf)) {
             return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {
@@ -433,9 +431,7 @@ pub unsafe fn get_item(
     unsafe {
         let this = this(slf);
         // A program may have put another heappop() there.
-        if this.channel().is_retired()
-            || !lookups::are_as_expected(queue::state(slf), Namespace::Queue)
-        {
+        if this.channel().is_retired() || !lookups::are_as_expected(queue::state(slf)) {
             return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {

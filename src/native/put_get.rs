@@ -7,7 +7,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
 use super::head::Head;
 use super::items::{item_of, object_of};
-use super::lookups::{self, Namespace};
+use super::lookups;
 use super::method::LEFT_TO_PYTHON;
 use super::queue::{self, channel, kind};
 use super::ticket::{self, Ended};
@@ -61,7 +61,7 @@ pub unsafe fn blocking(
             return Ok(Some(Blocking::FOREVER));
         }
         // A program may have given `queue` another clock.
-        if !lookups::are_as_expected(queue::state(slf), Namespace::Queue) {
+        if !lookups::are_as_expected(queue::state(slf)) {
             return Ok(None);
         }
         let zero = ffi::PyLong_FromLong(0);

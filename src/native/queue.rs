@@ -10,7 +10,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 use super::class::{self, NativeClass};
 use super::head::{self, Head};
 use super::items::{self, object_of};
-use super::lookups::{self, Namespace};
+use super::lookups;
 use super::materialize;
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::ticket::{self, Ended};
@@ -188,7 +188,6 @@ impl NativeClass<1> for QueueObject {
     const ARGUMENTS: [&'static CStr; 1] = [c"maxsize"];
     const PARTS: &'static [&'static CStr] =
         &[c"queue", c"mutex", c"not_empty", c"not_full", c"all_tasks_done", c"maxsize"];
-    const NAMESPACE: Namespace = Namespace::Queue;
 
     unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
         // SAFETY: as the caller promises: no other thread looks at the fields.
@@ -199,7 +198,7 @@ impl NativeClass<1> for QueueObject {
             let state = State::of_type(class)?;
             // `queue` asks `threading` for its lock and conditions.
             let Some(limit) = limit else { return Ok(false) };
-            if channel(slf).is_retired() || !lookups::are_as_expected(state, Namespace::Threading) {
+            if channel(slf).is_retired() || !lookups::are_as_expected(state) {
                 return Ok(false);
             }
             let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
@@ -473,7 +472,37 @@ unsafe extern "C-unwind" fn get_is_shutdown(
     unsafe {
         match read(slf, Channel::is_shut_down) {
             Some(is_shut_down) => compat::bool_object(is_shut_down),
-            None => materialize::get::<QueueObject>(slf, name),
+            None => {
+                let own = materialize::get::<QueueObject>(slf, name);
+                if !own.is_null() || ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+                    return own;
+                }
+                of_the_python_class(slf, c"is_shutdown")
+            }
         }
+    }
+}
+
+/// Replaces an AttributeError by the attribute of the Python class that has this name, if there is
+/// one: a new reference or null.
+///
+/// # Safety
+/// Attached, with an exception set; a QueueObject.
+#[cold]
+unsafe fn of_the_python_class(slf: *mut PyObject, name: &CStr) -> *mut PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let pending = compat::take_exception();
+        if let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) {
+            let class = (*state).natives.python[Kind::Queue as usize];
+            let found = ffi::PyObject_GetAttrString(class, name.as_ptr());
+            if !found.is_null() {
+                compat::forget_exception(pending);
+                return found;
+            }
+        }
+        ffi::PyErr_Clear();
+        compat::restore_exception(pending);
+        ptr::null_mut()
     }
 }

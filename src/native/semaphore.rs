@@ -11,7 +11,6 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use super::class::{self, NativeClass};
 use super::head::Head;
-use super::lookups::{self, Namespace};
 use super::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::ticket::{self, Ended};
@@ -201,7 +200,6 @@ macro_rules! semaphore_class {
         impl NativeClass<1> for $name {
             const ARGUMENTS: [&'static CStr; 1] = [c"value"];
             const PARTS: &'static [&'static CStr] = $parts;
-            const NAMESPACE: Namespace = Namespace::Threading;
 
             unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
                 // SAFETY: as the caller promises.
@@ -305,24 +303,10 @@ unsafe fn acquire_with(
         if blocking == 0 {
             return compat::bool_object(false);
         }
-        if !unlimited && (!arguments::is_ordinary_timeout(seconds) || !asks_usual_clock(slf)) {
+        if !unlimited && !arguments::is_ordinary_timeout(seconds) {
             return LEFT_TO_PYTHON;
         }
         wait(slf, seconds)
-    }
-}
-
-/// Whether `threading` has the clock that it came with.
-unsafe fn asks_usual_clock(slf: *mut PyObject) -> bool {
-    // SAFETY: attached, with a native object.
-    unsafe {
-        match State::of_type(ffi::Py_TYPE(slf)) {
-            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                false
-            }
-        }
     }
 }
 

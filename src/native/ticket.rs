@@ -5,14 +5,15 @@
 //! thread that materializes an object makes one for each waiter. The waiter wakes up, and goes on by
 //! waiting for its lock. A notification that came before it got there has released the lock.
 
+use core::ptr;
+
 use pyo3_ffi::{self as ffi, PyObject};
 
-use super::condition::CondLock;
 use super::{Helper, arguments};
 use crate::blocking::{self, NewWaiter, Signals, Waited};
 use crate::compat::{self, Raised};
 use crate::object::drop_ref;
-use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Saved, Ticket};
+use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Ticket};
 
 /// How a wait of a native object ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,26 +95,56 @@ pub unsafe fn end(
 /// back, whatever happens. Whether it was notified.
 ///
 /// # Safety
-/// As [`wait`]; the thread has released the lock, which the caller keeps alive.
+/// As [`wait`]; the thread has released the lock. Takes the ticket.
 pub unsafe fn end_of_condition(
     slf: *mut PyObject,
     waited: Result<Waited, Raised>,
-    ticket: Option<Ticket>,
+    ticket: Ticket,
     deadline: Deadline,
-    lock: CondLock<'_>,
-    saved: Saved,
+    saved: *mut PyObject,
 ) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises. The Python side takes the lock to change `_waiters`, and gives
-    // it back.
+    // SAFETY: as the caller promises; new references are given back. An exception that is set
+    // already stays.
     unsafe {
-        let ended = end(slf, waited, ticket, deadline);
-        let pending = compat::take_exception();
-        if lock.restore(saved).is_err() {
-            compat::forget_exception(pending);
-            return Err(Raised);
+        let pending = if waited.is_err() { Some(compat::take_exception()) } else { None };
+        let left = match waited {
+            Ok(_) => arguments::remaining(deadline),
+            Err(Raised) => compat::bool_object(false),
+        };
+        let ticket = ticket.as_ptr().cast::<PyObject>();
+        let result = if left.is_null() || saved.is_null() {
+            ptr::null_mut()
+        } else {
+            let lock = ffi::PyTuple_GET_ITEM(ticket, 0);
+            Helper::ResumeCondition.call(slf, &[lock, slf, left, saved])
+        };
+        for object in [ticket, left, saved] {
+            drop_ref(object);
         }
-        compat::restore_exception(pending);
-        Ok(ended? == Ended::Notified(true))
+        let notified = result == ffi::Py_True();
+        drop_ref(result);
+        match pending {
+            Some(pending) if result.is_null() => compat::forget_exception(pending),
+            Some(pending) => {
+                compat::restore_exception(pending);
+                return Err(Raised);
+            }
+            None => {}
+        }
+        if result.is_null() { Err(Raised) } else { Ok(notified) }
+    }
+}
+
+/// The condition that a ticket is for: a new reference.
+///
+/// # Safety
+/// Attached; the ticket is the caller's.
+pub unsafe fn condition_of(ticket: Ticket) -> *mut PyObject {
+    // SAFETY: as the caller promises; a ticket is a tuple.
+    unsafe {
+        let condition = ffi::PyTuple_GET_ITEM(ticket.as_ptr().cast(), 1);
+        ffi::Py_INCREF(condition);
+        condition
     }
 }
 

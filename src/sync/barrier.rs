@@ -152,6 +152,12 @@ impl Barrier {
         }
     }
 
+    /// Whether the last thread of a round has its turn at this moment.
+    #[must_use]
+    pub fn is_in_turn(&self) -> bool {
+        self.is_acting()
+    }
+
     /// Set when nobody has a turn any more.
     pub fn entrance(&self) -> &Event {
         &self.entrance

@@ -186,8 +186,9 @@ def inspected(classes):
                 tell(outcome(lambda t=thing: inspect.getmodule(t).__name__))
         static = type(inspect.getattr_static(cls, names_of(cls)[0])).__name__
         names = [name for name, _ in functions(cls)]
-        tell(label, static, set(names) - dict(inspect.getmembers(cls, inspect.isfunction)).keys())
-        tell(set(names) - dict(inspect.getmembers(made, inspect.ismethod)).keys())
+        functions, bound = inspect.getmembers(cls, inspect.isfunction), inspect.getmembers(made, inspect.ismethod)
+        tell(label, static, sorted(set(names) - dict(functions).keys()))
+        tell(sorted(set(names) - dict(bound).keys()))
         found = [a for a in inspect.classify_class_attrs(cls) if a.name in names]
         tell([(a.name, a.kind, a.defining_class) for a in found])
         tell(outcome(inspect.signature, cls), type(cls).__name__, cls.__flags__ & (1 << 10))
@@ -225,7 +226,8 @@ def sources_of_queues():
 @case
 def helps():
     for label, cls in CLASSES.items():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
+        for _name, function in all_functions({label: cls}):
+            tell(pydoc.plain(pydoc.render_doc(function)))
         tell(pydoc.plain(pydoc.render_doc(make(cls).wait if hasattr(cls, "wait") else cls.release)))
         tell(label, pydoc.describe(cls.__init__), outcome(pydoc.locate, f"threading.{label}"))
 
@@ -233,8 +235,8 @@ def helps():
 @case(only="queue")
 def helps_of_queues():
     for cls in QUEUES.values():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
         tell(pydoc.plain(pydoc.render_doc(cls.get)))
+        tell(pydoc.plain(pydoc.render_doc(cls(2).put)))
 
 
 # Bound methods

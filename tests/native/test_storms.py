@@ -111,7 +111,7 @@ def test_get(ours: Kit, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue"])
 def test_put(ours: Kit, name: str) -> None:
-    """Of a put that raised, the item is not in."""
+    """Of a put that raised, the item is in once or not at all; other items are in once."""
     q = getattr(ours.queue, name)(1)
     done: deque[None] = deque()
     got: list[int] = []
@@ -124,9 +124,9 @@ def test_put(ours: Kit, name: str) -> None:
                 pass
 
         with Until(getter, get):
-            weather(lambda: done.extend(map(q.put, itertools.repeat(1, 50))))
+            raised = weather(lambda: done.extend(map(q.put, itertools.repeat(1, 50))))
     assert got
-    assert len(done) == len(got) + q.qsize() == q.unfinished_tasks
+    assert len(done) <= len(got) + q.qsize() == q.unfinished_tasks <= len(done) + raised
 
 
 def test_event(ours: Kit) -> None:

@@ -1,5 +1,7 @@
 //! The lock of a native condition.
 
+use pyo3_ffi::PyObject;
+
 use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::sync::{Lock, NotOwned, ReentrantLock, Saved};
@@ -28,6 +30,19 @@ impl CondLock<'_> {
                 Err(_) => Err(NotOwned),
             },
             CondLock::RLock(lock) => lock.release_all(),
+        }
+    }
+
+    /// What a Python condition keeps of a lock that it has given up: a new reference, or null with an
+    /// exception set.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn saved_object(self, saved: Saved) -> *mut PyObject {
+        match self {
+            CondLock::Lock(_) => compat::none(),
+            // SAFETY: attached, as the caller promises.
+            CondLock::RLock(_) => unsafe { compat::saved_to_tuple(saved) },
         }
     }
 

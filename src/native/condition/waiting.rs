@@ -9,9 +9,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 use super::{CondLock, lock_of, this};
 use crate::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::compat::{self, Raised};
-use crate::module::State;
 use crate::native::head::Head;
-use crate::native::lookups::{self, Namespace};
 use crate::native::method::LEFT_TO_PYTHON;
 use crate::native::ticket;
 use crate::native::{arguments, class};
@@ -32,8 +30,9 @@ pub unsafe extern "C-unwind" fn wait(
             return LEFT_TO_PYTHON;
         };
         let lock = lock_of(slf);
-        if check_owned(lock, c"cannot wait on un-acquired lock").is_err() {
-            return ptr::null_mut();
+        if !lock.is_owned() {
+            // It raises.
+            return LEFT_TO_PYTHON;
         }
         let waited = arguments::timeout(seconds).and_then(|timeout| {
             wait_until(slf, lock, blocking::deadline(timeout), timeout == Timeout::Zero)
@@ -96,8 +95,9 @@ unsafe fn wait_until(
         };
         let ticket = waiter.get().ticket();
         waiter.free();
-        if ticket.is_some() {
-            return ticket::end_of_condition(slf, waited, ticket, deadline, lock, saved).map(Some);
+        if let Some(ticket) = ticket {
+            let saved = lock.saved_object(saved);
+            return ticket::end_of_condition(slf, waited, ticket, deadline, saved).map(Some);
         }
         if let Ok(waited) = waited {
             lock.restore(saved)?;
@@ -126,31 +126,16 @@ pub unsafe extern "C-unwind" fn wait_for(
     // SAFETY: as the caller promises.
     unsafe {
         match arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]) {
-            // A class may have a wait() of its own, and a program another clock.
+            // A class may have a wait() of its own.
             Some([predicate, seconds])
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
                     && arguments::is_ordinary_timeout(seconds)
-                    && !Head::of(slf).replaces_called()
-                    && (seconds.is_null() || asks_usual_clock(slf)) =>
+                    && !Head::of(slf).replaces_called() =>
             {
                 wait_for_predicate(slf, predicate, seconds)
             }
             _ => LEFT_TO_PYTHON,
-        }
-    }
-}
-
-/// Whether `threading` has the clock that it came with.
-unsafe fn asks_usual_clock(slf: *mut PyObject) -> bool {
-    // SAFETY: attached, with a native object.
-    unsafe {
-        match State::of_type(ffi::Py_TYPE(slf)) {
-            Ok(state) => lookups::are_as_expected(state, Namespace::Threading),
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                false
-            }
         }
     }
 }
@@ -185,8 +170,8 @@ unsafe fn wait_for_predicate(
             // The clock starts after the first look, and the first wait is made in any case.
             let (until, is_poll) = match deadline {
                 Some(until) => (until, false),
-                None => match arguments::timeout(seconds) {
-                    Ok(timeout) => (blocking::deadline(timeout), timeout == Timeout::Zero),
+                None => match first_deadline(slf, seconds) {
+                    Ok(first) => first,
                     Err(Raised) => return ptr::null_mut(),
                 },
             };
@@ -195,6 +180,22 @@ unsafe fn wait_for_predicate(
                 return ptr::null_mut();
             }
         }
+    }
+}
+
+/// The deadline of `wait_for`, and whether it is a poll. As in `wait`, a lock that is not held is told
+/// before a time-out that is too large.
+unsafe fn first_deadline(
+    slf: *mut PyObject,
+    seconds: *mut PyObject,
+) -> Result<(Deadline, bool), Raised> {
+    // SAFETY: as in `wait_for`.
+    unsafe {
+        if class::is_of_phase_native(slf) {
+            check_owned(lock_of(slf), c"cannot wait on un-acquired lock")?;
+        }
+        let timeout = arguments::timeout(seconds)?;
+        Ok((blocking::deadline(timeout), timeout == Timeout::Zero))
     }
 }
 
@@ -233,8 +234,9 @@ pub unsafe extern "C-unwind" fn notify(
         let Some([count]) = arguments::bind(args, nargs, kwnames, [c"n"]) else {
             return LEFT_TO_PYTHON;
         };
-        if check_owned(lock_of(slf), c"cannot notify on un-acquired lock").is_err() {
-            return ptr::null_mut();
+        if !lock_of(slf).is_owned() {
+            // It raises.
+            return LEFT_TO_PYTHON;
         }
         match how_many(&this(slf).condition, count) {
             Ok(count) if this(slf).condition.notify(count) => compat::none(),

@@ -69,7 +69,12 @@ unsafe fn hand_over(
     // SAFETY: as the caller promises.
     unsafe {
         values[0] = ffi::PyLong_FromUnsignedLongLong(remains.unfinished);
-        values[1] = compat::bool_object(remains.is_shut_down);
+        // Where the Python class has an attribute for it, its objects get one when it changes.
+        if remains.is_shut_down
+            || !ffi::PyDict_GetItemString(dict, c"is_shutdown".as_ptr()).is_null()
+        {
+            values[1] = compat::bool_object(remains.is_shut_down);
+        }
         let limit = ffi::PyLong_FromSsize_t(remains.limit);
         let into = ffi::PyDict_GetItemString(dict, c"queue".as_ptr());
         let mut items = remains.items;
