@@ -10,6 +10,7 @@
 # make reliability PYTHONS=...        everything of tests/reliability, at length, as a table
 # make asan CASES=20000               bad input and the tests, under AddressSanitizer
 # make tsan                           locks and waiting on real threads, under ThreadSanitizer
+# make third-party PYTHON=...         tests of gevent, eventlet and others on stock and on rthread
 # make check-models                   locks and waiting under model checkers, and against mutants
 # make torture PYTHONS=...            all of these and the model checks: hours
 # make lint, make rust-test, make clean
@@ -54,7 +55,8 @@ asan_tests = tests/native tests/behaviour $(addprefix --ignore=,tests/native/tes
 	$(wildcard tests/native/test_fork_*.py tests/behaviour/test_fork_*.py))
 
 .PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
-	reliability-one torture check-models tsan asan asan-run demo bench chart lint rust-test clean
+	reliability-one third-party torture check-models tsan asan asan-run demo bench chart lint \
+	rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
 
@@ -67,11 +69,15 @@ $(venv)/bin/python:
 		rm -rf $(venv) && $$path -m venv $(venv) && \
 		$(python) -m pip install -q "maturin>=1.9.4,<2"
 
+# What the tests use. gevent and eventlet are for interpreters with a GIL.
+extras = test$(shell $(python) -c 'import sysconfig; \
+	print(end="" if sysconfig.get_config_var("Py_GIL_DISABLED") else ",greenlets")' 2>/dev/null)
+
 # PYO3_BUILD_EXTENSION_MODULE: do not link against libpython, the interpreter brings it.
 $(venv)/built: $(venv)/bin/python $(sources)
 	PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
 		CARGO_TARGET_DIR=$(CURDIR)/$(target) PYO3_BUILD_EXTENSION_MODULE=1 \
-		$(python) -m pip install -q --no-build-isolation '.[test]'
+		$(python) -m pip install -q --no-build-isolation '.[$(extras)]'
 	@touch $@
 
 test:
@@ -113,6 +119,10 @@ reliability:
 reliability-one: build
 	@PYTHONPATH=tests $(python) -m reliability --results $(results) $(RELIABILITY) $(PROOFS)
 
+# Projects that do not install are left out; ONLY: the name of one project.
+third-party: build
+	@$(python) .ci/third_party.py $(python) $(addprefix --only ,$(ONLY))
+
 torture: check-models
 	@$(call each,reliability-one); exit $$status
 
@@ -147,7 +157,7 @@ lint: build
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py
+	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py .ci/third_party.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
 # The part without Python, on both parkers.

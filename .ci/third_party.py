@@ -19,7 +19,7 @@ import tarfile
 import time
 import xml.etree.ElementTree
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -309,15 +309,14 @@ def compare(env: Environment, project: Project, part: str, source: Path | None) 
 # The table
 
 
-def show(project: str, found: list[Comparison], seconds: float) -> bool:
+def show(project: str, found: list[Comparison]) -> bool:
     """Print a project's row, and each test that is lost; True if there is none."""
     tests = sum(len(each.stock.outcomes) - 1 for each in found)
     stock = sum(len(each.stock.passed() - {"(exit status)"}) for each in found)
     rthread = sum(len(each.rthread.passed() - {"(exit status)"}) for each in found)
     lost = [(each, name) for each in found for name in each.lost]
     print(
-        f"{project:22} {len(found):5} {tests:6} {stock:6} {rthread:8} {len(lost):5}"
-        f" {seconds:5.0f} s",
+        f"{project:22} {len(found):5} {tests:6} {stock:6} {rthread:8} {len(lost):5}",
         flush=True,
     )
     for each, name in lost[:SHOWN]:
@@ -349,25 +348,32 @@ def main() -> int:
     if reason:
         print(f"skipped, all of it: pytest does not install: {reason}")
         return 0
-    good = True
+    began = time.monotonic()
     skipped: list[str] = []
+    installed: list[Project] = []
+    for project in chosen:
+        reason = env.install(project.name, *project.needs)
+        if reason:
+            skipped.append(f"skipped: {project.name} does not install: {reason}")
+        else:
+            installed.append(project)
+    good = True
     print(f"{'':22} {'parts':>5} {'tests':>6} {'stock':>6} {'rthread':>8} {'lost':>5}", flush=True)
     with ThreadPoolExecutor(JOBS) as pool:
-        for project in chosen:
-            began = time.monotonic()
-            source = None
-            reason = env.install(project.name, *project.needs)
-            if not reason and project.files:
-                unpacked = env.unpacked(project.name)
-                source, reason = (None, unpacked) if isinstance(unpacked, str) else (unpacked, "")
-            if reason:
-                skipped.append(f"skipped: {project.name} does not install: {reason}")
+        running: list[tuple[Project, list[Future[Comparison]]]] = []
+        for project in installed:
+            # While tests of the projects before run: to unpack one takes a while.
+            source = env.unpacked(project.name) if project.files else None
+            if isinstance(source, str):
+                skipped.append(f"skipped: {project.name} has no sdist that unpacks: {source}")
                 continue
             parts = [part for part in project.parts if _exists(env, project, part, source)]
-            found = list(
-                pool.map(lambda part, p=project, s=source: compare(env, p, part, s), parts)
-            )
-            good &= show(env.describe(project.name), found, time.monotonic() - began)
+            futures = [pool.submit(compare, env, project, part, source) for part in parts]
+            running.append((project, futures))
+        for project, futures in running:
+            found = [future.result() for future in futures]
+            good &= show(env.describe(project.name), found)
+    print(f"{time.monotonic() - began:.0f} s")
     print(*skipped, sep="\n")
     return 0 if good else 1
 

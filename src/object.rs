@@ -217,6 +217,7 @@ impl Type<'_> {
     /// As [`Type::make`].
     unsafe fn doc(&self) -> *const c_char {
         match self.like {
+            Like::Nothing(doc) if doc.is_empty() => ptr::null(),
             Like::Nothing(doc) => doc.as_ptr(),
             Like::Stock(stock) if stock.is_null() => ptr::null(),
             // SAFETY: a valid type.

@@ -7,6 +7,7 @@ that this has interrupted, which names of a module have to be the usual ones.
 
 import copyreg
 import os
+import sys
 import types
 
 from rthread import _rthread
@@ -32,13 +33,7 @@ _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
 _LOOKED_UP = (
-    "Condition",
-    "Lock",
-    "RLock",
-    "_CRLock",
-    "_allocate_lock",
-    "_deque",
-    "_islice",
+    *("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice"),
     "_time",
 )
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
@@ -223,10 +218,7 @@ def _finish(native: "Any", python: "Any") -> None:
         same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
-    native.__reduce__ = _reduce
-    native.__reduce_ex__ = _reduce_ex
-    if hasattr(object, "__getstate__"):
-        native.__getstate__ = _getstate
+    native.__getstate__ = _getstate
 
 
 def _checkpoint() -> None:
@@ -431,65 +423,32 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # Pickling and copying, as for objects of Python classes: those have no state but their attributes.
 
 
-# `object` looks into the dict without asking for it, which is what makes a native object a Python one.
+# `object` looks into the dict without asking for it. Asking makes a native object a Python one.
 
 
 class _Slotted:
     """A class that has slots and no ``__getstate__``."""
 
     __slots__ = ("slot",)
+    slot: "Any"
 
 
 def _getstate(self: "Any") -> "Any":
     """Stand in for ``object.__getstate__``."""
-    _ = self.__dict__
-    return object.__getstate__(self)  # type: ignore[attr-defined]
-
-
-def _reduce(self: "Any") -> "Any":
-    """Stand in for ``object.__reduce__``."""
-    return _reduced(self, 0)
-
-
-def _reduce_ex(self: "Any", protocol: int, /) -> "Any":
-    """Stand in for ``object.__reduce_ex__``, which refuses objects with a layout of their own."""
-    cls = type(self)
-    if cls.__reduce__ is not _reduce:
-        return self.__reduce__()
-    if protocol < 2:
-        return _reduced(self, protocol)
-    return *_new_of(self), _state_of(self), None, None
-
-
-def _new_of(self: "Any") -> "tuple[Any, Any]":
-    """The function that makes an object like this one, and its arguments."""
-    names = ("__getnewargs_ex__", "__getnewargs__")
-    methods = {name: getattr(self, name) for name in names if hasattr(self, name)}
-    # Of an object without a layout of its own: `object` says what is wrong with the arguments.
-    stand_in = type("stand_in", (), {name: staticmethod(of) for name, of in methods.items()})()
-    function, args, *_rest = object.__reduce_ex__(stand_in, 2)  # type: ignore[misc]
-    return function, (type(self), *args[1:])
-
-
-def _reduced(self: "Any", protocol: int) -> "Any":
-    """What protocols 0 and 1 make of an object."""
-    _ = self.__dict__
-    has_own = getattr(type(self), "__getstate__", _getstate) is not _getstate
-    if getattr(self, "__slots__", None) and not has_own:
-        # Refused, in the words of this version.
-        return copyreg._reduce_ex(_Slotted(), protocol)  # type: ignore[attr-defined]
-    return copyreg._reduce_ex(self, protocol)  # type: ignore[attr-defined]
-
-
-def _state_of(self: "Any") -> "Any":
-    """The state of an object, by its own ``__getstate__`` if it has one."""
-    get = getattr(type(self), "__getstate__", _getstate)
-    if get is not _getstate:
-        return self.__getstate__()
-    state: Any = self.__dict__ or None
+    own = self.__dict__
+    if getattr(self, "__slots__", None) and _is_called_by_copyreg():
+        # Protocols 0 and 1 refuse slots where there is no `__getstate__` of the class's own.
+        return copyreg._reduce_ex(_Slotted(), 0)  # type: ignore[attr-defined]
+    if hasattr(object, "__getstate__"):
+        return object.__getstate__(self)
     slots = {
         name: getattr(self, name)
         for name in copyreg._slotnames(type(self))  # type: ignore[attr-defined]
         if hasattr(self, name)
     }
-    return (state, slots) if slots else state
+    return (own or None, slots) if slots else own or None
+
+
+def _is_called_by_copyreg() -> bool:
+    code: Any = sys._getframe(2).f_code
+    return code is copyreg._reduce_ex.__code__  # type: ignore[attr-defined]

@@ -88,6 +88,9 @@ def _native_classes() -> "Iterator[type]":
     queue: Any = sys.modules.get("rthread.queue")
     if queue is not None:
         yield from (new for _old, new in queue._pairs())
+        if queue.ShutDown.__module__ == queue.__name__:
+            # Where the interpreter has none.
+            yield queue.ShutDown
 
 
 def _entries(

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{Kind, Making, condition, head};
+use super::{Kind, Making, class, condition, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Call, Collected, Like, PLAIN, Property, Type, drop_ref};
@@ -60,12 +60,8 @@ const OWN: &[&CStr] = &[c"__get__", c"__call__", c"__reduce__", c"__reduce_ex__"
 const CODE: &[&CStr] = &[c"__code__", c"__defaults__", c"__kwdefaults__"];
 
 /// For those that pass by what a type does for attributes, as pydoc does.
-const PROPERTIES: &[Property] = &[
-    of_function(c"__doc__"),
-    of_function(c"__module__"),
-    of_function(c"__name__"),
-    of_function(c"__qualname__"),
-];
+const PROPERTIES: &[Property] =
+    &[of_function(c"__doc__"), of_function(c"__name__"), of_function(c"__qualname__")];
 
 const fn of_function(name: &'static CStr) -> Property {
     Property { name, get: get_of_function, set: None, doc: None }
@@ -105,7 +101,7 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             name: c"builtins.function",
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
             // Without a docstring of its own, which would be in the way of the property.
             like: Like::Stock(ptr::null_mut()),
             methods: METHODS,
@@ -313,7 +309,9 @@ unsafe extern "C-unwind" fn enter_with_keywords(
     }
 }
 
-/// The Python function, with the very same arguments.
+/// The Python function, with the very same arguments. A native object that is not served, because
+/// something is replaced, is made a Python one first: only then does it have all that the function may
+/// look for.
 #[cold]
 unsafe fn in_python(
     method: &Method,
@@ -323,8 +321,45 @@ unsafe fn in_python(
 ) -> *mut PyObject {
     let is_changed = method.is_changed.load(Ordering::Relaxed);
     let function = if is_changed { method.seen } else { method.python };
-    // SAFETY: called, attached, with as many arguments.
-    unsafe { compat::vectorcall(function, args, nargsf, kwnames) }
+    // SAFETY: called, attached, with as many arguments; the new reference is given back.
+    unsafe {
+        let own = if count_of(nargsf) > 0 { settle(method, *args) } else { Ok(ptr::null_mut()) };
+        match own {
+            Ok(own) if own.is_null() => compat::vectorcall(function, args, nargsf, kwnames),
+            Ok(own) => {
+                let result = compat::vectorcall(own, args.add(1), count_of(nargsf) - 1, kwnames);
+                drop_ref(own);
+                result
+            }
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// Makes a native object a Python one if the method does not serve it. The attribute of the object
+/// that then stands in the place of the method, if it has one from its lock; else null.
+unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject, Raised> {
+    // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one derived
+    // from it, is native; new references are given back.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        let is_ours = class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0;
+        if !is_ours || !class::is_of_phase_native(object) || serves(method, object) {
+            return Ok(ptr::null_mut());
+        }
+        let dict = ffi::PyObject_GetAttrString(object, c"__dict__".as_ptr());
+        if dict.is_null() {
+            return Err(Raised);
+        }
+        let mut own = ptr::null_mut();
+        if method.is_of_lock {
+            let name = ffi::PyObject_GetAttrString(method.python, c"__name__".as_ptr());
+            own = if name.is_null() { name } else { compat::dict_get(dict, name)? };
+            drop_ref(name);
+        }
+        drop_ref(dict);
+        Ok(own)
+    }
 }
 
 /// Any other method, called with an array.
@@ -372,10 +407,17 @@ unsafe extern "C-unwind" fn bind(
             return slf;
         }
         let this = &*slf.cast::<Method>();
-        if this.is_of_lock && serves(this, object) {
-            let of_lock = condition::lock_attribute(object, this.python);
-            if of_lock != LEFT_TO_PYTHON {
-                return of_lock;
+        if this.is_of_lock {
+            match settle(this, object) {
+                Ok(own) if !own.is_null() => return own,
+                Ok(_) => {}
+                Err(Raised) => return ptr::null_mut(),
+            }
+            if serves(this, object) {
+                let of_lock = condition::lock_attribute(object, this.python);
+                if of_lock != LEFT_TO_PYTHON {
+                    return of_lock;
+                }
             }
         }
         compat::PyMethod_New(slf, object)

@@ -212,8 +212,7 @@ def names_that_other_modules_have_taken():
 
     module.Mine = Mine
     install()
-    tell(module.Mine is Mine, issubclass(module.Mine, module.Event), module.Lock().locked())
-    tell(isinstance(Mine(), threading.Event), isinstance(threading.Event(), module.Event))
+    tell(module.Mine is Mine, module.Lock().locked())
     done = module.Event()
     module.start(done.set, ())
     tell(done.wait(10), module.allocate().acquire(), module.current() is threading.main_thread())
@@ -238,8 +237,6 @@ def objects_made_before():
     with condition:
         tell(condition.wait(0.001), condition.notify())
     tell([waiter.said() != "waits for ever" for waiter in waiters])
-    tell(isinstance(event, threading.Event), isinstance(line, queue.Queue))
-    tell(isinstance(lock, type(threading.Lock())) or lock.locked())
 
 
 @case(plain=True)

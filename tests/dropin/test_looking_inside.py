@@ -184,6 +184,9 @@ def a_dict_put_in_place_of_the_insides():
 def a_part_deleted():
     for name, make in MAKERS.items():
         for part in list(vars(make())):
+            if part in ("acquire", "release", "locked"):
+                # A native condition has these in its class as well.
+                continue
             made = make()
             attempt(f"{name} {part} del", delattr, made, part)
             attempt(f"{name} {part} get", getattr, made, part)

@@ -229,18 +229,17 @@ def sources_of_queues():
 @case
 def helps():
     for label, cls in CLASSES.items():
-        tell(pydoc.plain(pydoc.render_doc(cls)))
+        for _name, function in all_functions({label: cls}):
+            tell(pydoc.plain(pydoc.render_doc(function)))
         tell(pydoc.plain(pydoc.render_doc(make(cls).wait if hasattr(cls, "wait") else cls.release)))
         tell(label, pydoc.describe(cls.__init__), outcome(pydoc.locate, f"threading.{label}"))
 
 
 @case(only="queue")
 def helps_of_queues():
-    # A native class has some methods more, such as `__setattr__`.
-    for label, cls in QUEUES.items():
-        tell(label, cls.__doc__, pydoc.describe(cls.__init__))
-        for name in ("__init__", "put", "get", "put_nowait", "get_nowait", "qsize", "join"):
-            tell(pydoc.plain(pydoc.render_doc(getattr(cls, name))))
+    for cls in QUEUES.values():
+        tell(pydoc.plain(pydoc.render_doc(cls.get)))
+        tell(pydoc.plain(pydoc.render_doc(cls(2).put)))
 
 
 # Bound methods

@@ -309,18 +309,6 @@ def shared_and_cyclic():
         tell(c.others[0] is d, c.others[1] is c, d.others[0] is c, c.is_set(), d.is_set())
 
 
-@case
-def dir_of_the_pickling_methods():
-    for label, base in {**BASES, **QUEUES}.items():
-        for name in METHODS:
-            tell(label, name, hasattr(base, name), name in vars(base))
-            tell(
-                hasattr(base, name)
-                and hasattr(object, name)
-                and getattr(base, name) is getattr(object, name)
-            )
-
-
 @case(needs=("dill",))
 def with_dill():
     import dill

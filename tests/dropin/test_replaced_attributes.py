@@ -215,7 +215,9 @@ def patched_with_autospec():
     for cls in DRIVES:
         double = mock.create_autospec(cls, instance=True)
         for name in methods(cls):
-            if not name.startswith("_"):
+            # A native condition has acquire and release in its class.
+            is_extra = cls is threading.Condition and name in ("acquire", "release", "locked")
+            if not name.startswith("_") and not is_extra:
                 attempt(
                     f"{cls.__name__}.{name}",
                     lambda d=double, n=name: type(getattr(d, n)(1, 2, 3, 4, 5)).__name__,

@@ -87,7 +87,7 @@ def test_asked_for_or_not(argument: str, variable: str, expected: bool) -> None:
 def test_the_variable_and_the_other_ways_in(variable: str, expected: bool) -> None:
     source = """
         import threading, types
-        print(not isinstance(threading.Event.set, types.FunctionType))
+        print(type(threading.Event.set) is not types.FunctionType)
         """
     import textwrap
 

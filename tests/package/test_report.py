@@ -68,6 +68,7 @@ def test_after_install(options: str, native: bool, queues: bool) -> None:
     expected = "rthread" if queues else "stock"
     assert {runs_on[f"queue.{name}"] for name in classes} == {expected}
     assert "tool" not in runs_on.values()
+    assert "tool" not in runs_on.values()
 
 
 def test_tools_are_named() -> None:
