@@ -101,7 +101,7 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             name: c"builtins.function",
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
             // Without a docstring of its own: `__doc__` is a property.
             like: Like::Nothing(c""),
             methods: METHODS,

@@ -57,6 +57,14 @@ def test_names_and_docstrings(ours: Kit, name: str) -> None:
             assert inspect.getdoc(getattr(mine, attribute)) == inspect.getdoc(value), attribute
 
 
+@python_ones
+def test_no_method_is_made_from_nothing(ours: Kit, name: str) -> None:
+    kind: Any = type(class_of(ours, name).__init__)
+    for make in (kind, lambda: object.__new__(kind), lambda: kind.__new__(kind)):
+        with pytest.raises((TypeError, AttributeError)):
+            make()
+
+
 def parameters(function: Any) -> list[inspect.Parameter]:
     """All but the first: of a method written in C, `self` is positional-only."""
     return list(inspect.signature(function).parameters.values())[1:]

@@ -170,8 +170,8 @@ unsafe fn wait_for_predicate(
             // The clock starts after the first look, and the first wait is made in any case.
             let (until, is_poll) = match deadline {
                 Some(until) => (until, false),
-                None => match arguments::timeout(seconds) {
-                    Ok(timeout) => (blocking::deadline(timeout), timeout == Timeout::Zero),
+                None => match first_deadline(slf, seconds) {
+                    Ok(first) => first,
                     Err(Raised) => return ptr::null_mut(),
                 },
             };
@@ -180,6 +180,22 @@ unsafe fn wait_for_predicate(
                 return ptr::null_mut();
             }
         }
+    }
+}
+
+/// The deadline of `wait_for`, and whether it is a poll. As in `wait`, a lock that is not held is told
+/// before a time-out that is too large.
+unsafe fn first_deadline(
+    slf: *mut PyObject,
+    seconds: *mut PyObject,
+) -> Result<(Deadline, bool), Raised> {
+    // SAFETY: as in `wait_for`.
+    unsafe {
+        if class::is_of_phase_native(slf) {
+            check_owned(lock_of(slf), c"cannot wait on un-acquired lock")?;
+        }
+        let timeout = arguments::timeout(seconds)?;
+        Ok((blocking::deadline(timeout), timeout == Timeout::Zero))
     }
 }
 
