@@ -96,6 +96,10 @@ class Project:
         return self.modules or self.files
 
 
+# Chosen to take some three minutes on two cores: what waits, starts threads, or patches threading.
+# Left out are gevent's other modules and eventlet's other files (sockets, TLS, hubs, WSGI), which
+# use nothing of ours and take long; urllib3's tests of connections and watchdog's of file systems,
+# which need servers and other packages.
 PROJECTS = [
     Project("gevent", tuple(f"gevent.tests.test__{name}" for name in GEVENT)),
     Project(

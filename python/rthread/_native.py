@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # The deque of a condition's waiters, and the tickets for its waiters.
     Waiters = tuple[Any, tuple[Ticket, ...]]
 
-__all__ = ["THREADING", "in_threading", "wanted", "within"]
+__all__ = ["THREADING", "in_threading", "wanted"]
 
 # What `threading` has of them.
 THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
@@ -182,18 +182,14 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     seen = getattr(function, "__in_place_of__", None)
     if seen is not None:
         return function, _copied(seen, seen.__globals__, seen.__closure__)
-    if type(function) is types.FunctionType and "__class__" in function.__code__.co_freevars:
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    code: Any = getattr(function, "__code__", None)
+    if type(function) is types.FunctionType and "__class__" in code.co_freevars:
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         closure = tuple(
             types.CellType(native) if name == "__class__" else cell for name, cell in cells
         )
         function = _copied(function, function.__globals__, closure)
     return function, function
-
-
-def within(function: "Any", names: "dict[str, Any]") -> "Any":
-    """Copy a function, with another namespace to look names up in."""
-    return _copied(function, names, function.__closure__)
 
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":

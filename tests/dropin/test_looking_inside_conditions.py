@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import copy
-import sys
 import re
+import sys
 import threading
 
 from beside import Waiter, attempt, case, leave, tell, waiting

@@ -186,12 +186,10 @@ def inspected(classes):
                 tell(outcome(lambda t=thing: inspect.getmodule(t).__name__))
         static = type(inspect.getattr_static(cls, names_of(cls)[0])).__name__
         names = [name for name, _ in functions(cls)]
-        tell(
-            label,
-            static,
-            sorted(set(names) - dict(inspect.getmembers(cls, inspect.isfunction)).keys()),
-        )
-        tell(sorted(set(names) - dict(inspect.getmembers(made, inspect.ismethod)).keys()))
+        plain = dict(inspect.getmembers(cls, inspect.isfunction))
+        bound = dict(inspect.getmembers(made, inspect.ismethod))
+        tell(label, static, sorted(set(names) - plain.keys()))
+        tell(sorted(set(names) - bound.keys()))
         found = [a for a in inspect.classify_class_attrs(cls) if a.name in names]
         tell([(a.name, a.kind, a.defining_class) for a in found])
         tell(outcome(inspect.signature, cls), type(cls).__name__, cls.__flags__ & (1 << 10))

@@ -16,7 +16,6 @@ from test_copying_and_pickling import (
     BASES,
     METHODS,
     PROTOCOLS,
-    QUEUES,
     WAYS,
     described,
     first,
