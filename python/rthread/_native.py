@@ -5,10 +5,8 @@ to say in Python: what a native object consists of when a program looks inside, 
 that this has interrupted, which names of a module have to be the usual ones.
 """
 
-import copyreg
 import os
 import sys
-import types
 
 from rthread import _rthread
 
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
     Waiters = tuple[Any, tuple[Ticket, ...]]
 
 __all__ = ["THREADING", "in_threading", "wanted"]
+
+# As `types` has it: that module and `copyreg` would be loaded by every program that has neither.
+_Function: "Any" = type(lambda: None)
 
 # What `threading` has of them.
 THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
@@ -147,7 +148,7 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
 
 def _is_interpreters(value: object, names: "dict[str, Any]") -> bool:
     """Tell whether the interpreter has put an object into a module, and not a tool."""
-    if type(value) is types.FunctionType:
+    if type(value) is _Function:
         return value.__globals__ is names and value.__code__.co_filename == _file_of(names)
     module = getattr(value, "__module__", None)
     if isinstance(value, type):
@@ -161,7 +162,7 @@ def _file_of(names: "dict[str, Any]") -> object:
         (
             value.__code__.co_filename
             for value in vars(names.get("Thread") or names["Queue"]).values()
-            if type(value) is types.FunctionType
+            if type(value) is _Function
         ),
         None,
     )
@@ -186,7 +187,7 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     if type(function) is types.FunctionType and "__class__" in code.co_freevars:
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         closure = tuple(
-            types.CellType(native) if name == "__class__" else cell for name, cell in cells
+            type(cell)(native) if name == "__class__" else cell for name, cell in cells
         )
         function = _copied(function, function.__globals__, closure)
     return function, function
@@ -194,7 +195,7 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
     code, name, defaults = function.__code__, function.__name__, function.__defaults__
-    copied = types.FunctionType(code, names, name, defaults, closure)
+    copied = _Function(code, names, name, defaults, closure)
     copied.__kwdefaults__ = function.__kwdefaults__
     copied.__doc__ = function.__doc__
     copied.__module__ = function.__module__
@@ -396,7 +397,7 @@ def _on_rthread(function: "Any", condition: type) -> "Any":
         "RLock": ours["RLock"],
         "_allocate_lock": ours["allocate_lock"],
     }
-    names["threading"] = types.SimpleNamespace(**names)
+    names["threading"] = type(sys.implementation)(**names)
     return _copied(function, {**function.__globals__, **names}, function.__closure__)
 
 
@@ -431,6 +432,8 @@ class _Slotted:
 
 def _getstate(self: "Any") -> "Any":
     """Stand in for ``object.__getstate__``."""
+    import copyreg
+
     own = self.__dict__
     if getattr(self, "__slots__", None) and _is_called_by_copyreg():
         # Protocols 0 and 1 refuse slots where there is no `__getstate__` of the class's own.
@@ -446,5 +449,7 @@ def _getstate(self: "Any") -> "Any":
 
 
 def _is_called_by_copyreg() -> bool:
+    import copyreg
+
     code: Any = sys._getframe(2).f_code
     return code is copyreg._reduce_ex.__code__  # type: ignore[attr-defined]
