@@ -146,7 +146,7 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
     return expected
 
 
-def _is_interpreters(value: object, names: "dict[str, Any]") -> bool:
+def _is_interpreters(value: "Any", names: "dict[str, Any]") -> bool:
     """Tell whether the interpreter has put an object into a module, and not a tool."""
     if type(value) is _Function:
         return value.__globals__ is names and value.__code__.co_filename == _file_of(names)
@@ -184,11 +184,9 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     if seen is not None:
         return function, _copied(seen, seen.__globals__, seen.__closure__)
     code: Any = getattr(function, "__code__", None)
-    if type(function) is types.FunctionType and "__class__" in code.co_freevars:
+    if type(function) is _Function and "__class__" in code.co_freevars:
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        closure = tuple(
-            type(cell)(native) if name == "__class__" else cell for name, cell in cells
-        )
+        closure = tuple(type(cell)(native) if name == "__class__" else cell for name, cell in cells)
         function = _copied(function, function.__globals__, closure)
     return function, function
 

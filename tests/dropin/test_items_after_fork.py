@@ -82,23 +82,6 @@ def several_items_and_getters():
     )
 
 
-@case(only="queue", gil=True)
-def an_item_of_a_putter():
-    """The child has no putter any more, and there is room for one item."""
-
-    def make():
-        line = queue.Queue(1)
-        line.put("old")
-        return line
-
-    forked_at_once(
-        make,
-        lambda q: q.put("new"),
-        lambda q: q.get(),
-        lambda q: (q.qsize(), q.put_nowait("mine"), q.get(), q.unfinished_tasks),
-    )
-
-
 @case(only="queue")
 def a_putter_waits_during_a_fork():
     warnings.simplefilter("ignore")
@@ -279,35 +262,3 @@ def locks_and_reinitialised_events_in_the_child():
 
 
 # Threads that never come back
-
-
-@case(only="queue", gil=True)
-def an_item_for_a_daemon_at_exit():
-    """A daemon waits for the queue; an atexit callback puts and takes."""
-    import atexit
-
-    line = queue.Queue()
-    waiting(line.get)
-    sys.setswitchinterval(30)
-
-    def late():
-        line.put("late")
-        tell(line.qsize(), outcome(line.get_nowait))
-
-    atexit.register(late)
-
-
-@case(gil=True)
-def a_permit_for_a_daemon_at_exit():
-    import atexit
-
-    semaphore, event = threading.Semaphore(0), threading.Event()
-    waiting(semaphore.acquire)
-    waiting(event.wait)
-    sys.setswitchinterval(30)
-
-    def late():
-        semaphore.release()
-        tell(semaphore.acquire(False), event.set(), event.is_set())
-
-    atexit.register(late)

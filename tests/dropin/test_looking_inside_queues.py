@@ -192,29 +192,6 @@ def a_queue_notified_by_hand():
     leave()
 
 
-@case(only="queue")
-def a_queues_numbers_written():
-    line = queue.Queue()
-    line.maxsize = 1
-    line.put(1)
-    attempt("full", line.put_nowait, 2)
-    putter = waiting(line.put, 2)
-    line.maxsize = 0
-    tell(outcome(line.put_nowait, 3), line.full())
-    line.get()
-    # It compares with 0 now, and goes on waiting.
-    tell(putter.said(0.1), line.qsize())
-    line.unfinished_tasks = 1
-    line.task_done()
-    attempt("done", line.task_done)
-    attempt("join", line.join)
-    line.unfinished_tasks = -1
-    attempt("done", line.task_done)
-    line.maxsize = "many"
-    attempt("put", line.put_nowait, 1)
-    leave()
-
-
 @case(only="queue", since=(3, 13))
 def a_queues_end_written():
     line = queue.Queue()
@@ -234,34 +211,6 @@ def a_queue_whose_time_runs_out_after_a_look():
     tell([getter.said() for getter in getters], len(line.not_empty._waiters))
     line.put(1)
     tell(line.get(timeout=1))
-    leave()
-
-
-@case(only="queue")
-def a_queue_made_new_under_waiters():
-    for cls in CLASSES:
-        line = cls()
-        before = [waiting(line.get, True, 0.3) for _ in range(3)]
-        line.__init__()
-        after = waiting(line.get)
-        line.put(1)
-        tell([getter.said() for getter in before], after.said(), line.qsize())
-        line.put(2)
-        line.__init__(5)
-        tell(line.qsize(), line.maxsize, line.unfinished_tasks)
-    leave()
-
-
-@case(only="queue")
-def a_full_queue_made_new_under_waiters():
-    line = queue.Queue(1)
-    line.put(1)
-    putters = [waiting(line.put, 2, True, 0.3), waiting(line.put, 3, True, 0.3)]
-    joiner = waiting(line.join)
-    line.__init__(1)
-    tell(line.qsize(), line.unfinished_tasks)
-    said = [putter.said() for putter in putters]
-    tell(sorted(said), joiner.said(0.05), line.qsize())
     leave()
 
 

@@ -434,37 +434,6 @@ def replaced_while_threads_wait():
 
 
 @case
-def classes_replaced_by_derived_ones():
-    class Event(threading.Event):
-        def set(self):
-            tell("set")
-            super().set()
-
-    class Condition(threading.Condition):
-        def notify_all(self):
-            tell("notify_all")
-            super().notify_all()
-
-        def __enter__(self):
-            tell("enter")
-            return super().__enter__()
-
-    threading.Condition = Condition
-    event = threading.Event()
-    event.set()
-    semaphore = threading.Semaphore()
-    semaphore.acquire()
-    threading.Barrier(1).wait()
-    line = queue.Queue()
-    line.put(1)
-    tell(type(line.not_empty).__name__, type(event._cond).__name__)
-    threading.Event = Event
-    timer = threading.Timer(0.001, tell, ["timer"])
-    timer.start()
-    timer.join()
-
-
-@case
 def a_thread_started_with_a_replaced_event():
     seen = []
     spied(threading, "Event", seen)

@@ -212,47 +212,6 @@ def a_class_of_that_name():
 
 
 @case
-def classes_that_look_alike():
-    def bootstrap(self):
-        tell(type(self).__name__, "runs")
-        self.done.release()
-
-    started = {
-        "none": None,
-        "never set": threading.Event(),
-        "a number": 3,
-        "a lock": threading.Lock(),
-    }
-    for label, event in started.items():
-        cls = type("Thread", (), {"_bootstrap": bootstrap, "_started": event})
-        cls.__module__, cls.__qualname__ = "threading", "Thread"
-        made = cls()
-        made.done = threading.Lock()
-        made.done.acquire()
-        tell(label, type(_thread.start_new_thread(made._bootstrap, ())).__name__)
-        tell(made.done.acquire(timeout=10))
-
-    class Own(threading.Thread):
-        def _bootstrap(self):
-            tell("own", self._started.is_set())
-            super()._bootstrap()
-
-    own = Own(target=tell, args=("target",))
-    own.start()
-    own.join()
-    tell(own._started.is_set())
-
-    class Late(threading.Thread):
-        def _bootstrap_inner(self):
-            tell("before", self._started.is_set())
-            super()._bootstrap_inner()
-
-    thread = Late(target=int)
-    thread.start()
-    thread.join()
-
-
-@case
 def bootstraps_called_by_hand():
     thread = threading.Thread(target=tell, args=("by hand",))
     attempt("unstarted", lambda: thread._started.is_set())
