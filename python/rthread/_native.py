@@ -137,7 +137,7 @@ def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str,
     ours = vars(_rthread)
     locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
     # No object at all: the name must not be there.
-    expected: dict[str, tuple[Any, ...]] = {name: () for name in _BUILTINS}
+    expected: dict[str, tuple[Any, ...]] = dict.fromkeys(_BUILTINS, ())
     ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
     for name in looked_up:
         if name in names:
@@ -186,9 +186,7 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
     code = getattr(function, "__code__", None)
     if type(function) is _Function and "__class__" in code.co_freevars:
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        closure = tuple(
-            type(cell)(native) if name == "__class__" else cell for name, cell in cells
-        )
+        closure = tuple(type(cell)(native) if name == "__class__" else cell for name, cell in cells)
         function = _copied(function, function.__globals__, closure)
     return function, function
 
@@ -246,7 +244,9 @@ def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
     return notified
 
 
-def _resume_condition(lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any") -> bool:
+def _resume_condition(
+    lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any"
+) -> bool:
     """Go on with the wait of a condition, as `Condition.wait` does.
 
     Args:
