@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import collections
     from collections.abc import Callable
+    from types import FrameType
     from typing import Any
 
     from rthread import _stock
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     # The deque of a condition's waiters, and the tickets for its waiters.
     Waiters = tuple[Any, tuple[Ticket, ...]]
 
-__all__ = ["THREADING", "in_threading", "wanted"]
+__all__ = ["THREADING", "in_threading", "wanted", "within"]
 
 # As `types` has it: that module and `copyreg` would be loaded by every program that has neither.
 _Function: "Any" = type(lambda: None)
@@ -34,8 +35,8 @@ _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
 _LOOKED_UP = (
-    *("Condition", "Lock", "RLock", "_CRLock", "_allocate_lock", "_deque", "_islice"),
-    "_time",
+    *("Condition", "Lock", "RLock", "Semaphore", "_CRLock", "_allocate_lock", "_deque"),
+    *("_islice", "_time"),
 )
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
 # Builtins that they use, and that a name in the module would hide.
@@ -126,9 +127,9 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
         }
     made: dict[str, type] = vars(_rthread)["__make_native__"](classes, helpers)
     native.update(made)
-    if "Condition" in made:
+    for name in made.keys() & expected.keys():
         # Either may stand in `threading`.
-        expected["Condition"] = (classes["Condition"], made["Condition"])
+        expected[name] = (classes[name], made[name])
     return made
 
 
@@ -189,6 +190,11 @@ def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
         closure = tuple(type(cell)(native) if name == "__class__" else cell for name, cell in cells)
         function = _copied(function, function.__globals__, closure)
     return function, function
+
+
+def within(function: "Any", names: "dict[str, Any]") -> "Any":
+    """Copy a function, with another namespace to look names up in."""
+    return _copied(function, names, function.__closure__)
 
 
 def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
@@ -421,33 +427,31 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
 # `object` looks into the dict without asking for it. Asking makes a native object a Python one.
 
 
-class _Slotted:
-    """A class that has slots and no ``__getstate__``."""
-
-    __slots__ = ("slot",)
-    slot: "Any"
-
-
 def _getstate(self: "Any") -> "Any":
     """Stand in for ``object.__getstate__``."""
+    own = self.__dict__
+    if getattr(self, "__slots__", None):
+        _refuse_slots(type(self).__name__, sys._getframe(1))
+    get = getattr(object, "__getstate__", None)
+    if get is not None:
+        return get(self)
     import copyreg
 
-    own = self.__dict__
-    if getattr(self, "__slots__", None) and _is_called_by_copyreg():
-        # Protocols 0 and 1 refuse slots where there is no `__getstate__` of the class's own.
-        return copyreg._reduce_ex(_Slotted(), 0)  # type: ignore[attr-defined]
-    if hasattr(object, "__getstate__"):
-        return object.__getstate__(self)
-    slots = {
-        name: getattr(self, name)
-        for name in copyreg._slotnames(type(self))  # type: ignore[attr-defined]
-        if hasattr(self, name)
-    }
+    names: list[str] = copyreg._slotnames(type(self))  # type: ignore[attr-defined]
+    slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
     return (own or None, slots) if slots else own or None
 
 
-def _is_called_by_copyreg() -> bool:
+def _refuse_slots(name: str, caller: "FrameType") -> None:
+    """Protocols 0 and 1 refuse slots of a class that has no ``__getstate__`` of its own.
+
+    Args:
+        name: of the class.
+        caller: the code that asks for the state.
+    """
     import copyreg
 
-    code: Any = sys._getframe(2).f_code
-    return code is copyreg._reduce_ex.__code__  # type: ignore[attr-defined]
+    reduce_ex: Any = copyreg._reduce_ex  # type: ignore[attr-defined]
+    if caller.f_code is reduce_ex.__code__:
+        # In the words of this version.
+        reduce_ex(type(name, (), {"__slots__": ("slot",)})(), caller.f_locals["proto"])

@@ -365,8 +365,7 @@ def the_exception_of_a_shut_down_queue():
 @case
 def simple_queues():
     for way, act in WAYS.items():
-        if way != "getstate":
-            attempt(f"SimpleQueue {way}", lambda act=act: act(queue.SimpleQueue()))
+        attempt(f"SimpleQueue {way}", lambda act=act: act(queue.SimpleQueue()))
     for protocol in PROTOCOLS:
         attempt(
             "Empty", lambda p=protocol: pickle.loads(pickle.dumps(queue.Empty, p)) is queue.Empty
