@@ -6,8 +6,8 @@ CHANNEL = [
     Mutant(
         "channel: an item is given and nobody told",
         "channel.rs",
-        "Some(getter.signal(Phase::Granted))",
-        "{ drop(getter.signal(Phase::Granted)); None }",
+        "return (Accepted::Done, Some(self.grant(getter, item)));",
+        "{ drop(self.grant(getter, item)); return (Accepted::Done, None); }",
         (
             "channel::two_getters_get_an_item_each",
             "channel::a_get_that_is_interrupted_loses_no_item",

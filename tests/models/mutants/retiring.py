@@ -242,8 +242,8 @@ GRANTS = [
     Mutant(
         "grants: what is taken back comes last",
         "channel.rs",
-        "self.ring.push_front(item)",
-        "self.ring.push(item)",
+        "item.is_none_or(|item| self.ring.push_front(item))",
+        "item.is_none_or(|item| self.ring.push(item))",
         (
             "grants::items_that_are_taken_back_are_in_front_in_their_order",
             "grants::the_child_of_a_fork_has_what_was_put_and_not_got",
