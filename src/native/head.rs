@@ -143,7 +143,12 @@ unsafe fn is_condition_whole(state: *const State) -> bool {
         }
         // The version first: a change that comes after it makes it another one.
         let version = compat::assign_class_version(class, (*state).qualname_name);
-        if ffi::PyDict_Size((*class).tp_dict) != ffi::PyDict_Size(original) {
+        // What is added does no harm, as `__annotations__` is when a program asks for that; but for
+        // names that stand for slots.
+        let base = &raw const ffi::PyBaseObject_Type;
+        if !finds_attributes_as_made(class)
+            || (*class).tp_new.map(|new| new as usize) != (*base).tp_new.map(|new| new as usize)
+        {
             return false;
         }
         let (mut position, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
@@ -286,18 +291,24 @@ pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<K
 type Setattro =
     unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> core::ffi::c_int;
 
+/// Whether a class has no code of its own for finding and setting attributes.
+unsafe fn finds_attributes_as_made(class: *mut PyTypeObject) -> bool {
+    let setattro: Setattro = materialize::set_attribute;
+    let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
+    // SAFETY: a valid type, as the callers promise.
+    unsafe {
+        (*class).tp_getattro.is_some_and(|get| get as usize == generic)
+            && (*class).tp_setattro.is_some_and(|set| set as usize == setattro as usize)
+    }
+}
+
 #[cold]
 unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitness, Raised> {
     // SAFETY: as in `fitness`; the names are borrowed from a dict that nothing changes; new
     // references are given back.
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
-        let setattro: Setattro = materialize::set_attribute;
-        let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
-        if (*class).tp_getattro.is_none_or(|get| get as usize != generic)
-            || (*class).tp_setattro.is_none_or(|set| set as usize != setattro as usize)
-            || (*state).natives.altered.load(Ordering::Relaxed)
-        {
+        if !finds_attributes_as_made(class) || (*state).natives.altered.load(Ordering::Relaxed) {
             return Ok(Fitness::Unfit);
         }
         let mut fitness = Fitness::Fit;

@@ -280,3 +280,24 @@ def test_not_made_in_part(classes: str) -> None:
             print("fine")
     """
     assert support.check_snippet(source) == "fine\n"
+
+
+def test_objects_stay_native_when_a_class_is_asked_for_annotations() -> None:
+    """To ask a class for them puts a dict into it."""
+    output = support.check_snippet(
+        """
+        import rthread
+        rthread.install()
+        import threading
+        threading.Condition.__annotations__
+        lock = threading.Lock()
+        condition = threading.Condition(lock)
+        with condition:
+            condition.notify()
+        import gc
+        # A native condition without attributes has no dict yet.
+        assert not any(type(found) is dict for found in gc.get_referents(condition))
+        print("fine")
+        """
+    )
+    assert output == "fine\n"
