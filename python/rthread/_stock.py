@@ -45,6 +45,8 @@ _OF_EVERY_CLASS = frozenset(
         "__doc__",
         "__firstlineno__",
         "__module__",
+        # copyreg leaves it behind when an object is copied or pickled.
+        "__slotnames__",
         "__static_attributes__",
         "__type_params__",
         "__weakref__",

@@ -13,6 +13,7 @@
 use core::ptr;
 
 use super::event::Event;
+use super::fork;
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
@@ -100,8 +101,11 @@ pub struct Barrier {
     parties: AtomicU32,
     count: AtomicU32,
     state: AtomicU32,
-    /// Whether the last one has its turn. Under the guard.
+    /// Whether the last one has its turn: zero, or one more than twice the epoch in which that began.
+    /// Under the guard.
     acting: AtomicU32,
+    /// The number of the thread that has, or had, the last turn. Under the guard.
+    actor: AtomicU32,
 }
 
 impl Barrier {
@@ -115,6 +119,7 @@ impl Barrier {
                 count: AtomicU32::new(0),
                 state: AtomicU32::new(BarrierState::Whole as u32),
                 acting: AtomicU32::new(0),
+                actor: AtomicU32::new(0),
             }
         }
     }
@@ -152,10 +157,12 @@ impl Barrier {
         }
     }
 
-    /// Whether the last thread of a round has its turn at this moment.
+    /// Whether the last thread of a round has its turn at this moment. A thread that a fork has left
+    /// behind has none.
     #[must_use]
     pub fn is_in_turn(&self) -> bool {
-        self.is_acting()
+        let order = Ordering::Relaxed;
+        self.is_acting() && fork::is_here((self.acting.load(order) >> 1, self.actor.load(order)))
     }
 
     /// Set when nobody has a turn any more.
@@ -193,7 +200,9 @@ impl Barrier {
                 let number = self.count();
                 self.count.store(number + 1, Ordering::Relaxed);
                 if number + 1 >= self.parties() {
-                    self.acting.store(1, Ordering::Relaxed);
+                    let (epoch, thread) = fork::here();
+                    self.actor.store(thread, Ordering::Relaxed);
+                    self.acting.store(epoch << 1 | 1, Ordering::Relaxed);
                     let _live = self.entrance.clear();
                     Arrival::Last(Turn { round: self.round(), number })
                 } else {
@@ -280,8 +289,8 @@ impl Barrier {
             unsafe { queue.remove(first) };
             handed.dismiss(first).send();
         }
-        let remains = BarrierRemains { state, count: self.count(), acting: self.is_acting() };
-        if remains.acting {
+        let remains = BarrierRemains { state, count: self.count(), acting: self.is_in_turn() };
+        if self.is_acting() {
             let _live = self.entrance.set();
         }
         queue.release();

@@ -46,6 +46,61 @@ mod count {
     }
 }
 
+/// Numbers of threads. A thread keeps its own in the child of a fork.
+#[cfg(not(modelled))]
+mod thread {
+    use core::cell::Cell;
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    /// The thread that has made this process by a fork; zero in the first one.
+    static FORKED: AtomicU32 = AtomicU32::new(0);
+
+    std::thread_local! {
+        static OWN: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub fn own() -> u32 {
+        if OWN.get() == 0 {
+            OWN.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        OWN.get()
+    }
+
+    pub fn forked() -> u32 {
+        FORKED.load(Ordering::Relaxed)
+    }
+
+    pub fn note_fork() {
+        FORKED.store(own(), Ordering::Relaxed);
+    }
+}
+
+/// In a model the thread that forks has begun nothing that goes on in the child.
+#[cfg(modelled)]
+mod thread {
+    pub fn own() -> u32 {
+        1
+    }
+
+    pub fn forked() -> u32 {
+        0
+    }
+
+    pub fn note_fork() {}
+}
+
+/// The epoch, and the number of the calling thread: for something that it begins now.
+pub(super) fn here() -> (u32, u32) {
+    (epoch(), thread::own())
+}
+
+/// Whether a thread that was once told this by [`here`] is a thread of this process: no fork has come
+/// since, or it was the one that forked, each time.
+pub(super) fn is_here((then, number): (u32, u32)) -> bool {
+    then == epoch() || number == thread::forked()
+}
+
 /// A wait whose thread runs signal handlers, and whose waiter stays in its queue meanwhile.
 struct Staying {
     /// Puts the waiter back into the queue. Valid as long as this is.
@@ -83,6 +138,7 @@ pub(crate) fn epoch() -> u32 {
 /// the child, before anything else.
 pub fn after_fork_in_child() {
     count::set((count::get() + 1) & (u32::MAX >> 2));
+    thread::note_fork();
     let mut next = STAYING.get();
     // SAFETY: null, or on the stack of this thread, whose handler has forked.
     while let Some(staying) = unsafe { next.as_ref() } {

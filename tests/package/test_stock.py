@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import copy
 import functools
 import importlib.util
@@ -47,6 +48,13 @@ def test_stock_classes(module: Any, name: str) -> None:
     assert evidence.explain(cls, module)[0] is None
     # A thread uses threading.excepthook, which pytest replaces.
     assert evidence.fits(cls, module) or name in ("Thread", "Timer")
+
+
+def test_class_of_which_an_object_was_copied(changed: Any) -> None:
+    with contextlib.suppress(TypeError):
+        copy.copy(changed.Queue())
+    assert "__slotnames__" in vars(changed.Queue)
+    assert _is_stock_class(changed.Queue, changed)
 
 
 @pytest.mark.parametrize("name", ["LockType", "RLock", "_local"])

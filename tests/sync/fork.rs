@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rthread::sync::{
-    Accepted, Awaitable, Caller, Channel, FAIRNESS, Get, Lock, Put, Retire, Semaphore, Taken,
-    Waited, Waiter, fork, wait, wait_with,
+    Accepted, Arrival, Awaitable, Barrier, Caller, Channel, FAIRNESS, Get, Lock, Put, Retire,
+    Semaphore, Taken, Turn, TurnEnd, Waited, Waiter, fork, wait, wait_with,
 };
 
 use crate::channel::{get, item, numbers};
@@ -291,4 +291,36 @@ fn a_fork_at_any_moment_loses_no_permit() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!((lost.into_inner(), semaphore.value()), (0, Some(2)));
+}
+
+/// Begins the turn of the last thread of a round.
+fn begin_turn(barrier: &Barrier) -> Turn {
+    // SAFETY: a barrier of one thread does not queue it.
+    match unsafe { barrier.arrive(&Waiter::new()) } {
+        Arrival::Last(turn) => turn,
+        arrival => panic!("{arrival:?}"),
+    }
+}
+
+#[test]
+fn a_turn_is_over_in_a_child_of_another_thread_only() {
+    let (own, others) = (Barrier::new(1), Barrier::new(1));
+    let turn = begin_turn(&own);
+    let other = thread::scope(|scope| scope.spawn(|| begin_turn(&others)).join().unwrap());
+    let forked = || {
+        own.is_in_turn()
+            && !others.is_in_turn()
+            && others.reset()
+            && own.open(turn) == TurnEnd::InTime
+            && begin_turn(&others) != turn
+            && others.is_in_turn()
+    };
+    assert!(in_child(forked));
+    // The child of a child, by the same thread and by another one.
+    assert!(in_child(|| in_child(forked)));
+    assert!(in_child(|| {
+        thread::scope(|scope| scope.spawn(|| in_child(|| !own.is_in_turn())).join().unwrap())
+    }));
+    assert!(own.is_in_turn() && others.is_in_turn());
+    assert_eq!([own.open(turn), others.open(other)], [TurnEnd::InTime; 2]);
 }
