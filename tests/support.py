@@ -28,7 +28,7 @@ HANG = 60.0
 PROCESS_HANG = 120.0
 
 # Variables that would switch a child process to rthread behind a test's back.
-_SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_NATIVE", "RTHREAD_QUEUE")
+SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_NATIVE", "RTHREAD_QUEUE")
 
 
 def load_ours() -> ModuleType:
@@ -123,7 +123,7 @@ def check_snippet(source: str, *args: str, **options: Any) -> str:
 
 
 def _child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    variables = {name: value for name, value in os.environ.items() if name not in _SWITCHES}
+    variables = {name: value for name, value in os.environ.items() if name not in SWITCHES}
     # With this, SIGABRT makes the child write the stacks of all its threads.
     variables["PYTHONFAULTHANDLER"] = "1"
     variables["PYTHONIOENCODING"] = "utf-8"
