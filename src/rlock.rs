@@ -125,7 +125,8 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     // long longs and a pointer.
     unsafe {
         let lock = of(slf);
-        let state = if lock.count() > 0 { c"locked" } else { c"unlocked" };
+        let is_locked = compat::rlock_is_called_locked(lock.is_locked(), lock.count());
+        let state = if is_locked { c"locked" } else { c"unlocked" };
         ffi::PyUnicode_FromFormat(
             c"<%s %s object owner=%llu count=%llu at %p>".as_ptr(),
             state.as_ptr(),

@@ -34,6 +34,14 @@ __all__ = ["PatchedWarning", "install", "is_installed", "stock_thread", "uninsta
 # Stands for a name that does not exist.
 _ABSENT: "Any" = ...
 
+# From 3.13 on: only with each other do these start threads, and wait for them at the end.
+_OF_HANDLES = (
+    "start_joinable_thread",
+    "_ThreadHandle",
+    "_make_thread_handle",
+    "_get_main_thread_ident",
+    "_shutdown",
+)
 _QUEUE = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
 
 # What is installed is a property of the process, not of this copy of the package: a program that
@@ -232,12 +240,15 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
     names = vars(stock)
     pairs: Pairs = []
     hidden: dict[str, Any] = {}
+    stay = _OF_HANDLES if _another_starts_threads(stock, patched) else ()
     for name, ours in own.items():
         value = names.get(name, _ABSENT)
         # Constants and exceptions are the same in both.
         if value is _ABSENT or value is ours or not callable(ours):
             continue
-        if is_stock_object(value, name, stock):
+        if name in stay:
+            patched.in_thread[name] = value
+        elif is_stock_object(value, name, stock):
             pairs.append((value, ours))
         else:
             hidden[name] = ours
@@ -260,6 +271,23 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
                         found[id(value)] = value, ours
         pairs += found.values()
     return pairs
+
+
+def _another_starts_threads(stock: "ModuleType", patched: _Patched) -> bool:
+    """Tell whether a tool has a function of its own that starts the threads of ``threading``.
+
+    It goes on to the interpreter's, which takes the interpreter's handles only.
+    """
+    name = _OF_HANDLES[0]
+    places = [(stock, name), (sys.modules.get("threading", stock), f"_{name}")]
+    found = False
+    for module, known_as in places:
+        value = vars(module).get(known_as, _ABSENT)
+        if value is not _ABSENT and not patched.stock.is_stock_object(value, name, stock):
+            tool = patched.stock.origin(value)
+            patched.add(f"{module.__name__}.{known_as}", tool, "starts the interpreter's threads")
+            found = True
+    return found
 
 
 def _is_of_c(value: object) -> bool:

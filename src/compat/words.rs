@@ -66,6 +66,12 @@ pub unsafe fn want_three(nargs: Py_ssize_t) -> Result<(), Raised> {
 /// Up to 3.13 `_release_save` releases what another thread holds.
 pub const RELEASE_SAVE_CHECKS_OWNER: bool = cfg!(Py_3_14);
 
+/// Whether the repr of an RLock calls it locked: from 3.14 on if it is, before if it has a count. The
+/// two differ after `_acquire_restore((0, …))`.
+pub const fn rlock_is_called_locked(is_locked: bool, count: u64) -> bool {
+    if cfg!(Py_3_14) { is_locked } else { count > 0 }
+}
+
 /// From 3.15 on `_acquire_restore` takes its one argument as it is.
 pub const ACQUIRE_RESTORE_TAKES_OBJECT: bool = cfg!(Py_3_15);
 

@@ -10,6 +10,7 @@ import functools
 import queue
 import sys
 import threading
+import time
 import types
 import warnings
 from typing import ClassVar
@@ -52,6 +53,30 @@ def a_start_function_in_the_thread_module():
     done = threading.Event()
     thread_module.start_new_thread(done.set, ())
     tell(done.wait(10), started, module.start_new_thread is start_new_thread)
+
+
+@case(plain=True, since=(3, 13))
+def a_start_function_in_the_thread_module_that_threading_has_taken_before():
+    """A thread that is not a daemon is waited for at the end, whichever function started it."""
+    real = _thread.start_joinable_thread
+
+    def start_joinable_thread(*args, **kwargs):
+        return real(*args, **kwargs)
+
+    _thread.start_joinable_thread = start_joinable_thread
+    before = threading.Thread(target=int)
+    install()
+    before.start()
+    before.join()
+    thread = threading.Thread(target=lambda: time.sleep(0.2) or tell("at the end"))
+    thread.start()
+    tell(thread.is_alive(), thread.join(0.01), threading.main_thread().is_alive())
+    import _thread as thread_module
+
+    handle = thread_module._ThreadHandle()
+    thread_module.start_joinable_thread(lambda: tell("with a handle"), handle=handle)
+    handle.join()
+    tell(handle.is_done(), thread_module.start_joinable_thread is start_joinable_thread)
 
 
 @case(plain=True)
