@@ -150,28 +150,31 @@ unsafe fn holds(names: &Names) -> bool {
     true
 }
 
-/// The object that a namespace has under this name at the moment: a new reference; null without an
-/// exception if there is none.
+/// The object that a namespace has under this name at the moment: a new reference, or null if there
+/// is none.
+///
+/// # Errors
+/// With an exception: there is no memory, or a look-up of the program's has raised.
 ///
 /// # Safety
 /// Attached; the state of the module.
-pub unsafe fn find(state: *const State, namespace: Namespace, name: &CStr) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+pub unsafe fn find(
+    state: *const State,
+    namespace: Namespace,
+    name: &CStr,
+) -> Result<*mut PyObject, Raised> {
+    // SAFETY: as the caller promises; the new reference is given back.
     unsafe {
         let dict = (*state).natives.lookups.namespaces[namespace as usize].dict;
+        if dict.is_null() {
+            return Ok(ptr::null_mut());
+        }
         let key = ffi::PyUnicode_InternFromString(name.as_ptr());
-        if dict.is_null() || key.is_null() {
-            ffi::PyErr_Clear();
-            return ptr::null_mut();
+        if key.is_null() {
+            return Err(Raised);
         }
         let found = compat::dict_get(dict, key);
         object::drop_ref(key);
-        match found {
-            Ok(found) => found,
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                ptr::null_mut()
-            }
-        }
+        found
     }
 }

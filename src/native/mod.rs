@@ -241,7 +241,9 @@ pub unsafe fn raise_named(of: *mut PyObject, namespace: Namespace, kind: Kind) -
     // SAFETY: as the caller promises; new references are given back.
     unsafe {
         let Ok(state) = State::of_type(ffi::Py_TYPE(of)) else { return ptr::null_mut() };
-        let found = lookups::find(state, namespace, name_at(kind as usize));
+        let Ok(found) = lookups::find(state, namespace, name_at(kind as usize)) else {
+            return ptr::null_mut();
+        };
         let python = (*state).natives.python[kind as usize];
         let exception = if found.is_null() { python } else { found };
         if exception.is_null() {

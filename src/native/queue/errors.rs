@@ -6,6 +6,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject};
 
 use super::state;
+use crate::compat::Raised;
 use crate::native::Kind;
 use crate::native::lookups::{self, Namespace};
 use crate::native::method::LEFT_TO_PYTHON;
@@ -16,24 +17,21 @@ use crate::object::drop_ref;
 ///
 /// # Safety
 /// Attached; a native object.
-unsafe fn exception(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
+unsafe fn exception(slf: *mut PyObject, kind: Kind) -> Result<*mut PyObject, Raised> {
     // SAFETY: as the caller promises.
     unsafe {
-        let found = lookups::find(state(slf), Namespace::Queue, name_of(kind));
+        let mut found = lookups::find(state(slf), Namespace::Queue, name_of(kind))?;
         if found.is_null() {
-            if kind != Kind::ShutDown {
-                return found;
+            if kind == Kind::ShutDown {
+                // Not every version's `queue` has this one.
+                found = (*state(slf)).natives.python[kind as usize];
+                ffi::Py_INCREF(found);
             }
-            // Not every version's `queue` has this one.
-            let own = (*state(slf)).natives.python[kind as usize];
-            ffi::Py_INCREF(own);
-            return own;
-        }
-        if ffi::PyExceptionClass_Check(found) == 0 {
+        } else if ffi::PyExceptionClass_Check(found) == 0 {
             drop_ref(found);
-            return ptr::null_mut();
+            found = ptr::null_mut();
         }
-        found
+        Ok(found)
     }
 }
 
@@ -46,7 +44,7 @@ unsafe fn exception(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
 pub unsafe fn raise_or_leave(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     // SAFETY: as the caller promises.
     unsafe {
-        let exception = exception(slf, kind);
+        let Ok(exception) = exception(slf, kind) else { return ptr::null_mut() };
         if exception.is_null() {
             return LEFT_TO_PYTHON;
         }
@@ -66,7 +64,9 @@ pub unsafe fn raise(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     unsafe {
         if raise_or_leave(slf, kind) == LEFT_TO_PYTHON {
             // In the interpreter's words.
-            let found = lookups::find(state(slf), Namespace::Queue, name_of(kind));
+            let Ok(found) = lookups::find(state(slf), Namespace::Queue, name_of(kind)) else {
+                return ptr::null_mut();
+            };
             if found.is_null() {
                 let words = c"name '%s' is not defined";
                 ffi::PyErr_Format(ffi::PyExc_NameError, words.as_ptr(), name_of(kind).as_ptr());

@@ -215,7 +215,8 @@ def main() -> None:
             ready.set()
             go.wait()
 
-    sleeper = threading.Thread(target=hold)
+    # Not waited for at the end if something fails.
+    sleeper = threading.Thread(target=hold, daemon=True)
     sleeper.start()
     ready.wait()
     cases = [*making(), *waits(held), *queues(), *values(), *threads(sleeper)]
