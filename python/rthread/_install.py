@@ -424,7 +424,11 @@ def _refuse_other_threads(what: str) -> None:
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
-    names = [repr(thread.name) for thread in _known_threads(threading) if thread.ident in others]
+    known = _known_threads(threading)
+    if threading is not None:
+        # A thread says that it is started before it is among those.
+        known += [thread for thread in list(threading._limbo.values()) if thread not in known]
+    names = [repr(thread.name) for thread in known if thread.ident in others]
     are_alive = "another thread is alive" if number == 1 else f"{number} other threads are alive"
     hint = (
         "; RTHREAD=1 in the environment, or python -m rthread, installs it before a program can "

@@ -332,6 +332,8 @@ class _Recipes:
     def __init__(self, classes: "dict[str, Any]", native: "dict[str, Any]") -> None:
         self._classes = classes
         self._native = native
+        # By name, the `__init__` of a class, and the same on rthread.
+        self._inits: dict[str, tuple[Any, Any]] = {}
 
     def all(self) -> "dict[str, Callable[..., tuple[Any, ...]]]":
         queue = self._queue
@@ -353,7 +355,13 @@ class _Recipes:
         # The interpreter's own, also where rthread has derived a class from that.
         bases = reversed(python.__mro__[:-1])
         init = next(vars(base)["__init__"] for base in bases if "__init__" in vars(base))
-        _on_rthread(init, self._native["Condition"])(made, *args)
+        known, on_rthread = self._inits.get(name, (None, None))
+        if known is not init:
+            on_rthread = _on_rthread(init, self._native["Condition"])
+            # Kept: a function that only its call refers to was seen to find nothing in its
+            # namespace, without a GIL (3.14.7).
+            self._inits[name] = init, on_rthread
+        on_rthread(made, *args)
         return made
 
     def _condition(self, condition: object, lock: object, tickets: int) -> "tuple[Any, ...]":

@@ -13,7 +13,7 @@ use super::{Kind, Making, arguments, python_class};
 use crate::args;
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, FastKeywords, Function, Like, Property, Type};
+use crate::object::{self, Call, Collected, Doc, FastKeywords, Function, Like, Property, Type};
 
 /// A class with an `__init__` of `N` arguments.
 pub trait NativeClass<const N: usize> {
@@ -77,8 +77,8 @@ impl Class<'_> {
                 (ffi::Py_tp_dealloc, object::dealloc::<T> as *mut c_void),
                 (ffi::Py_tp_traverse, object::traverse::<T> as *mut c_void),
                 (ffi::Py_tp_clear, object::clear_all::<T> as *mut c_void),
-                (ffi::Py_tp_setattro, materialize::set_attribute as *mut c_void),
             ];
+            let setters: &[Function] = if self.base.is_null() { SETTERS } else { &[] };
             let made = Type {
                 name: self.name,
                 size: size_of::<T>(),
@@ -87,7 +87,7 @@ impl Class<'_> {
                 flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
                 like: Like::Nothing(c""),
                 base: self.base,
-                methods: self.builtin,
+                methods: &[self.builtin, setters].concat(),
                 properties: self.properties,
                 vectorcall: self.vectorcall,
                 slots: &slots,
@@ -98,11 +98,53 @@ impl Class<'_> {
                 object::drop_ref(made.cast());
                 return Err(Raised);
             }
+            (*made).tp_setattro = Some(slot_of_python_setattr()?);
             // The method of that name calls the same.
             (*made).tp_init = Some(core::mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
             object::set_short_name(made, self.short_name);
             Ok(made)
         }
+    }
+}
+
+/// As a class written in Python has them. A `tp_setattro` of our own would keep `object.__setattr__`
+/// from these objects: "can't apply this __setattr__ to Event object".
+const SETTERS: &[Function] = &[
+    Function {
+        name: c"__setattr__",
+        call: Call::VarArgs(materialize::set_attribute),
+        doc: Doc::Own(
+            c"__setattr__($self, name, value, /)\n--\n\nImplement setattr(self, name, value).",
+        ),
+    },
+    Function {
+        name: c"__delattr__",
+        call: Call::VarArgs(materialize::delete_attribute),
+        doc: Doc::Own(c"__delattr__($self, name, /)\n--\n\nImplement delattr(self, name)."),
+    },
+];
+
+/// The `tp_setattro` of a class with a `__setattr__` in Python, which it calls.
+unsafe fn slot_of_python_setattr() -> Result<ffi::setattrofunc, Raised> {
+    // SAFETY: attached, as in `make`; the format takes two strings and an object. The function is the
+    // interpreter's, and outlives the class.
+    unsafe {
+        let class = ffi::PyObject_CallFunction(
+            (&raw mut ffi::PyType_Type).cast(),
+            c"s(){sO}".as_ptr(),
+            c"Setting".as_ptr(),
+            c"__setattr__".as_ptr(),
+            ffi::Py_None(),
+        );
+        if class.is_null() {
+            return Err(Raised);
+        }
+        let slot = (*class.cast::<PyTypeObject>()).tp_setattro;
+        object::drop_ref(class);
+        slot.ok_or_else(|| {
+            object::raise(ffi::PyExc_SystemError, c"a class without tp_setattro");
+            Raised
+        })
     }
 }
 

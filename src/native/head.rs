@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use super::{KINDS, Kind, lookups, materialize};
+use super::{KINDS, Kind, lookups};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object;
@@ -146,7 +146,7 @@ unsafe fn is_condition_whole(state: *const State) -> bool {
         // What is added does no harm, as `__annotations__` is when a program asks for that; but for
         // names that stand for slots.
         let base = &raw const ffi::PyBaseObject_Type;
-        if !finds_attributes_as_made(class)
+        if !finds_attributes_generically(class)
             || (*class).tp_new.map(|new| new as usize) != (*base).tp_new.map(|new| new as usize)
         {
             return false;
@@ -288,18 +288,38 @@ pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<K
     None
 }
 
-type Setattro =
-    unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> core::ffi::c_int;
-
-/// Whether a class has no code of its own for finding and setting attributes.
-unsafe fn finds_attributes_as_made(class: *mut PyTypeObject) -> bool {
-    let setattro: Setattro = materialize::set_attribute;
-    let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
-    // SAFETY: a valid type, as the callers promise.
+/// Whether a class finds and sets attributes as the native class that it is derived from.
+///
+/// # Safety
+/// Attached; valid types.
+unsafe fn finds_attributes_as_made(
+    class: *mut PyTypeObject,
+    native: *mut PyTypeObject,
+) -> Result<bool, Raised> {
+    // SAFETY: as the caller promises; new references are given back.
     unsafe {
-        (*class).tp_getattro.is_some_and(|get| get as usize == generic)
-            && (*class).tp_setattro.is_some_and(|set| set as usize == setattro as usize)
+        for name in [c"__setattr__", c"__delattr__"] {
+            let [found, own] =
+                [class, native].map(|of| ffi::PyObject_GetAttrString(of.cast(), name.as_ptr()));
+            object::drop_ref(found);
+            object::drop_ref(own);
+            if found.is_null() || own.is_null() {
+                return Err(Raised);
+            }
+            if found != own {
+                return Ok(false);
+            }
+        }
+        Ok(finds_attributes_generically(class))
     }
+}
+
+/// # Safety
+/// A valid type.
+unsafe fn finds_attributes_generically(class: *mut PyTypeObject) -> bool {
+    let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
+    // SAFETY: as the caller promises.
+    unsafe { (*class).tp_getattro.is_some_and(|get| get as usize == generic) }
 }
 
 #[cold]
@@ -308,7 +328,9 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
     // references are given back.
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
-        if !finds_attributes_as_made(class) || (*state).natives.altered.load(Ordering::Relaxed) {
+        let native = (*state).natives.types[kind as usize];
+        let finds_as_made = finds_attributes_as_made(class, native)?;
+        if !finds_as_made || (*state).natives.altered.load(Ordering::Relaxed) {
             return Ok(Fitness::Unfit);
         }
         let mut fitness = Fitness::Fit;

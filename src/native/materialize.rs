@@ -440,17 +440,54 @@ pub unsafe extern "C-unwind" fn set<T: Materialize>(
     }
 }
 
-/// `tp_setattro`: an object of which a method is replaced becomes a Python one, where every method
+/// `__setattr__`: an object of which a method is replaced becomes a Python one, where every method
 /// finds it.
 ///
 /// # Safety
-/// Called by CPython with an object of the class, a name, and a value or null.
+/// Called by CPython with an object of the class and a tuple.
 pub unsafe extern "C-unwind" fn set_attribute(
+    slf: *mut PyObject,
+    args: *mut PyObject,
+) -> *mut PyObject {
+    let (mut name, mut value): (*mut PyObject, *mut PyObject) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: attached, as CPython promises; as many variables as there may be arguments.
+    unsafe {
+        let none = c"".as_ptr();
+        if ffi::PyArg_UnpackTuple(args, none, 2, 2, &raw mut name, &raw mut value) == 0 {
+            return ptr::null_mut();
+        }
+        change_attribute(slf, name, value)
+    }
+}
+
+/// `__delattr__`.
+///
+/// # Safety
+/// Called by CPython with an object of the class and a tuple.
+pub unsafe extern "C-unwind" fn delete_attribute(
+    slf: *mut PyObject,
+    args: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: attached, as CPython promises; the format takes a number.
+    unsafe {
+        let count = ffi::PyTuple_GET_SIZE(args);
+        if count != 1 {
+            let words = c"expected 1 argument, got %zd";
+            ffi::PyErr_Format(ffi::PyExc_TypeError, words.as_ptr(), count);
+            return ptr::null_mut();
+        }
+        change_attribute(slf, ffi::PyTuple_GET_ITEM(args, 0), ptr::null_mut())
+    }
+}
+
+/// # Safety
+/// Attached; a native object, a name, and a value or null.
+unsafe fn change_attribute(
     slf: *mut PyObject,
     name: *mut PyObject,
     value: *mut PyObject,
-) -> c_int {
-    // SAFETY: attached, as CPython promises.
+) -> *mut PyObject {
+    // SAFETY: as the caller promises.
     unsafe {
         if Head::of(slf).phase() != Phase::Python && ffi::PyUnicode_Check(name) != 0 {
             let found = compat::type_of_class_attribute(ffi::Py_TYPE(slf), name);
@@ -459,11 +496,14 @@ pub unsafe extern "C-unwind" fn set_attribute(
                 // Asking for the dict makes it one, whichever class it is of.
                 let dict = ffi::PyObject_GetAttrString(slf, c"__dict__".as_ptr());
                 if dict.is_null() {
-                    return -1;
+                    return ptr::null_mut();
                 }
                 drop_ref(dict);
             }
         }
-        compat::PyObject_GenericSetAttr(slf, name, value)
+        if compat::PyObject_GenericSetAttr(slf, name, value) < 0 {
+            return ptr::null_mut();
+        }
     }
+    compat::none()
 }

@@ -382,8 +382,11 @@ unsafe fn check(state: *const State, classes: *mut PyObject) -> Result<(), Raise
                 }
                 continue;
             };
-            if ffi::PyType_Check(class) == 0 {
-                raise(ffi::PyExc_TypeError, c"not a class");
+            // `dict` and its like have methods that take none but their own objects.
+            if ffi::PyType_Check(class) == 0
+                || ffi::PyType_GetFlags(class.cast()) & ffi::Py_TPFLAGS_HEAPTYPE == 0
+            {
+                raise(ffi::PyExc_TypeError, c"not a class of a program's");
                 return Err(Raised);
             }
             for &need in *needs {

@@ -367,3 +367,29 @@ def instance_methods_under_a_with():
             said.append("in")
         tell(type(made).__name__, said)
         said.clear()
+
+
+@case
+def set_by_way_of_object():
+    """As frozen classes and proxies set attributes."""
+    for name in ("Event", "Condition", "Semaphore", "Barrier", "Queue", "PriorityQueue"):
+        base = getattr(threading, name, None) or getattr(queue, name)
+        made = make(base)
+        object.__setattr__(made, "more", 1)
+        attempt(name, lambda made=made: object.__setattr__(made, "__class__", int))
+        attempt(name, lambda made=made: object.__delattr__(made, "nothing"))
+        tell(made.more, object.__delattr__(made, "more"), hasattr(made, "more"))
+
+        class Frozen(base):
+            def __setattr__(self, name, value):
+                if name == "frozen":
+                    raise AttributeError(name)
+                object.__setattr__(self, name, value)
+
+        frozen = make(Frozen)
+        attempt(name, lambda frozen=frozen: setattr(frozen, "frozen", 1))
+        frozen.thawed = 2
+        attempt(name, lambda frozen=frozen: (frozen.thawed, vars(frozen)["thawed"]))
+        attempt(name, lambda frozen=frozen: type(frozen).__delattr__(frozen))
+        attempt(name, lambda made=made: type(made).__setattr__(made, "more"))
+        attempt(name, lambda made=made: setattr(made, "set", 1))

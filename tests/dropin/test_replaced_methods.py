@@ -99,7 +99,7 @@ NOT_REPLACED = {"__repr__", "__class_getitem__"}
 
 
 def make(cls):
-    return cls(2) if cls is threading.Barrier or "Semaphore" in cls.__name__ else cls()
+    return cls(2) if issubclass(cls, (threading.Barrier, threading.Semaphore)) else cls()
 
 
 def methods(cls):

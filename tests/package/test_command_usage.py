@@ -107,7 +107,7 @@ def test_program_name_is_free_for_the_program() -> None:
         "sys.path[0] == '')"
     )
     # What the tests themselves are told.
-    told = [name for name in os.environ if name.startswith("RTHREAD") and name not in support.SWITCHES]
+    told = [n for n in os.environ if n.startswith("RTHREAD") and n not in support.SWITCHES]
     assert command("--queue", "--no-native", "-c", code).stdout == f"['-c'] {told} True\n"
 
 

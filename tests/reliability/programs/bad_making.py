@@ -49,23 +49,38 @@ class Other(Exception):
 
 
 JUNK: list[Any] = [Nothing, Nothing(), Other, object, type, int, dict, 5, None, "x", len]
-TEXTS: list[Any] = [{}, {"put": b"x", "wait": b""}, {"": "x", "get": None}, 5, {b"x": 1}]
 
 
 def wrong(rng: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The classes of threading, and of queue, and their docstrings, with some of it wrong."""
+    """The classes of threading, and of queue, and what makes them: some wrong or missing."""
     classes = {name: vars(threading)[name] for name in THREADING if rng.random() < 0.97}
     if rng.random() < 0.5:
         classes.update((name, vars(queue)[name]) for name in QUEUE)
         classes["ShutDown"] = Other
-    docs: dict[str, Any] = {name: {} for name in classes}
-    if rng.random() < 0.5:
-        docs.update((name, _native._texts(of)) for name, of in classes.items() if name in THREADING)
+    helpers = right_helpers(classes)
     for _ in range(rng.choice((0, 1, 1, 2, 5))):
-        name = rng.choice(list(classes))
-        of, where = rng.choice(((JUNK, classes), (JUNK, classes), (TEXTS, docs)))
-        where[name] = rng.choice(of)
-    return classes, docs
+        classes[rng.choice(list(classes))] = rng.choice(JUNK)
+    if rng.random() < 0.1:
+        del helpers[rng.choice(list(helpers))]
+    return classes, helpers
+
+
+def right_helpers(classes: dict[str, Any]) -> dict[str, Any]:
+    """What `_native` gives the extension beside these classes."""
+    given: dict[str, Any] = {}
+
+    def make(_: object, helpers: dict[str, Any]) -> dict[str, type]:
+        given.update(helpers)
+        return {}
+
+    names = vars(_rthread)
+    real = names["__make_native__"]
+    names["__make_native__"] = make
+    try:
+        _native.make(classes)
+    finally:
+        names["__make_native__"] = real
+    return given
 
 
 class Waits(BaseException):
@@ -85,9 +100,9 @@ class Child:
         signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
         rng = random.Random(self.seed)
         for _ in range(rng.choice((1, 1, 2, 3))):
-            classes, docs = wrong(rng)
-            self.journal.write(f"{self.seed} {classes} {docs}")
-            self._try(vars(_rthread)["__make_native__"], classes, docs)
+            classes, helpers = wrong(rng)
+            self.journal.write(f"{self.seed} {classes} {sorted(helpers)}")
+            self._try(vars(_rthread)["__make_native__"], classes, helpers)
         world = World("ours", own_functions(), own_types())
         plan = Plan(world, [one for one in targets(world) if one.name != "_shutdown"])
         made = f"{self.seed} made of {classes}"

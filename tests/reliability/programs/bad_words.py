@@ -78,6 +78,13 @@ def _says(pattern: str) -> Callable[[Any, Outcome, Outcome], object]:
 
 REASONS = [
     Reason(
+        "join() of queues takes a time-out",
+        lambda case, mine, theirs: (
+            case.target.name == "join"
+            and re.search(r"join\(\) (takes 1|got an unexpected)", theirs.words)
+        ),
+    ),
+    Reason(
         "a method in C says in other words that it was not called with its arguments",
         lambda case, mine, theirs: (
             not case.fits and mine.type_name == "TypeError" and theirs.kind == "raises"
