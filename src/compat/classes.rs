@@ -191,8 +191,20 @@ impl NamespaceWatch {
         }
     }
 
-    /// A number that is another one after a change of any watched namespace; 0 where that cannot be
-    /// told. `dicts` are those namespaces.
+    /// Whether a change is noticed.
+    pub fn tells(&self) -> bool {
+        #[cfg(Py_3_12)]
+        {
+            self.watcher >= 0
+        }
+        #[cfg(not(Py_3_12))]
+        true
+    }
+
+    /// A number that is another one after a change of any watched namespace, if it [tells]. `dicts`
+    /// are those namespaces.
+    ///
+    /// [tells]: NamespaceWatch::tells
     ///
     /// # Safety
     /// Attached; valid dicts or null.
@@ -201,7 +213,7 @@ impl NamespaceWatch {
         #[cfg(Py_3_12)]
         {
             let _ = dicts;
-            if self.watcher < 0 { 0 } else { u64::from(CHANGES.load(Ordering::Acquire)) }
+            u64::from(CHANGES.load(Ordering::Acquire))
         }
         #[cfg(not(Py_3_12))]
         {

@@ -56,6 +56,12 @@ impl Head {
         }
     }
 
+    /// The version of the class in which it was last found fit; zero if it never was.
+    #[inline]
+    pub fn class_version(&self) -> u32 {
+        self.class_version.load(Ordering::Relaxed)
+    }
+
     /// Begins a change; false if the object is not, or no longer, in that phase.
     #[must_use]
     pub fn begin_change(&self, from: Phase) -> bool {
@@ -107,7 +113,7 @@ pub unsafe fn is_native(object: *mut PyObject, state: *const State) -> bool {
             return false;
         }
         let version = compat::class_version(ffi::Py_TYPE(object));
-        let is_fit = version == head.class_version.load(Ordering::Relaxed) && version != 0;
+        let is_fit = version == head.class_version() && version != 0;
         (is_fit || check_class(object, state)) && is_world_usual(state)
     }
 }

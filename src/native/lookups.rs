@@ -14,6 +14,9 @@ use crate::compat::{self, NamespaceWatch, Raised};
 use crate::module::State;
 use crate::object;
 
+/// No version of a namespace.
+const NEVER: u64 = u64::MAX;
+
 /// A namespace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -50,7 +53,7 @@ impl Lookups {
         Lookups {
             watch: NamespaceWatch::NONE,
             namespaces: [Names::none(), Names::none()],
-            checked: AtomicU64::new(0),
+            checked: AtomicU64::new(NEVER),
         }
     }
 
@@ -80,6 +83,7 @@ impl Lookups {
             names.dict = dict;
             names.expected = expected;
             self.watch.add(dict);
+            self.checked.store(NEVER, Ordering::Relaxed);
         }
     }
 
@@ -104,7 +108,7 @@ pub unsafe fn are_as_expected(state: *const State) -> bool {
         let lookups = &(*state).natives.lookups;
         let [threading, queue] = &lookups.namespaces;
         let version = lookups.watch.version(&[threading.dict, queue.dict]);
-        if version != 0 && version == lookups.checked.load(Ordering::Relaxed) {
+        if version == lookups.checked.load(Ordering::Relaxed) {
             return true;
         }
         look(lookups, version)
@@ -119,7 +123,9 @@ unsafe fn look(lookups: &Lookups, version: u64) -> bool {
         // The interpreter clears its modules at the end. What is left is no program's doing.
         return compat::is_finalizing();
     }
-    lookups.checked.store(version, Ordering::Relaxed);
+    if lookups.watch.tells() {
+        lookups.checked.store(version, Ordering::Relaxed);
+    }
     true
 }
 

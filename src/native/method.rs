@@ -7,16 +7,19 @@
 //! native code leaves to Python, goes on to the Python function, with the very same arguments.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::mem::offset_of;
+use core::mem::{self, offset_of};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
+use super::head::{Head, Phase};
 use super::{Kind, Making, class, condition, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{self, Call, Collected, Like, PLAIN, Property, Type, drop_ref};
+use crate::object::{
+    self, Call, Collected, Fast, FastKeywords, Like, NoArgs, PLAIN, Property, Type, drop_ref,
+};
 
 /// The answer of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
@@ -37,7 +40,10 @@ type Entry = unsafe extern "C-unwind" fn(
 struct Method {
     base: PyObject,
     entry: Entry,
-    call: Call,
+    /// The native code, which `entry` knows how to call.
+    code: *mut c_void,
+    /// The version of a class whose objects the method serves, as was found: as a rule of `class`.
+    fit_version: AtomicU32,
     /// The native class whose objects it serves, owned; null when the collector has been here.
     class: *mut PyTypeObject,
     /// Lives as long as the class.
@@ -199,12 +205,15 @@ unsafe fn install_one(
             drop_ref(seen);
             return Err(Raised);
         }
-        (*made).entry = match call {
-            Call::NoArgs(_) => enter_without_arguments,
-            Call::FastKeywords(_) => enter_with_keywords,
-            _ => enter,
+        ((*made).entry, (*made).code) = match call {
+            Call::NoArgs(code) => (enter::<NoArguments> as Entry, code as *mut c_void),
+            Call::Object(code) => (enter::<OneArgument> as Entry, code as *mut c_void),
+            Call::Fast(code) => (enter::<Positional> as Entry, code as *mut c_void),
+            Call::FastKeywords(code) => (enter::<Keywords> as Entry, code as *mut c_void),
+            Call::ClassObject(_) | Call::VarArgs(_) | Call::VarArgsKeywords(_) => {
+                (enter::<Nothing> as Entry, ptr::null_mut())
+            }
         };
-        (*made).call = call;
         ffi::Py_INCREF(class.cast());
         (*made).class = class;
         (*made).state = state;
@@ -240,7 +249,7 @@ impl Collected for Method {
         // SAFETY: as the caller promises.
         unsafe {
             let this = &mut *slf.cast::<Method>();
-            drop_ref(core::mem::replace(&mut this.class, ptr::null_mut()).cast());
+            drop_ref(mem::replace(&mut this.class, ptr::null_mut()).cast());
             object::clear(&mut this.python);
             object::clear(&mut this.seen);
         }
@@ -253,54 +262,163 @@ impl Collected for Method {
 /// Attached; valid objects.
 #[inline]
 unsafe fn serves(method: &Method, object: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises; an object of the class, or of one derived from it, is native.
+    // SAFETY: as the caller promises; no two classes share a version, so an object of the class in
+    // which the version was found is native.
     unsafe {
-        let class = ffi::Py_TYPE(object);
-        (class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0)
-            && head::is_native(object, method.state)
+        let version = compat::class_version(ffi::Py_TYPE(object));
+        if version != 0 && version == method.fit_version.load(Ordering::Relaxed) {
+            return Head::of(object).phase() == Phase::Native && head::is_world_usual(method.state);
+        }
+        serves_after_a_look(method, object, version)
     }
 }
 
-/// A method without arguments, called with an array.
-unsafe extern "C-unwind" fn enter_without_arguments(
-    callable: *mut PyObject,
-    args: *const *mut PyObject,
-    nargsf: usize,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+#[inline(never)]
+unsafe fn serves_after_a_look(method: &Method, object: *mut PyObject, version: u32) -> bool {
+    // SAFETY: as in `serves`.
     unsafe {
-        let method = &*callable.cast::<Method>();
-        if count_of(nargsf) == 1
-            && kwnames.is_null()
-            && serves(method, *args)
-            && let Call::NoArgs(call) = method.call
-        {
-            let result = call(*args, ptr::null_mut());
-            if result != LEFT_TO_PYTHON {
-                return result;
+        if !is_ours(method, object) || !head::is_native(object, method.state) {
+            return false;
+        }
+        let head = Head::of(object);
+        // Not a version that has come meanwhile. What a class replaces is noted in each object.
+        if version == head.class_version() && !head.replaces_called() {
+            let noted = method.fit_version.load(Ordering::Relaxed);
+            if noted == 0 || ffi::Py_TYPE(object) == method.class {
+                method.fit_version.store(version, Ordering::Relaxed);
             }
         }
-        in_python(method, args, nargsf, kwnames)
+        true
     }
 }
 
-/// A method that takes names too, called with an array.
-unsafe extern "C-unwind" fn enter_with_keywords(
+/// Whether an object is of the method's class or of one derived from it: a native one.
+///
+/// # Safety
+/// Attached; valid objects.
+unsafe fn is_ours(method: &Method, object: *mut PyObject) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0
+    }
+}
+
+/// How native code is called.
+trait Shape {
+    /// Calls it; [`LEFT_TO_PYTHON`] for arguments that it does not take.
+    ///
+    /// # Safety
+    /// Attached; code of this shape, an object that it serves, and so many more arguments.
+    unsafe fn call(
+        code: *mut c_void,
+        slf: *mut PyObject,
+        rest: *const *mut PyObject,
+        count: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject;
+}
+
+struct NoArguments;
+struct OneArgument;
+struct Positional;
+struct Keywords;
+struct Nothing;
+
+impl Shape for NoArguments {
+    #[inline]
+    unsafe fn call(
+        code: *mut c_void,
+        slf: *mut PyObject,
+        _: *const *mut PyObject,
+        count: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject {
+        if count != 0 || !kwnames.is_null() {
+            return LEFT_TO_PYTHON;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { mem::transmute::<*mut c_void, NoArgs>(code)(slf, ptr::null_mut()) }
+    }
+}
+
+impl Shape for OneArgument {
+    #[inline]
+    unsafe fn call(
+        code: *mut c_void,
+        slf: *mut PyObject,
+        rest: *const *mut PyObject,
+        count: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject {
+        if count != 1 || !kwnames.is_null() {
+            return LEFT_TO_PYTHON;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { mem::transmute::<*mut c_void, NoArgs>(code)(slf, *rest) }
+    }
+}
+
+impl Shape for Positional {
+    #[inline]
+    unsafe fn call(
+        code: *mut c_void,
+        slf: *mut PyObject,
+        rest: *const *mut PyObject,
+        count: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject {
+        if !kwnames.is_null() {
+            return LEFT_TO_PYTHON;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { mem::transmute::<*mut c_void, Fast>(code)(slf, rest, count as Py_ssize_t) }
+    }
+}
+
+impl Shape for Keywords {
+    #[inline]
+    unsafe fn call(
+        code: *mut c_void,
+        slf: *mut PyObject,
+        rest: *const *mut PyObject,
+        count: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let code = mem::transmute::<*mut c_void, FastKeywords>(code);
+            code(slf, rest, count as Py_ssize_t, kwnames)
+        }
+    }
+}
+
+impl Shape for Nothing {
+    unsafe fn call(
+        _: *mut c_void,
+        _: *mut PyObject,
+        _: *const *mut PyObject,
+        _: usize,
+        _: *mut PyObject,
+    ) -> *mut PyObject {
+        LEFT_TO_PYTHON
+    }
+}
+
+/// A method, called with an array.
+unsafe extern "C-unwind" fn enter<S: Shape>(
     callable: *mut PyObject,
     args: *const *mut PyObject,
     nargsf: usize,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a Method and as many arguments.
+    // SAFETY: called by CPython, attached, with a Method and as many arguments; its code is of the
+    // shape that it was given with this function.
     unsafe {
         let method = &*callable.cast::<Method>();
         let nargs = count_of(nargsf);
-        if nargs > 0
-            && serves(method, *args)
-            && let Call::FastKeywords(call) = method.call
-        {
-            let result = call(*args, args.add(1), nargs as Py_ssize_t - 1, kwnames);
+        if nargs > 0 && serves(method, *args) {
+            let result = S::call(method.code, *args, args.add(1), nargs - 1, kwnames);
             if result != LEFT_TO_PYTHON {
                 return result;
             }
@@ -342,49 +460,22 @@ unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject
     // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one derived
     // from it, is native; new references are given back.
     unsafe {
-        let class = ffi::Py_TYPE(object);
-        let is_ours = class == method.class || ffi::PyType_IsSubtype(class, method.class) != 0;
-        if !is_ours || !class::is_of_phase_native(object) || serves(method, object) {
+        let native = is_ours(method, object) && class::is_of_phase_native(object);
+        if !native || serves(method, object) {
             return Ok(ptr::null_mut());
         }
         let dict = ffi::PyObject_GetAttrString(object, c"__dict__".as_ptr());
         if dict.is_null() {
             return Err(Raised);
         }
-        let mut own = ptr::null_mut();
+        let mut own = Ok(ptr::null_mut());
         if method.is_of_lock {
             let name = ffi::PyObject_GetAttrString(method.python, c"__name__".as_ptr());
-            own = if name.is_null() { name } else { compat::dict_get(dict, name)? };
+            own = if name.is_null() { Err(Raised) } else { compat::dict_get(dict, name) };
             drop_ref(name);
         }
         drop_ref(dict);
-        Ok(own)
-    }
-}
-
-/// Any other method, called with an array.
-unsafe extern "C-unwind" fn enter(
-    callable: *mut PyObject,
-    args: *const *mut PyObject,
-    nargsf: usize,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a Method and as many arguments.
-    unsafe {
-        let method = &*callable.cast::<Method>();
-        let nargs = count_of(nargsf);
-        if nargs > 0 && serves(method, *args) {
-            let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
-            let result = match method.call {
-                Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
-                Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
-                _ => LEFT_TO_PYTHON,
-            };
-            if result != LEFT_TO_PYTHON {
-                return result;
-            }
-        }
-        in_python(method, args, nargsf, kwnames)
+        own
     }
 }
 

@@ -20,7 +20,6 @@ use super::Kind;
 use super::head::Phase;
 use super::heap::{Attempt, Memory, insert, remove_least};
 use super::items::{item_of, object_of};
-use super::lookups;
 use super::method::LEFT_TO_PYTHON;
 use super::put_get::{self, Blocking};
 use super::queue::{self, QueueObject};
@@ -311,8 +310,7 @@ pub unsafe fn put_item(
     // SAFETY: as the caller promises. The reference goes with the item if it is in.
     unsafe {
         let this = this(slf);
-        // A program may have put another heappush() there.
-        if this.channel().is_retired() || !lookups::are_as_expected(queue::state(slf)) {
+        if this.channel().is_retired() {
             return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {
@@ -385,7 +383,7 @@ unsafe fn put_in_turn(
             }
             // Without a limit the other arguments do not matter.
             if blocking.is_none() && this.channel().limit() > 0 {
-                blocking = put_get::blocking(slf, block, seconds)?;
+                blocking = put_get::blocking(block, seconds)?;
                 if blocking.is_none() {
                     return Ok(Outcome::Python);
                 }
@@ -430,8 +428,7 @@ pub unsafe fn get_item(
     // SAFETY: as the caller promises. The reference comes with the item.
     unsafe {
         let this = this(slf);
-        // A program may have put another heappop() there.
-        if this.channel().is_retired() || !lookups::are_as_expected(queue::state(slf)) {
+        if this.channel().is_retired() {
             return LEFT_TO_PYTHON;
         }
         if this.enter(Signals::Handle).is_err() {
@@ -482,7 +479,7 @@ unsafe fn get_in_turn(
             }
             let blocking = match blocking {
                 Some(known) => known,
-                None => match put_get::blocking(slf, block, seconds)? {
+                None => match put_get::blocking(block, seconds)? {
                     Some(found) => *blocking.insert(found),
                     None => return Ok(Outcome::Python),
                 },

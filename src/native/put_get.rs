@@ -7,7 +7,6 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
 use super::head::Head;
 use super::items::{item_of, object_of};
-use super::lookups;
 use super::method::LEFT_TO_PYTHON;
 use super::queue::{self, channel, kind};
 use super::ticket::{self, Ended};
@@ -34,9 +33,8 @@ impl Blocking {
 /// Python function has to say.
 ///
 /// # Safety
-/// Attached; a native queue; valid objects or null.
+/// Attached; valid objects or null.
 pub unsafe fn blocking(
-    slf: *mut PyObject,
     block: *mut PyObject,
     seconds: *mut PyObject,
 ) -> Result<Option<Blocking>, Raised> {
@@ -59,10 +57,6 @@ pub unsafe fn blocking(
         }
         if !is_limited {
             return Ok(Some(Blocking::FOREVER));
-        }
-        // A program may have given `queue` another clock.
-        if !lookups::are_as_expected(queue::state(slf)) {
-            return Ok(None);
         }
         // No comparison with such a number is true.
         if ffi::PyFloat_Check(seconds) != 0 && ffi::PyFloat_AS_DOUBLE(seconds).is_nan() {
@@ -239,7 +233,7 @@ unsafe fn put_with(
         if channel.is_shut_down() {
             return queue::raise_or_leave(slf, Kind::ShutDown);
         }
-        match blocking(slf, block, seconds) {
+        match blocking(block, seconds) {
             Ok(Some(blocking)) => {
                 ffi::Py_INCREF(item);
                 match channel.try_put(item_of(item)) {
@@ -396,7 +390,7 @@ unsafe fn get_with(
         if channel.is_shut_down() && channel.is_empty() {
             return queue::raise_or_leave(slf, Kind::ShutDown);
         }
-        match blocking(slf, block, seconds) {
+        match blocking(block, seconds) {
             Ok(Some(blocking)) => match channel.try_get() {
                 Taken::Item(item) => object_of(item),
                 refused => get_refused(slf, refused, blocking),

@@ -10,7 +10,6 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 use super::class::{self, NativeClass};
 use super::head::{self, Head};
 use super::items::{self, object_of};
-use super::lookups;
 use super::materialize;
 use super::method::{LEFT_TO_PYTHON, Native};
 use super::ticket::{self, Ended};
@@ -196,9 +195,8 @@ impl NativeClass<1> for QueueObject {
             let limit = if limit.is_null() { Some(0) } else { plain_int(limit) };
             let class = ffi::Py_TYPE(slf);
             let state = State::of_type(class)?;
-            // `queue` asks `threading` for its lock and conditions.
             let Some(limit) = limit else { return Ok(false) };
-            if channel(slf).is_retired() || !lookups::are_as_expected(state) {
+            if channel(slf).is_retired() {
                 return Ok(false);
             }
             let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
@@ -351,7 +349,7 @@ unsafe extern "C-unwind" fn join(
             return LEFT_TO_PYTHON;
         };
         let is_limited = !seconds.is_null() && seconds != ffi::Py_None();
-        let blocking = match put_get::blocking(slf, ptr::null_mut(), seconds) {
+        let blocking = match put_get::blocking(ptr::null_mut(), seconds) {
             Ok(Some(blocking)) => blocking,
             Ok(None) => return LEFT_TO_PYTHON,
             Err(Raised) => return ptr::null_mut(),

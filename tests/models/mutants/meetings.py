@@ -179,7 +179,7 @@ BARRIER = [
     Mutant(
         "barrier: two turns at a time",
         "barrier.rs",
-        "self.acting.store(1, Ordering::Relaxed);",
+        "self.acting.store(epoch << 1 | 1, Ordering::Relaxed);",
         "",
         ("barrier::one_who_comes_in_the_turn_waits_at_the_entrance",),
     ),

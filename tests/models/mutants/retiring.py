@@ -147,9 +147,10 @@ RETIRE = [
     Mutant(
         "barrier: retiring in a turn leaves threads at the entrance",
         "barrier.rs",
-        "remains.acting",
+        "self.is_acting()",
         "false",
         ("retire::no_thread_stays_at_the_entrance_of_a_retired_barrier",),
+        near="if self.is_acting() {\n            let _live = self.entrance.set();",
     ),
     Mutant(
         "barrier: a waiter that retiring sends away is not told so",
