@@ -239,15 +239,20 @@ def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
     """
     notified = False
     try:
-        if left is None:
-            notified = lock.acquire()
-        elif left is not False:
-            notified = lock.acquire(True, left) if left > 0 else lock.acquire(False)
+        notified = _wait_for(lock, left)
     finally:
         with condition:
             if not notified and lock in condition._waiters:
                 condition._waiters.remove(lock)
     return notified
+
+
+def _wait_for(lock: "Any", left: "float | bool | None") -> bool:
+    if left is None:
+        return bool(lock.acquire())
+    if left is False:
+        return False
+    return bool(lock.acquire(True, left) if left > 0 else lock.acquire(False))
 
 
 def _resume_condition(
@@ -261,10 +266,7 @@ def _resume_condition(
     """
     notified = False
     try:
-        if left is None:
-            notified = lock.acquire()
-        elif left is not False:
-            notified = lock.acquire(True, left) if left > 0 else lock.acquire(False)
+        notified = _wait_for(lock, left)
     finally:
         condition._acquire_restore(saved)
         if not notified and lock in condition._waiters:

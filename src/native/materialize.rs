@@ -172,6 +172,7 @@ unsafe fn change<T: Materialize>(
         {
             return (Phase::Native, Err(Raised));
         }
+        let former = dict;
         let dict = parts.dict;
         let mut values = [ptr::null_mut(); 3];
         let tickets = [0, 1, 2].map(|index| parts.tickets(index));
@@ -192,7 +193,9 @@ unsafe fn change<T: Materialize>(
             }
         }
         if needed.is_some() {
-            return (Phase::Native, Ok(needed));
+            // What is set before the next attempt has to be found by that.
+            let put_back = ffi::PyObject_GenericSetDict(slf, former, ptr::null_mut());
+            return (Phase::Native, if put_back < 0 { Err(Raised) } else { Ok(needed) });
         }
         let mut result = Ok(None);
         for (index, _) in T::STATE.iter().enumerate() {
