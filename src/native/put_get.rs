@@ -298,10 +298,12 @@ unsafe fn wait_to_put(
             if has_moved && ended != Ended::Got {
                 return Err(go_on_putting(slf, item, deadline));
             }
-            // An item that has been let in may be with another thread already, and stays put.
             let pending = ticket::run_pending(slf);
             match ended {
-                Ended::Got => return Ok(pending.map_or(ptr::null_mut(), |()| compat::none())),
+                Ended::Got if pending.is_ok() => return Ok(compat::none()),
+                Ended::Got if channel(slf).withdraw(item_of(item)) => return Err(ptr::null_mut()),
+                // It is with another thread already, or behind it is another one: it stays put.
+                Ended::Got => return Ok(ptr::null_mut()),
                 _ if pending.is_err() => return Err(ptr::null_mut()),
                 Ended::TimedOut => return Err(queue::raise(slf, Kind::Full)),
                 _ if wait.is_out_of_memory() => return Err(ffi::PyErr_NoMemory()),

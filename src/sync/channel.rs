@@ -29,6 +29,7 @@ use super::ring::{Item, Items, Ring};
 use super::waiter::{Cancelled, Phase, Waiter};
 
 mod retire;
+mod undo;
 mod waits;
 
 pub use retire::{PerList, Remains};
@@ -276,26 +277,6 @@ impl Channel {
         }
         self.count_one();
         (Accepted::Done, None)
-    }
-
-    /// Gives back an item that was got a moment ago, by a thread that cannot take it: it is the next
-    /// to be got again, whether or not the channel is full or shut down.
-    pub fn put_back(&self, item: Item) -> Accepted {
-        let held = self.hold();
-        let mut wake = None;
-        let accepted = if self.flags() & RETIRED != 0 {
-            Accepted::Retired
-        } else if let Some(getter) = self.getters.front() {
-            wake = Some(self.grant(getter, item));
-            Accepted::Done
-        } else if self.return_to_front(item) {
-            Accepted::Done
-        } else {
-            Accepted::NoMemory
-        };
-        held.release();
-        send(wake);
-        accepted
     }
 
     /// Under the guard. False if there is no memory.

@@ -3,9 +3,11 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
-use rthread::sync::{Channel, Join, Taken};
+use rthread::sync::{Accepted, Channel, Join, Taken};
 
-use crate::waits::{Endless, Hurried, Interrupted, Limited, Patience, Raising, get, put, wait};
+use crate::waits::{
+    Endless, Hurried, Interrupted, Limited, Patience, Raising, get, item, put, wait,
+};
 use crate::{model, model_within, spawn};
 
 fn limited(limit: isize) -> Arc<Channel> {
@@ -199,4 +201,59 @@ fn a_join_ends_with_the_last_task() {
             assert_eq!(channel.unfinished(), 0);
         });
     }
+}
+
+#[test]
+fn an_item_that_is_put_back_goes_to_a_thread_that_waits() {
+    model(|| {
+        let channel = limited(0);
+        let getter = getter(&channel, Endless);
+        let undone = spawn(&channel, |channel| match channel.try_get() {
+            Taken::Item(item) => channel.put_back(item) == Accepted::Done,
+            _ => true,
+        });
+        assert!(put(&channel, 1, Endless));
+        assert!(undone.join().unwrap());
+        assert_eq!(getter.join().unwrap(), Some(1));
+        assert_eq!(channel.unfinished(), 1);
+    });
+}
+
+/// Another thread may have got the item, and yet another one waits for the place.
+#[test]
+fn a_put_that_is_withdrawn_was_not_made() {
+    model_within(2, || {
+        let channel = limited(1);
+        assert!(put(&channel, 1, Endless));
+        let withdrawn = spawn(&channel, |channel| {
+            assert!(put(channel, 2, Endless));
+            channel.withdraw(item(2))
+        });
+        let putter = putter(&channel, 3, Endless);
+        assert_eq!(get(&channel, Endless), Some(1));
+        let got = get(&channel, Endless).unwrap();
+        let withdrawn = withdrawn.join().unwrap();
+        assert!(putter.join().unwrap());
+        let mut all = vec![got];
+        while let Taken::Item(item) = channel.try_get() {
+            all.push(item.addr().get());
+        }
+        all.sort_unstable();
+        assert_eq!(all, if withdrawn { vec![3] } else { vec![2, 3] });
+        assert_eq!(channel.unfinished(), 1 + all.len() as u64);
+    });
+}
+
+#[test]
+fn a_put_that_is_withdrawn_holds_up_no_join() {
+    model(|| {
+        let channel = limited(0);
+        let putter = spawn(&channel, |channel| {
+            assert_eq!(channel.try_put(item(1)), Accepted::Done);
+            assert!(channel.withdraw(item(1)));
+        });
+        wait(&Join::new(&channel), Endless);
+        putter.join().unwrap();
+        assert_eq!(channel.unfinished(), 0);
+    });
 }

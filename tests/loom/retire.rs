@@ -425,6 +425,20 @@ fn a_channel_is_shut_down_before_it_is_retired_or_not_at_all() {
 }
 
 #[test]
+fn an_item_is_put_back_into_a_channel_that_is_not_retired() {
+    model(|| {
+        let channel = Arc::new(Channel::new());
+        assert!(put(&channel, 1, Endless));
+        let undone = spawn(&channel, |channel| match channel.try_get() {
+            Taken::Item(item) => channel.put_back(item) == Accepted::Done,
+            _ => true,
+        });
+        let (left, _, _) = retire_channel(&channel);
+        assert_eq!(left, usize::from(undone.join().unwrap()));
+    });
+}
+
+#[test]
 fn threads_that_come_to_a_channel_find_it_retired() {
     model(|| {
         let channel = Arc::new(Channel::new());
