@@ -249,6 +249,11 @@ def interrupted_as_the_wait_for_a_queue_ends():
         line = cls()
         line.put("x")
         tell("join", met(line.join, interrupted_and(line.task_done)), line.unfinished_tasks)
+        line = cls(1)
+        line.put("x")
+        put = lambda line=line: line.put("y")
+        tell("put", met(put, interrupted_and(line.get_nowait)), line.qsize())
+        tell("put", line.unfinished_tasks, line.put_nowait("z"), line.get_nowait())
 
 
 @case(gil=True)
