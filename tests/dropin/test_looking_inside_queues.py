@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import copy
+import itertools
 import queue
 import sys
 import threading
