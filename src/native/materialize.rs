@@ -22,8 +22,8 @@ use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
-use super::Kind;
 use super::head::{Head, Phase};
+use super::{Kind, python_class};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Property, drop_ref};
@@ -452,14 +452,12 @@ pub unsafe extern "C-unwind" fn set_attribute(
     slf: *mut PyObject,
     args: *mut PyObject,
 ) -> *mut PyObject {
-    let (mut name, mut value): (*mut PyObject, *mut PyObject) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: attached, as CPython promises; as many variables as there may be arguments.
+    // SAFETY: attached, as CPython promises; there are as many arguments.
     unsafe {
-        let none = c"".as_ptr();
-        if ffi::PyArg_UnpackTuple(args, none, 2, 2, &raw mut name, &raw mut value) == 0 {
-            return ptr::null_mut();
+        if ffi::PyTuple_GET_SIZE(args) != 2 {
+            return refuse_arguments(c"__setattr__", slf, args);
         }
-        change_attribute(slf, name, value)
+        change_attribute(slf, ffi::PyTuple_GET_ITEM(args, 0), ffi::PyTuple_GET_ITEM(args, 1))
     }
 }
 
@@ -471,15 +469,33 @@ pub unsafe extern "C-unwind" fn delete_attribute(
     slf: *mut PyObject,
     args: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: attached, as CPython promises; the format takes a number.
+    // SAFETY: attached, as CPython promises; there are as many arguments.
     unsafe {
-        let count = ffi::PyTuple_GET_SIZE(args);
-        if count != 1 {
-            let words = c"expected 1 argument, got %zd";
-            ffi::PyErr_Format(ffi::PyExc_TypeError, words.as_ptr(), count);
-            return ptr::null_mut();
+        if ffi::PyTuple_GET_SIZE(args) != 1 {
+            return refuse_arguments(c"__delattr__", slf, args);
         }
         change_attribute(slf, ffi::PyTuple_GET_ITEM(args, 0), ptr::null_mut())
+    }
+}
+
+/// Has the method of `object` raise, in the interpreter's words.
+///
+/// # Safety
+/// Attached; an object, and a tuple of another number of arguments than the method takes.
+#[cold]
+unsafe fn refuse_arguments(name: &CStr, slf: *mut PyObject, args: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as the caller promises; new references are given back.
+    unsafe {
+        let method =
+            ffi::PyObject_GetAttrString((&raw mut ffi::PyBaseObject_Type).cast(), name.as_ptr());
+        let all = python_class::with_first(slf, args);
+        let mut result = ptr::null_mut();
+        if !method.is_null() && !all.is_null() {
+            result = compat::PyObject_Call(method, all, ptr::null_mut());
+        }
+        drop_ref(method);
+        drop_ref(all);
+        result
     }
 }
 
