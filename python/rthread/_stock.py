@@ -28,6 +28,7 @@ _Module = type(sys)
 _Function: "Any" = type(lambda: None)
 _Builtin: "Any" = type(len)
 _MethodWrapper = type((0).__add__)
+_Member = type(_Function.__globals__)
 
 # No Python class has the first; no type that is compiled into an interpreter has the second,
 # unless it was made from a specification, as those of _thread and _queue are.
@@ -140,6 +141,9 @@ def _is_own(
         return all(
             type(part) is _Function and _is_method(name, part, cls, names, file) for part in parts
         )
+    if kind is _Member:
+        # Of a class with __slots__.
+        return value.__objclass__ is cls and value.__name__ == name
     if kind not in _PLAIN_DATA:
         return False
     # A class has a datum because its methods use it, or because the compiler notes one more thing.

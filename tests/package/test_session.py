@@ -8,6 +8,7 @@ import re
 import select
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ class Terminal:
     """A program at a terminal that knows nothing, and what the two say to each other."""
 
     def __init__(self, argv: list[str], directory: Path, environment: dict[str, str]) -> None:
-        self._process, self._file = pty.fork()
+        with warnings.catch_warnings():
+            # Of the other threads here; the child becomes another program at once.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process, self._file = pty.fork()
         if self._process == 0:
             try:
                 os.chdir(directory)

@@ -57,6 +57,15 @@ def test_class_of_which_an_object_was_copied(changed: Any) -> None:
     assert _is_stock_class(changed.Queue, changed)
 
 
+def test_class_with_slots(changed: Any) -> None:
+    """As threading has them from 3.15 on."""
+    source = "class Slotted:\n    __slots__ = ('put',)\n    def get(self): return self.put"
+    exec(compile(source, changed.Queue.put.__code__.co_filename, "exec"), vars(changed))
+    assert _is_stock_class(changed.Slotted, changed)
+    changed.Queue.put = changed.Slotted.put
+    assert not _is_stock_class(changed.Queue, changed)
+
+
 @pytest.mark.parametrize("name", ["LockType", "RLock", "_local"])
 def test_stock_types(name: str) -> None:
     assert _is_stock_class(getattr(_thread, name), _thread)
