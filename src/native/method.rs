@@ -456,12 +456,23 @@ unsafe fn in_python(
 
 /// Makes a native object a Python one if the method does not serve it. The attribute of the object
 /// that then stands in the place of the method, if it has one from its lock; else null.
+///
+/// That attribute is also for a caller that has found the method in the class while another thread
+/// made the object a Python one. The class's own `_is_owned` would take an RLock that the caller holds
+/// for one that it does not.
 unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one derived
     // from it, is native; new references are given back.
     unsafe {
-        let native = is_ours(method, object) && class::is_of_phase_native(object);
-        if !native || serves(method, object) {
+        if !is_ours(method, object) {
+            return Ok(ptr::null_mut());
+        }
+        let stays = if class::is_of_phase_native(object) {
+            serves(method, object)
+        } else {
+            !method.is_of_lock || Head::of(object).class_version() == 0
+        };
+        if stays {
             return Ok(ptr::null_mut());
         }
         let dict = ffi::PyObject_GetAttrString(object, c"__dict__".as_ptr());
@@ -473,6 +484,15 @@ unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject
             let name = ffi::PyObject_GetAttrString(method.python, c"__name__".as_ptr());
             own = if name.is_null() { Err(Raised) } else { compat::dict_get(dict, name) };
             drop_ref(name);
+            if let Ok(found) = own
+                && !found.is_null()
+                && compat::is_method(found)
+                && compat::PyMethod_Function(found) == ptr::from_ref(method).cast_mut().cast()
+            {
+                // A program has put the method itself there.
+                drop_ref(found);
+                own = Ok(ptr::null_mut());
+            }
         }
         drop_ref(dict);
         own
