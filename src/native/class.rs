@@ -78,7 +78,11 @@ impl Class<'_> {
                 (ffi::Py_tp_traverse, object::traverse::<T> as *mut c_void),
                 (ffi::Py_tp_clear, object::clear_all::<T> as *mut c_void),
             ];
-            let setters: &[Function] = if self.base.is_null() { SETTERS } else { &[] };
+            // A class with a native base inherits both.
+            let (setters, setattr): (&[Function], _) = match self.base.is_null() {
+                true => (SETTERS, Some(slot_of_python_setattr()?)),
+                false => (&[], (*self.base).tp_setattro),
+            };
             let made = Type {
                 name: self.name,
                 size: size_of::<T>(),
@@ -98,7 +102,7 @@ impl Class<'_> {
                 object::drop_ref(made.cast());
                 return Err(Raised);
             }
-            (*made).tp_setattro = Some(slot_of_python_setattr()?);
+            (*made).tp_setattro = setattr;
             // The method of that name calls the same.
             (*made).tp_init = Some(core::mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
             object::set_short_name(made, self.short_name);

@@ -17,9 +17,7 @@ use super::head::{Head, Phase};
 use super::{Kind, Making, class, condition, head};
 use crate::compat::{self, Raised};
 use crate::module::State;
-use crate::object::{
-    self, Call, Collected, Fast, FastKeywords, Like, NoArgs, PLAIN, Property, Type, drop_ref,
-};
+use crate::object::{self, Call, Collected, Like, PLAIN, Property, Type, drop_ref};
 
 /// The answer of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
@@ -40,8 +38,7 @@ type Entry = unsafe extern "C-unwind" fn(
 struct Method {
     base: PyObject,
     entry: Entry,
-    /// The native code, which `entry` knows how to call.
-    code: *mut c_void,
+    call: Call,
     /// The version of a class whose objects the method serves, as was found: as a rule of `class`.
     fit_version: AtomicU32,
     /// The native class whose objects it serves, owned; null when the collector has been here.
@@ -205,15 +202,8 @@ unsafe fn install_one(
             drop_ref(seen);
             return Err(Raised);
         }
-        ((*made).entry, (*made).code) = match call {
-            Call::NoArgs(code) => (enter::<NoArguments> as Entry, code as *mut c_void),
-            Call::Object(code) => (enter::<OneArgument> as Entry, code as *mut c_void),
-            Call::Fast(code) => (enter::<Positional> as Entry, code as *mut c_void),
-            Call::FastKeywords(code) => (enter::<Keywords> as Entry, code as *mut c_void),
-            Call::ClassObject(_) | Call::VarArgs(_) | Call::VarArgsKeywords(_) => {
-                (enter::<Nothing> as Entry, ptr::null_mut())
-            }
-        };
+        (*made).entry = enter;
+        (*made).call = call;
         ffi::Py_INCREF(class.cast());
         (*made).class = class;
         (*made).state = state;
@@ -304,121 +294,26 @@ unsafe fn is_ours(method: &Method, object: *mut PyObject) -> bool {
     }
 }
 
-/// How native code is called.
-trait Shape {
-    /// Calls it; [`LEFT_TO_PYTHON`] for arguments that it does not take.
-    ///
-    /// # Safety
-    /// Attached; code of this shape, an object that it serves, and so many more arguments.
-    unsafe fn call(
-        code: *mut c_void,
-        slf: *mut PyObject,
-        rest: *const *mut PyObject,
-        count: usize,
-        kwnames: *mut PyObject,
-    ) -> *mut PyObject;
-}
-
-struct NoArguments;
-struct OneArgument;
-struct Positional;
-struct Keywords;
-struct Nothing;
-
-impl Shape for NoArguments {
-    #[inline]
-    unsafe fn call(
-        code: *mut c_void,
-        slf: *mut PyObject,
-        _: *const *mut PyObject,
-        count: usize,
-        kwnames: *mut PyObject,
-    ) -> *mut PyObject {
-        if count != 0 || !kwnames.is_null() {
-            return LEFT_TO_PYTHON;
-        }
-        // SAFETY: as the caller promises.
-        unsafe { mem::transmute::<*mut c_void, NoArgs>(code)(slf, ptr::null_mut()) }
-    }
-}
-
-impl Shape for OneArgument {
-    #[inline]
-    unsafe fn call(
-        code: *mut c_void,
-        slf: *mut PyObject,
-        rest: *const *mut PyObject,
-        count: usize,
-        kwnames: *mut PyObject,
-    ) -> *mut PyObject {
-        if count != 1 || !kwnames.is_null() {
-            return LEFT_TO_PYTHON;
-        }
-        // SAFETY: as the caller promises.
-        unsafe { mem::transmute::<*mut c_void, NoArgs>(code)(slf, *rest) }
-    }
-}
-
-impl Shape for Positional {
-    #[inline]
-    unsafe fn call(
-        code: *mut c_void,
-        slf: *mut PyObject,
-        rest: *const *mut PyObject,
-        count: usize,
-        kwnames: *mut PyObject,
-    ) -> *mut PyObject {
-        if !kwnames.is_null() {
-            return LEFT_TO_PYTHON;
-        }
-        // SAFETY: as the caller promises.
-        unsafe { mem::transmute::<*mut c_void, Fast>(code)(slf, rest, count as Py_ssize_t) }
-    }
-}
-
-impl Shape for Keywords {
-    #[inline]
-    unsafe fn call(
-        code: *mut c_void,
-        slf: *mut PyObject,
-        rest: *const *mut PyObject,
-        count: usize,
-        kwnames: *mut PyObject,
-    ) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let code = mem::transmute::<*mut c_void, FastKeywords>(code);
-            code(slf, rest, count as Py_ssize_t, kwnames)
-        }
-    }
-}
-
-impl Shape for Nothing {
-    unsafe fn call(
-        _: *mut c_void,
-        _: *mut PyObject,
-        _: *const *mut PyObject,
-        _: usize,
-        _: *mut PyObject,
-    ) -> *mut PyObject {
-        LEFT_TO_PYTHON
-    }
-}
-
 /// A method, called with an array.
-unsafe extern "C-unwind" fn enter<S: Shape>(
+unsafe extern "C-unwind" fn enter(
     callable: *mut PyObject,
     args: *const *mut PyObject,
     nargsf: usize,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a Method and as many arguments; its code is of the
-    // shape that it was given with this function.
+    // SAFETY: called by CPython, attached, with a Method and as many arguments.
     unsafe {
         let method = &*callable.cast::<Method>();
         let nargs = count_of(nargsf);
         if nargs > 0 && serves(method, *args) {
-            let result = S::call(method.code, *args, args.add(1), nargs - 1, kwnames);
+            let (slf, rest, count) = (*args, args.add(1), nargs as Py_ssize_t - 1);
+            let result = match method.call {
+                Call::FastKeywords(call) => call(slf, rest, count, kwnames),
+                Call::NoArgs(call) if kwnames.is_null() && count == 0 => call(slf, ptr::null_mut()),
+                Call::Object(call) if kwnames.is_null() && count == 1 => call(slf, *rest),
+                Call::Fast(call) if kwnames.is_null() => call(slf, rest, count),
+                _ => LEFT_TO_PYTHON,
+            };
             if result != LEFT_TO_PYTHON {
                 return result;
             }
