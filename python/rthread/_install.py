@@ -424,11 +424,7 @@ def _refuse_other_threads(what: str) -> None:
     if not others and not starting and not counted:
         return
     number = max(len(others), starting, counted)
-    known = _known_threads(threading)
-    if threading is not None:
-        # A thread says that it is started before it is among those.
-        known += [thread for thread in list(threading._limbo.values()) if thread not in known]
-    names = [repr(thread.name) for thread in known if thread.ident in others]
+    names = [repr(thread.name) for thread in _known_threads(threading) if thread.ident in others]
     are_alive = "another thread is alive" if number == 1 else f"{number} other threads are alive"
     hint = (
         "; RTHREAD=1 in the environment, or python -m rthread, installs it before a program can "
@@ -460,7 +456,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def _known_threads(threading: "ModuleType | None") -> "list[Any]":
-    return list(threading._active.values()) if threading is not None else []
+    if threading is None:
+        return []
+    # A thread says that it is started before it goes from the second to the first, and is in both
+    # for a moment.
+    threads = [*list(threading._active.values()), *list(threading._limbo.values())]
+    return list({id(thread): thread for thread in threads}.values())
 
 
 def _apply(pending: "list[Change]", **state: object) -> None:
