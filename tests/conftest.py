@@ -41,6 +41,7 @@ _PROCESS_WIDE = frozenset(
         "raise_signal",
         "run_python",
         "run_snippet",
+        "set_nomemory",
         "setitimer",
         "stack_size",
     }
