@@ -88,6 +88,8 @@ def install() -> None:
 # Words
 
 
+# Lines about a thread: its state, and how often it has given way.
+_SCHEDULED = ("State:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}|id='\d+'")
 
 
@@ -131,23 +133,8 @@ class Waiter:
 
     def block(self) -> Waiter:
         """Return when the thread sleeps, or has ended."""
-        status = f"/proc/self/task/{self._id}/stat"
-        asleep = 0
-        deadline = _monotonic() + FOR_EVER
-        while asleep < 4 and self._end.locked() and _monotonic() < deadline:
-            _sleep(0.0007)
-            if not self._id:
-                continue
-            status = f"/proc/self/task/{self._id}/stat"
-            if not os.path.exists(status):
-                _sleep(0.05)
-                break
-            try:
-                with open(status, encoding="ascii", errors="replace") as file:
-                    sleeps = file.read().rpartition(")")[2].split()[0] == "S"
-            except OSError:
-                break
-            asleep = asleep + 1 if sleeps else 0
+        until(lambda: self._id or not self._end.locked())
+        until_asleep(self._id, lambda: not self._end.locked())
         return self
 
     def said(self, timeout: float = FOR_EVER) -> str:
@@ -155,6 +142,29 @@ class Waiter:
         if self._end.acquire(True, timeout):
             self._end.release()
         return self._said
+
+
+def until_asleep(thread: int, ended: Callable[[], object] = bool) -> None:
+    """Wait until a thread sleeps and does not so much as wake for the GIL, or `ended()` is true.
+
+    Args:
+        thread: its `get_native_id()`.
+    """
+    looks = 0
+    last: list[str] = []
+    deadline = _monotonic() + FOR_EVER
+    while looks < 4 and not ended() and _monotonic() < deadline:
+        _sleep(0.0007)
+        try:
+            with open(f"/proc/self/task/{thread}/status", encoding="ascii", errors="replace") as file:
+                status = [line for line in file if line.startswith(_SCHEDULED)]
+        except OSError:
+            # It has ended, or there is no such folder here.
+            _sleep(0.05)
+            return
+        same = status == last and any(line.split()[1] == "S" for line in status)
+        looks = looks + 1 if same else 0
+        last = status
 
 
 def waiting(function: Callable[..., object], *args: Any, **kwargs: Any) -> Waiter:

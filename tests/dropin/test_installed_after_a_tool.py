@@ -68,7 +68,7 @@ def a_start_function_in_the_thread_module_that_threading_has_taken_before():
     install()
     before.start()
     before.join()
-    thread = threading.Thread(target=lambda: time.sleep(0.2) or tell("at the end"))
+    thread = threading.Thread(target=lambda: until(lambda: not threading.main_thread().is_alive()) and tell("at the end"))
     thread.start()
     tell(thread.is_alive(), thread.join(0.01), threading.main_thread().is_alive())
     import _thread as thread_module

@@ -24,26 +24,42 @@ def test_the_same_as_on_stock(compare):
 
 # Threads at the end of the program
 
+# Nothing of `threading`, which may have ended.
+tried, told = [], []
+
 
 def late(word="late"):
-    time.sleep(0.1)
+    until(lambda: tried)
     tell(word)
+    told.append(word)
+
+
+def try_to(start):
+    """Say what comes of a start; the thread speaks after that."""
+    try:
+        start()
+    except RuntimeError as error:
+        tell(f"start: {type(error).__name__}: {error}")
+        told.append("nothing")
+    else:
+        tell("started")
+    tried.append(start)
 
 
 @case
 def a_thread_started_at_exit():
-    atexit.register(lambda: attempt("start", threading.Thread(target=late).start))
+    def start():
+        try_to(threading.Thread(target=late).start)
+        until(lambda: told)
+
+    atexit.register(start)
 
 
 @case
 def a_bare_thread_started_at_exit():
     def start():
-        try:
-            _thread.start_new_thread(late, ())
-        except RuntimeError as error:
-            tell(error)
-        else:
-            time.sleep(0.3)
+        try_to(lambda: _thread.start_new_thread(late, ()))
+        until(lambda: told)
 
     atexit.register(start)
 
@@ -52,14 +68,14 @@ def a_bare_thread_started_at_exit():
 def a_thread_started_before_the_exit_of_others():
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        register(lambda: attempt("start", threading.Thread(target=late).start))
+        register(lambda: try_to(threading.Thread(target=late).start))
 
 
 @case
 def a_thread_that_starts_another_while_main_has_ended():
     def first():
         until(lambda: not threading.main_thread().is_alive())
-        attempt("start", threading.Thread(target=late).start)
+        try_to(threading.Thread(target=late).start)
 
     threading.Thread(target=first).start()
 
@@ -394,10 +410,12 @@ def traced_and_profiled():
 
 @case
 def idents_and_names():
-    thread = threading.Thread(target=time.sleep, args=(0.05,), name="a name")
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="a name")
     thread.start()
     tell(thread.ident in sys._current_frames(), thread.native_id is not None, thread.name)
     tell([t.name for t in threading.enumerate()], thread.is_alive(), thread.daemon)
+    end.set()
     thread.join()
     tell(repr(thread).split("(")[0], thread.is_alive())
     tell(threading.current_thread().name, threading.main_thread().ident == threading.get_ident())
@@ -477,11 +495,14 @@ def barriers_and_conditions_of_multiprocessing():
 
 @case
 def ctrl_c_in_the_last_join():
+    heard = []
+
     def send():
-        time.sleep(0.1)
+        until(lambda: not threading.main_thread().is_alive())
+        time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.1)
+        until(lambda: heard)
         tell("the thread goes on")
 
-    signal.signal(signal.SIGINT, lambda *_: tell("heard"))
+    signal.signal(signal.SIGINT, lambda *_: (tell("heard"), heard.append(1)))
     threading.Thread(target=send).start()

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 
-from beside import Waiter, attempt, case, leave, outcome, tell, until, waiting
+from beside import Waiter, attempt, case, leave, outcome, tell, until, until_asleep, waiting
 
 
 def test_the_same_as_on_stock(compare):
@@ -41,12 +41,24 @@ def later(seconds, *acts):
     return Waiter(do)
 
 
-def met(wait, *acts, seconds=0.15):
+def once_asleep(*acts):
+    """Do this in another thread, as soon as this one sleeps."""
+    sleeper = _thread.get_native_id()
+
+    def do():
+        until_asleep(sleeper)
+        for act in acts:
+            act()
+
+    return Waiter(do)
+
+
+def met(wait, *acts):
     """Where an exception comes out that arrives during a wait: in the call or after it."""
     said = []
     try:
         try:
-            helper = later(seconds, *acts)
+            helper = once_asleep(*acts) if acts else None
             try:
                 said.append(wait())
             except (queue.Empty, queue.Full, threading.BrokenBarrierError) as error:
@@ -56,10 +68,15 @@ def met(wait, *acts, seconds=0.15):
             time.sleep(0.02)
         except BaseException as error:
             said.append(f"{type(error).__name__} after it")
-        helper.said()
+        if helper is not None:
+            helper.said()
     except BaseException as error:
         said.append(f"{type(error).__name__} far away")
     return said
+
+
+def signalled(number):
+    return lambda: os.kill(os.getpid(), number)
 
 
 def condition_wait(**options):
@@ -96,31 +113,41 @@ def held_elsewhere(lock):
     return thread, done
 
 
-TIMED = {
-    "event": lambda: threading.Event().wait(0.6),
-    "condition": condition_wait(timeout=0.6),
-    "semaphore": lambda: threading.Semaphore(0).acquire(timeout=0.6),
-    "bounded": lambda: threading.BoundedSemaphore(0).acquire(timeout=0.6),
-    "barrier": lambda: threading.Barrier(2).wait(0.6),
-    "lock": lambda: held(threading.Lock()).acquire(timeout=0.6),
-}
-TIMED_QUEUES = {
-    "get": lambda: queue.Queue().get(timeout=0.6),
-    "lifo": lambda: queue.LifoQueue().get(timeout=0.6),
-    "priority": lambda: queue.PriorityQueue().get(timeout=0.6),
-    "put": lambda: full_queue().put(1, timeout=0.6),
-}
+# Longer than any delay of a busy machine: the wait has another end.
+FAR = 30.0
+# For a wait that nothing wakes before its time is over: `interrupt_main` does not.
+SOON = 1.0
+
+
+def timed(seconds=FAR):
+    return {
+        "event": lambda: threading.Event().wait(seconds),
+        "condition": condition_wait(timeout=seconds),
+        "semaphore": lambda: threading.Semaphore(0).acquire(timeout=seconds),
+        "bounded": lambda: threading.BoundedSemaphore(0).acquire(timeout=seconds),
+        "barrier": lambda: threading.Barrier(2).wait(seconds),
+        "lock": lambda: held(threading.Lock()).acquire(timeout=seconds),
+    }
+
+
+def timed_queues(seconds=FAR):
+    return {
+        "get": lambda: queue.Queue().get(timeout=seconds),
+        "lifo": lambda: queue.LifoQueue().get(timeout=seconds),
+        "priority": lambda: queue.PriorityQueue().get(timeout=seconds),
+        "put": lambda: full_queue().put(1, timeout=seconds),
+    }
 
 
 @case
 def interrupt_main_during_a_timed_wait():
-    for label, wait in TIMED.items():
+    for label, wait in timed(SOON).items():
         tell(label, met(wait, _thread.interrupt_main))
 
 
 @case(only="queue")
 def interrupt_main_during_a_timed_wait_for_a_queue():
-    for label, wait in TIMED_QUEUES.items():
+    for label, wait in timed_queues(SOON).items():
         tell(label, met(wait, _thread.interrupt_main))
 
 
@@ -130,7 +157,7 @@ def wait_for_interrupted():
 
     def wait():
         with condition:
-            return condition.wait_for(lambda: False, 0.6)
+            return condition.wait_for(lambda: False, SOON)
 
     tell(met(wait, _thread.interrupt_main), condition.acquire(False), condition.release())
 
@@ -138,19 +165,19 @@ def wait_for_interrupted():
 @case
 def a_signal_during_a_timed_wait():
     signal.signal(signal.SIGUSR1, raising)
-    for label, wait in TIMED.items():
-        tell(label, met(wait, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    for label, wait in timed().items():
+        tell(label, met(wait, signalled(signal.SIGUSR1)))
 
 
 @case(only="queue")
 def a_signal_during_a_wait_for_a_queue():
     signal.signal(signal.SIGUSR1, raising)
-    for label, wait in TIMED_QUEUES.items():
-        tell(label, met(wait, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    for label, wait in timed_queues().items():
+        tell(label, met(wait, signalled(signal.SIGUSR1)))
     line, joined = full_queue(), full_queue()
-    tell("put", met(lambda: line.put(1), lambda: os.kill(os.getpid(), signal.SIGUSR1)))
-    tell("join", met(joined.join, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
-    tell("get", met(queue.Queue().get, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    tell("put", met(lambda: line.put(1), signalled(signal.SIGUSR1)))
+    tell("join", met(joined.join, signalled(signal.SIGUSR1)))
+    tell("get", met(queue.Queue().get, signalled(signal.SIGUSR1)))
     tell(line.qsize(), line.get(), outcome(line.get_nowait), joined.unfinished_tasks)
 
 
@@ -165,8 +192,7 @@ def an_alarm_during_a_wait_without_end():
         "lock": held(threading.Lock()).acquire,
     }
     for label, wait in waits.items():
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        tell(label, met(wait))
+        tell(label, met(wait, lambda: signal.setitimer(signal.ITIMER_REAL, 0.01)))
 
 
 @case
@@ -174,7 +200,7 @@ def a_handler_that_returns():
     seen = []
     event = threading.Event()
     signal.signal(signal.SIGALRM, lambda *_: seen.append("alarm"))
-    for label, wait in TIMED.items():
+    for label, wait in timed(SOON).items():
         signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
         began = time.monotonic()
         said = met(wait)
@@ -182,8 +208,7 @@ def a_handler_that_returns():
         tell(label, said, time.monotonic() - began > 0.5, len(seen) > 1)
         seen.clear()
     signal.signal(signal.SIGALRM, lambda *_: event.set())
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
-    tell(met(event.wait))
+    tell(met(event.wait, lambda: signal.setitimer(signal.ITIMER_REAL, 0.01)))
 
 
 @case
@@ -197,8 +222,7 @@ def a_handler_that_ends_the_wait_and_raises():
 
     signal.signal(signal.SIGALRM, handler)
     for wait in (event.wait, semaphore.acquire, line.get):
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        tell(met(wait))
+        tell(met(wait, lambda: signal.setitimer(signal.ITIMER_REAL, 0.01)))
     tell(event.is_set(), semaphore._value, line.qsize())
 
 
@@ -276,8 +300,7 @@ def a_barrier_wait_that_was_interrupted():
     signal.signal(signal.SIGALRM, raising)
     barrier = threading.Barrier(3)
     waiter = waiting(barrier.wait)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
-    tell(met(barrier.wait), barrier.n_waiting, barrier.broken)
+    tell(met(barrier.wait, signalled(signal.SIGALRM)), barrier.n_waiting, barrier.broken)
     others = [waiting(barrier.wait), Waiter(barrier.wait)]
     said = sorted(w.said() for w in (waiter, *others))
     tell(said, barrier.n_waiting, barrier.broken)
@@ -297,34 +320,36 @@ def a_barrier_interrupted_in_its_action():
     leave()
 
 
+def interrupted_in_an_action(interrupt):
+    """The one that timed out waits on for the action, and hears Ctrl-C there.
+
+    Returns what was met, what it came to before the action had an end, and what the other one said.
+    """
+    going, end, soon = threading.Event(), threading.Event(), []
+    barrier = threading.Barrier(2, action=lambda: (going.set(), end.wait(FAR)))
+    other = once_asleep(barrier.wait)
+
+    def wait():
+        try:
+            return barrier.wait(1)
+        finally:
+            soon.append(not end.is_set())
+
+    said = met(wait, going.wait, lambda: time.sleep(1.5), interrupt, lambda: time.sleep(1), end.set)
+    return said, soon, other.said()
+
+
 @case
 def a_barriers_time_is_over_during_its_action():
-    """The one that timed out waits on for the action, and hears Ctrl-C there."""
-    going = threading.Event()
-    barrier = threading.Barrier(2, action=lambda: (going.set(), time.sleep(1.2)))
-
-    def last():
-        time.sleep(0.1)
-        return barrier.wait()
-
-    other = Waiter(last)
-    began = time.monotonic()
-    said = met(
-        lambda: barrier.wait(0.3), going.wait, lambda: time.sleep(0.4), _thread.interrupt_main
-    )
-    tell(said, time.monotonic() - began > 0.3, other.said() in ("0", "1", "BrokenBarrierError: "))
+    said, _, other = interrupted_in_an_action(_thread.interrupt_main)
+    tell(said, other in ("None", "BrokenBarrierError: "))
     leave()
 
 
 @case(gil=True)
 def ctrl_c_after_a_barriers_time_is_over():
-    going = threading.Event()
-    barrier = threading.Barrier(2, action=lambda: (going.set(), time.sleep(2.5)))
-    other = later(0.1, lambda: outcome(barrier.wait))
-    began = time.monotonic()
-    kill = lambda: os.kill(os.getpid(), signal.SIGINT)
-    said = met(lambda: barrier.wait(0.2), going.wait, lambda: time.sleep(0.4), kill)
-    tell(said, "soon" if time.monotonic() - began < 1.8 else "late", other.said(0))
+    said, soon, _ = interrupted_in_an_action(signalled(signal.SIGINT))
+    tell(said, soon)
     leave()
 
 
@@ -359,14 +384,14 @@ def async_met(wait):
 
 @case(gil=True)
 def asynchronous_exceptions_during_timed_waits():
-    for label, wait in TIMED.items():
+    for label, wait in timed(SOON).items():
         waiter, said = async_met(wait)
         tell(label, waiter.said(), said)
 
 
 @case(only="queue", gil=True)
 def asynchronous_exceptions_during_waits_for_queues():
-    for label, wait in TIMED_QUEUES.items():
+    for label, wait in timed_queues(SOON).items():
         waiter, said = async_met(wait)
         tell(label, waiter.said(), said)
     line = queue.Queue()
@@ -420,9 +445,8 @@ def a_join_interrupted():
     event = threading.Event()
     thread = threading.Thread(target=event.wait, daemon=True)
     thread.start()
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
-    tell(met(thread.join), thread.is_alive())
-    tell(met(lambda: thread.join(0.6), _thread.interrupt_main), thread.is_alive())
+    tell(met(thread.join, signalled(signal.SIGALRM)), thread.is_alive())
+    tell(met(lambda: thread.join(SOON), _thread.interrupt_main), thread.is_alive())
     event.set()
     thread.join()
     tell(thread.is_alive())
