@@ -26,7 +26,7 @@ WATCHDOG_SECONDS = 600.0
 ALONE = "thread_unsafe"
 
 # Fixtures that hand all threads one thing, which the test changes: it is about who was first then.
-_SHARED = frozenset({"running", "reports", "key", "condition", "event"})
+_SHARED = frozenset({"running", "reports", "key", "condition", "event", "q"})
 
 # What a test asks or changes of the whole process, or does in another one: more threads at it would
 # try nothing more of ours.
