@@ -152,11 +152,12 @@ def until_asleep(thread: int, ended: Callable[[], object] = bool) -> None:
     """
     looks = 0
     last: list[str] = []
+    name = f"/proc/self/task/{thread}/status"
     deadline = _monotonic() + FOR_EVER
     while looks < 4 and not ended() and _monotonic() < deadline:
         _sleep(0.0007)
         try:
-            with open(f"/proc/self/task/{thread}/status", encoding="ascii", errors="replace") as file:
+            with open(name, encoding="ascii", errors="replace") as file:
                 status = [line for line in file if line.startswith(_SCHEDULED)]
         except OSError:
             # It has ended, or there is no such folder here.

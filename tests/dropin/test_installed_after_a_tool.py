@@ -10,7 +10,6 @@ import functools
 import queue
 import sys
 import threading
-import time
 import types
 import warnings
 from typing import ClassVar
@@ -68,7 +67,12 @@ def a_start_function_in_the_thread_module_that_threading_has_taken_before():
     install()
     before.start()
     before.join()
-    thread = threading.Thread(target=lambda: until(lambda: not threading.main_thread().is_alive()) and tell("at the end"))
+
+    def run():
+        until(lambda: not threading.main_thread().is_alive())
+        tell("at the end")
+
+    thread = threading.Thread(target=run)
     thread.start()
     tell(thread.is_alive(), thread.join(0.01), threading.main_thread().is_alive())
     import _thread as thread_module
