@@ -57,21 +57,19 @@ def met(wait, *acts):
     """Where an exception comes out that arrives during a wait: in the call or after it."""
     said = []
     try:
+        helper = once_asleep(*acts) if acts else None
         try:
-            helper = once_asleep(*acts) if acts else None
-            try:
-                said.append(wait())
-            except (queue.Empty, queue.Full, threading.BrokenBarrierError) as error:
-                said.append(type(error).__name__)
-            except BaseException as error:
-                said.append(f"{type(error).__name__} in the call")
-            time.sleep(0.02)
+            said.append(wait())
+        except (queue.Empty, queue.Full, threading.BrokenBarrierError) as error:
+            said.append(type(error).__name__)
         except BaseException as error:
-            said.append(f"{type(error).__name__} after it")
+            said.append(f"{type(error).__name__} in the call")
+        # It comes now if the wait was over before all was done.
         if helper is not None:
             helper.said()
+        time.sleep(0.02)
     except BaseException as error:
-        said.append(f"{type(error).__name__} far away")
+        said.append(f"{type(error).__name__} after it")
     return said
 
 
