@@ -20,6 +20,8 @@ from typing import Any, overload
 FOR_EVER = 10.0
 # Kinds of rthread that a case is compared on.
 MODES = ("rthread", "queue")
+# Lines about a thread: its state, and how often it has given way.
+_SCHEDULED = ("State:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
 
 _start, _allocate = _thread.start_new_thread, _thread.allocate_lock
 _sleep, _monotonic = time.sleep, time.monotonic
@@ -88,8 +90,6 @@ def install() -> None:
 # Words
 
 
-# Lines about a thread: its state, and how often it has given way.
-_SCHEDULED = ("State:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}|id='\d+'")
 
 
