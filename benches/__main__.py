@@ -5,12 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import contention, cost, machine, measure, memory, packages, report
+from . import (
+    apps,
+    beside,
+    company,
+    contention,
+    cost,
+    machine,
+    measure,
+    memory,
+    packages,
+    programs,
+    report,
+)
 from .operations import OPERATIONS
 from .rivals import RIVALS
 from .rows import rows
@@ -22,6 +34,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=21, help="samples of each (%(default)s)")
     parser.add_argument(
         "--sample", type=float, default=0.02, help="seconds that a sample takes (%(default)s)"
+    )
+    parser.add_argument(
+        "--beside",
+        type=int,
+        default=0,
+        metavar="N",
+        help="let N other processes compute for each processor (%(default)s)",
     )
     parser.add_argument("--json", type=Path, help="a file for the results")
     parser.add_argument("--markdown", action="store_true", help="print a table for the README")
@@ -43,16 +62,21 @@ def main() -> int:
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     others, notes = packages.find()
     bench = Bench(options.only, options.rounds, options.sample, [*RIVALS, *others])
-    results = {
-        "packages": notes,
-        "operations": bench.operations(),
-        "contention": bench.contention(),
-        "memory": bench.memory(),
-        "sizes": bench.sizes(),
-        "import": bench.imports(),
-    }
+    with beside.computing(options.beside):
+        results = {
+            "packages": notes,
+            "operations": bench.operations(),
+            "programs": bench.programs(),
+            "apps": bench.apps(),
+            "contention": bench.contention(),
+            "company": bench.company(),
+            "memory": bench.memory(),
+            "sizes": bench.sizes(),
+            "import": bench.imports(),
+            "processor": bench.processor,
+        }
     # At the end: what was imported may have turned the GIL on, and that is to be seen.
-    return {"machine": machine.describe(), **results}
+    return {"machine": {**machine.describe(), "beside": options.beside}, **results}
 
 
 @dataclass(frozen=True)
@@ -61,6 +85,8 @@ class Bench:
     rounds: int
     sample_seconds: float
     everyone: Sequence[measure.Rival]
+    # What the hand-offs cost in seconds of processors, by row and rival.
+    processor: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def operations(self) -> dict[str, dict[str, float]]:
         found = {}
@@ -71,7 +97,29 @@ class Bench:
                     operation, self.everyone, self.rounds, self.sample_seconds
                 )
                 found[operation.name] = {name: t.median for name, t in timings.items()}
+                if operation.unroll <= 10:
+                    self._note_processor(operation.name, timings)
         return found
+
+    def programs(self) -> dict[str, dict[str, float]]:
+        """Those of `textbook.py`: what they need is in the rivals."""
+        found = {}
+        for name in programs.names(RIVALS[0]):
+            if self._begins(name):
+                program = programs.Program(name)
+                timings = measure.compare(program, RIVALS, self.rounds, self.sample_seconds)
+                found[name] = {rival: timing.median for rival, timing in timings.items()}
+                self._note_processor(name, timings)
+        return found
+
+    def apps(self) -> dict[str, dict[str, float]]:
+        rounds = max(1, self.rounds // 2)
+        return {name: apps.compare(name, rounds) for name in apps.APPS if self._begins(name)}
+
+    def _note_processor(self, name: str, timings: Mapping[str, measure.Timing]) -> None:
+        self.processor[name] = {
+            rival.name: timings[rival.name].median_processor for rival in RIVALS
+        }
 
     def contention(self) -> dict[str, dict[str, dict[str, float]]]:
         found = {}
@@ -82,6 +130,13 @@ class Bench:
                 races = contention.compare(contest, RIVALS, rounds, seconds)
                 found[contest.name] = {name: asdict(race) for name, race in races.items()}
         return found
+
+    def company(self) -> dict[str, dict[str, float]]:
+        if not self._begins(company.NAME):
+            return {}
+        rounds, seconds = max(1, self.rounds // 4), self.sample_seconds * 25
+        found = company.compare(RIVALS, rounds, seconds)
+        return {name: asdict(figures) for name, figures in found.items()}
 
     def memory(self) -> dict[str, dict[str, int]]:
         return {

@@ -19,8 +19,17 @@ def describe() -> dict[str, Any]:
         "compiler": platform.python_compiler(),
         "cpu": _cpu(),
         "cpus": os.cpu_count(),
+        "allowed": allowed(),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def allowed() -> int | None:
+    """How many processors the bench may use: `taskset` gives it fewer."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Not Linux.
+        return os.cpu_count()
 
 
 def build() -> str:

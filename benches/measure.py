@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
+from types import ModuleType
+from typing import Any, Protocol
 
 Inner = Callable[..., float]
 
@@ -47,11 +48,13 @@ class Rival:
         name: as the table has it.
         names: by which operations ask for what they work on.
         ways: the operations that it takes part in, where those are only some.
+        textbook: makes the programs of `textbook.py` that run on it, if they can.
     """
 
     name: str
     names: Mapping[str, Any]
     ways: Mapping[str, Way] | None = None
+    textbook: Callable[[], ModuleType] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,19 +117,38 @@ class Operation:
         return run
 
 
+class Timed(Protocol):
+    """What `compare` needs of an operation, or of anything else that takes time."""
+
+    @property
+    def unroll(self) -> int: ...
+    def runs_on(self, rival: Rival) -> bool: ...
+    def compile_for(self, rival: Rival) -> Callable[[int], float]: ...
+
+
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of one call: a sample of each round, and their median."""
+    """The seconds of one call: a sample of each round, and their median.
+
+    Attributes:
+        samples: by the clock.
+        processor: by all processors, for all threads of the process; with the start of the threads.
+    """
 
     samples: Sequence[float]
+    processor: Sequence[float] = ()
 
     @property
     def median(self) -> float:
         return median(self.samples)
 
+    @property
+    def median_processor(self) -> float:
+        return median(self.processor)
+
 
 def compare(
-    operation: Operation, rivals: Sequence[Rival], rounds: int, sample_seconds: float
+    operation: Timed, rivals: Sequence[Rival], rounds: int, sample_seconds: float
 ) -> dict[str, Timing]:
     """Time an operation for every rival that has what it takes."""
     runs: dict[str, Callable[[int], float]] = {}
@@ -145,12 +167,16 @@ def compare(
         else:
             runs[rival.name] = run
     samples: dict[str, list[float]] = {name: [] for name in runs}
+    processor: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         # Forth and back: no rival always comes right after the same other one.
         for name in list(runs)[:: 1 if number % 2 else -1]:
+            calls = loops[name] * operation.unroll
+            begun = time.process_time()
             seconds = _without_collector(runs[name], loops[name])
-            samples[name].append(seconds / (loops[name] * operation.unroll))
-    return {name: Timing(of_rival) for name, of_rival in samples.items()}
+            processor[name].append((time.process_time() - begun) / calls)
+            samples[name].append(seconds / calls)
+    return {name: Timing(samples[name], processor[name]) for name in runs}
 
 
 def _calibrate(run: Callable[[int], float], sample_seconds: float) -> int:

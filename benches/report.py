@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .rows import RTHREAD, STOCK, Row, rows
+from .rows import RTHREAD, STOCK, Row, duration, rows
 
 Table = list[list[str]]
 
 
 def title(machine: dict[str, Any]) -> str:
+    cpus = f"{machine['cpus']} CPUs"
+    if machine.get("allowed", machine["cpus"]) != machine["cpus"]:
+        cpus = f"{machine['allowed']} of {cpus}"
+    if machine.get("beside"):
+        cpus += f" with {machine['beside']} computing processes beside it on each"
     return (
         f"CPython {machine['python']} ({machine['gil']}; {machine['build']}; "
-        f"{machine['compiler']}) on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}"
+        f"{machine['compiler']}) on {machine['cpu']}, {cpus}, {machine['system']}"
     )
 
 
@@ -27,6 +32,16 @@ def _cells(row: Row) -> list[str]:
     ratio = f"{row.times[RTHREAD]:.2f}" if RTHREAD in row.times else ""
     figures = [row.cells.get(rival, "") for rival in (STOCK, RTHREAD)]
     return [row.name, *figures, ratio, row.wanted, "below" if row.missed else ""]
+
+
+def processor_table(results: dict[str, Any]) -> Table:
+    """What each hand-off costs in processor time, which may be more than the time that it takes."""
+    lines = [["processor time", STOCK, RTHREAD, "ratio"]]
+    for name, seconds in results.get("processor", {}).items():
+        figures = [seconds[STOCK], seconds[RTHREAD]]
+        ratio = f"{figures[0] / figures[1]:.2f}" if figures[1] else ""
+        lines.append([name, *(duration(figure) for figure in figures), ratio])
+    return lines
 
 
 def packages_table(found: list[Row]) -> Table:
@@ -84,6 +99,9 @@ def markdown(results: dict[str, Any]) -> str:
 def _document(results: dict[str, Any], shown: Callable[[Table], str]) -> str:
     found = list(rows(results))
     parts = [title(results["machine"]), shown(table(found))]
+    processor = processor_table(results)
+    if len(processor) > 1:
+        parts.append(shown(processor))
     others = packages_table(found)
     if len(others) > 1:
         parts.append(shown(others))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import builtins
 import importlib
 import queue
 import threading
@@ -15,6 +14,7 @@ import rthread.threading
 from rthread import _rthread
 
 from .measure import Rival
+from .programs import module_again, textbook_on
 
 QUEUES = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
 
@@ -32,27 +32,18 @@ def _own_queues() -> dict[str, Any]:
         return {}
 
 
-def _stock_queue_on_rthread() -> ModuleType:
-    """The interpreter's own `queue`, run once more where `threading` is rthread's.
+# What a program has that uses the standard queues under `rthread.install()`.
+STOCK_QUEUE = module_again("queue", {"threading": rthread.threading, "_thread": _rthread})
 
-    It is what a program has that uses the standard queues under `rthread.install()`. Installing is
-    no way to measure it: stock and rthread are both needed in this process.
-    """
-    ours = {"threading": rthread.threading, "_thread": _rthread}
 
-    def from_ours(name: str, *others: Any) -> ModuleType:
-        return ours.get(name) or builtins.__import__(name, *others)
-
-    module = ModuleType("queue on rthread")
-    vars(module)["__builtins__"] = {**vars(builtins), "__import__": from_ours}
-    loader: Any = queue.__spec__ and queue.__spec__.loader
-    exec(loader.get_code("queue"), vars(module))
-    return module
+def _textbook_on_rthread() -> ModuleType:
+    return textbook_on(rthread.threading, importlib.import_module("rthread.queue"), STOCK_QUEUE)
 
 
 STOCK = Rival(
     "stock",
     {**vars(_thread), **vars(threading), **_queues(queue), "StockQueue": queue.Queue},
+    textbook=lambda: textbook_on(threading, queue, queue),
 )
 RTHREAD = Rival(
     "rthread",
@@ -60,7 +51,8 @@ RTHREAD = Rival(
         **vars(_rthread),
         **vars(rthread.threading),
         **_own_queues(),
-        "StockQueue": _stock_queue_on_rthread().Queue,
+        "StockQueue": STOCK_QUEUE.Queue,
     },
+    textbook=_textbook_on_rthread,
 )
 RIVALS = [STOCK, RTHREAD]

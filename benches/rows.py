@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 from typing import Any
 
-from . import targets
+from . import company, targets
 
 STOCK, RTHREAD = "stock", "rthread"
 
@@ -53,8 +54,18 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
     machine = results["machine"]
     for name, seconds in results["operations"].items():
         yield _less_is_better(name, seconds, duration, machine)
+    for name, seconds in results.get("programs", {}).items():
+        # The chart has their mean: it has no room for so many.
+        yield _less_is_better(name, seconds, duration, machine, is_speed=False)
+    ratios = [of[STOCK] / of[RTHREAD] for of in results.get("programs", {}).values()]
+    if len(ratios) > 1:
+        yield _mean(f"the {len(ratios)} programs above, geometric mean", ratios, machine)
+    for name, seconds in results.get("apps", {}).items():
+        yield _less_is_better(name, seconds, duration, machine)
     for name, found in results["contention"].items():
         yield _contended(name, found, machine)
+    if results.get("company"):
+        yield _company(results["company"], machine)
     for title, key in (("memory", "memory"), ("sys.getsizeof", "sizes")):
         for kind, sizes in results.get(key, {}).items():
             yield _less_is_better(f"{title}: {kind}", sizes, count_bytes, machine, is_speed=False)
@@ -84,6 +95,25 @@ def _less_is_better(
         wanted=f"{wanted:g}" if wanted else "",
         missed=_missed(times, wanted),
         is_speed=is_speed,
+    )
+
+
+def _mean(name: str, ratios: list[float], machine: dict[str, Any]) -> Row:
+    times = {RTHREAD: geometric_mean(ratios)}
+    wanted = targets.geometric_mean(machine)
+    return Row(name, {RTHREAD: ""}, times, wanted=f"{wanted:g}", missed=_missed(times, wanted))
+
+
+def _company(found: dict[str, dict[str, float]], machine: dict[str, Any]) -> Row:
+    times = {r: v["per_second"] / found[STOCK]["per_second"] for r, v in found.items()}
+    wanted = targets.times(company.NAME, machine)
+    too_slow = found[RTHREAD]["left"] < targets.COMPUTING_LEFT
+    return Row(
+        company.NAME,
+        {r: f"{v['per_second']:.0f}/s, {v['left']:.0%} left" for r, v in found.items()},
+        times,
+        wanted=f"{wanted:g}, {targets.COMPUTING_LEFT:.0%} left",
+        missed=_missed(times, wanted) or too_slow,
     )
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import company
+
 # Nothing may be slower than stock by more than what a measurement is off by.
 FLOOR = 0.95
 FAIRNESS = 0.95
 IMPORT_SECONDS = 0.010
+# How much of its speed a computing thread keeps beside two that take turns.
+COMPUTING_LEFT = 0.8
 
 # By row: with the GIL, and without.
 _TIMES: dict[str, tuple[float, float]] = {
@@ -27,11 +31,15 @@ _TIMES: dict[str, tuple[float, float]] = {
     "Queue: put + get": (10, 10),
     "Thread: start + join": (1.2, 4),
     "start_new_thread, wait for its release": (1.1, 1.1),
-    "ping-pong: two threads, two locks": (FLOOR, 4),
-    "ping-pong: two threads, one Condition": (1.2, 4),
-    "ping-pong: two threads, two events": (1.2, 4),
-    "ping-pong: two threads, two queues": (1.2, 4),
-    "Barrier of two: a round": (1.5, 4),
+    "ping-pong: two threads, two locks": (12, 12),
+    "ping-pong: two threads, one Condition": (12, 12),
+    "ping-pong: two threads, two events": (12, 12),
+    "ping-pong: two threads, two queues": (12, 12),
+    "Barrier of two: a round": (12, 4),
+    "executor: submit(f).result()": (8, FLOOR),
+    "Queue: three stages": (5, FLOOR),
+    "executor.map, 1 workers": (3, FLOOR),
+    company.NAME: (10, FLOOR),
     "one lock, 2 threads": (1, 1.4),
     "one lock, 4 threads": (1, 1.4),
     "one lock, 8 threads": (1, 1.4),
@@ -51,12 +59,31 @@ _METHOD_CALLS = {"lock: acquire + release", "lock: `with`", "RLock: `with`"}
 _FREE = {"sys.getsizeof: RLock", "memory: RLock", "memory: Barrier", "memory: Queue"}
 
 
+# What two threads hand to each other: it depends on which of them sleeps.
+_HAND_OFFS = {name for name in _TIMES if name.startswith(("ping-pong", "Barrier of two"))}
+
+
 def times(name: str, machine: dict[str, Any]) -> float | None:
     """How many times as good as stock this row has to be on this interpreter."""
     version = tuple(map(int, str(machine["python"]).split(".")[:2]))
     with_gil = machine["gil"] == "GIL"
+    if is_busy(machine):
+        # The other figures hold for a machine that does nothing else.
+        return 4 if name in _HAND_OFFS and machine.get("beside") == 1 else FLOOR
     if name in _METHOD_CALLS:
         return 1.5 if version < (3, 14) else 1.25 if version == (3, 14) else FLOOR
     if name in _TIMES:
         return _TIMES[name][0 if with_gil else 1]
     return None if name in _FREE else FLOOR
+
+
+def geometric_mean(machine: dict[str, Any]) -> float:
+    """What the programs of `textbook.py` are to reach together."""
+    if is_busy(machine):
+        return FLOOR
+    return 5 if machine["gil"] == "GIL" else 6
+
+
+def is_busy(machine: dict[str, Any]) -> bool:
+    """Whether there are other things to do, or only one processor to do it."""
+    return bool(machine.get("beside")) or machine.get("allowed", 2) == 1
