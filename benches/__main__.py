@@ -23,7 +23,7 @@ from . import (
     programs,
     report,
 )
-from .operations import OPERATIONS
+from .operations import OPERATIONS, threads
 from .rivals import RIVALS
 from .rows import rows
 
@@ -97,7 +97,7 @@ class Bench:
                     operation, self.everyone, self.rounds, self.sample_seconds
                 )
                 found[operation.name] = {name: t.median for name, t in timings.items()}
-                if operation.unroll <= 10:
+                if operation in threads.OPERATIONS:
                     self._note_processor(operation.name, timings)
         return found
 

@@ -14,7 +14,8 @@ def computing(per_processor: int) -> Iterator[None]:
     """So many processes for each processor that do nothing but compute, until the block ends."""
     count = per_processor * (os.cpu_count() or 1)
     # They end by themselves if nothing ends them.
-    command = [sys.executable, "-c", "import os\nwhile os.getppid() != 1: pass"]
+    program = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    command = [sys.executable, "-c", program]
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
         yield

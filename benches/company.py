@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from .measure import Rival
+from .measure import Rival, alternate
 
 NAME = "turns beside a computing thread"
 
@@ -25,12 +25,11 @@ class Company:
 
 def compare(rivals: Sequence[Rival], rounds: int, seconds: float) -> dict[str, Company]:
     found: dict[str, list[tuple[float, float]]] = {rival.name: [] for rival in rivals}
-    for number in range(rounds):
-        for rival in rivals[:: 1 if number % 2 else -1]:
-            make = rival.names["allocate_lock"]
-            _, alone = _run(make, seconds, players=False)
-            turns, beside = _run(make, seconds, players=True)
-            found[rival.name].append((turns, beside / alone))
+    for rival in alternate(rivals, rounds):
+        make = rival.names["allocate_lock"]
+        _, alone = _run(make, seconds, players=False)
+        turns, beside = _run(make, seconds, players=True)
+        found[rival.name].append((turns, beside / alone))
     return {
         name: Company(median(turns for turns, _ in of_rival), median(left for _, left in of_rival))
         for name, of_rival in found.items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from .measure import Rival
+from .measure import Rival, alternate
 
 # Stock barrier for everyone: it is what comes after it that is measured. The threads share `lock`
 # and `racing` as cells of one function, which is how threads share objects in a program; without
@@ -67,9 +67,8 @@ def compare(
 ) -> dict[str, Contended]:
     """One lock of each rival in turn, used by all threads at once."""
     shares: dict[str, list[list[float]]] = {rival.name: [] for rival in rivals}
-    for number in range(rounds):
-        for rival in rivals[:: 1 if number % 2 else -1]:
-            shares[rival.name].append(_race(contest, rival.names["allocate_lock"], seconds))
+    for rival in alternate(rivals, rounds):
+        shares[rival.name].append(_race(contest, rival.names["allocate_lock"], seconds))
     return {
         name: Contended(
             median(sum(rates) for rates in of_rival), median(jain(rates) for rates in of_rival)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from statistics import median
 
+from .fresh import printed_number
 from .measure import Rival
 
 SIZED = {"lock": "allocate_lock", "RLock": "RLock"}
@@ -28,10 +28,5 @@ def import_seconds(rounds: int) -> dict[str, float]:
     samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(rounds):
         for name, module in IMPORTS.items():
-            samples[name].append(_time_import(module))
+            samples[name].append(printed_number("-c", _IMPORT.format(module)))
     return {name: median(of_module) for name, of_module in samples.items()}
-
-
-def _time_import(module: str) -> float:
-    command = [sys.executable, "-c", _IMPORT.format(module)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -12,12 +12,13 @@ import itertools
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+T = TypeVar("T")
 Inner = Callable[..., float]
 
 _TEMPLATE = """
@@ -136,7 +137,7 @@ class Timing:
     """
 
     samples: Sequence[float]
-    processor: Sequence[float] = ()
+    processor: Sequence[float]
 
     @property
     def median(self) -> float:
@@ -168,15 +169,19 @@ def compare(
             runs[rival.name] = run
     samples: dict[str, list[float]] = {name: [] for name in runs}
     processor: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds):
-        # Forth and back: no rival always comes right after the same other one.
-        for name in list(runs)[:: 1 if number % 2 else -1]:
-            calls = loops[name] * operation.unroll
-            begun = time.process_time()
-            seconds = _without_collector(runs[name], loops[name])
-            processor[name].append((time.process_time() - begun) / calls)
-            samples[name].append(seconds / calls)
+    for name in alternate(list(runs), rounds):
+        calls = loops[name] * operation.unroll
+        begun = time.process_time()
+        seconds = _without_collector(runs[name], loops[name])
+        processor[name].append((time.process_time() - begun) / calls)
+        samples[name].append(seconds / calls)
     return {name: Timing(samples[name], processor[name]) for name in runs}
+
+
+def alternate(rivals: Sequence[T], rounds: int) -> Iterator[T]:
+    """All of them in every round. Forth and back: none always comes right after the same other."""
+    for number in range(rounds):
+        yield from rivals[:: 1 if number % 2 else -1]
 
 
 def _calibrate(run: Callable[[int], float], sample_seconds: float) -> int:

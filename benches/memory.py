@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .fresh import printed_number
 from .measure import Rival
 
 OBJECTS = 100_000
@@ -46,19 +46,8 @@ def compare(rivals: Sequence[Rival], kind: str) -> dict[str, int]:
     samples: dict[str, list[float]] = {r.name: [] for r in rivals if KINDS[kind][0] in r.names}
     for _ in range(_PROCESSES):
         for name, of_rival in samples.items():
-            of_rival.append(_in_fresh_process(name, kind))
+            of_rival.append(printed_number("-m", "benches.memory", name, kind))
     return {name: round(median(of_rival)) for name, of_rival in samples.items()}
-
-
-def _in_fresh_process(rival: str, kind: str) -> float:
-    ran = subprocess.run(
-        [sys.executable, "-m", "benches.memory", rival, kind],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-    return float(ran.stdout)
 
 
 def _bytes_of_one(make: Callable[..., Any], arguments: tuple[int, ...]) -> float:

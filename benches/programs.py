@@ -44,17 +44,17 @@ class Program:
 
     def compile_for(self, rival: Rival) -> Callable[[int], float]:
         assert rival.textbook is not None
-        return _programs(rival.name, rival.textbook)[self.name]
+        return _programs(rival.textbook)[self.name]
 
 
 def names(rival: Rival) -> list[str]:
     """The programs that there are."""
     assert rival.textbook is not None
-    return list(_programs(rival.name, rival.textbook))
+    return list(_programs(rival.textbook))
 
 
 @functools.cache
-def _programs(_: str, textbook: Callable[[], ModuleType]) -> dict[str, Callable[[int], float]]:
+def _programs(textbook: Callable[[], ModuleType]) -> dict[str, Callable[[int], float]]:
     programs: dict[str, Callable[[int], float]] = textbook().PROGRAMS
     return programs
 

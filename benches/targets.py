@@ -59,6 +59,8 @@ _METHOD_CALLS = {"lock: acquire + release", "lock: `with`", "RLock: `with`"}
 _FREE = {"sys.getsizeof: RLock", "memory: RLock", "memory: Barrier", "memory: Queue"}
 
 
+# Rows of sizes, which are the same however busy the machine is.
+_SIZES = ("memory", "sys.getsizeof")
 # What two threads hand to each other: it depends on which of them sleeps.
 _HAND_OFFS = {name for name in _TIMES if name.startswith(("ping-pong", "Barrier of two"))}
 
@@ -67,23 +69,25 @@ def times(name: str, machine: dict[str, Any]) -> float | None:
     """How many times as good as stock this row has to be on this interpreter."""
     version = tuple(map(int, str(machine["python"]).split(".")[:2]))
     with_gil = machine["gil"] == "GIL"
-    if is_busy(machine):
-        # The other figures hold for a machine that does nothing else.
+    if name in _FREE:
+        return None
+    if _is_busy(machine) and not name.startswith(_SIZES):
+        # The other figures of speed hold for a machine that does nothing else.
         return 4 if name in _HAND_OFFS and machine.get("beside") == 1 else FLOOR
     if name in _METHOD_CALLS:
         return 1.5 if version < (3, 14) else 1.25 if version == (3, 14) else FLOOR
     if name in _TIMES:
         return _TIMES[name][0 if with_gil else 1]
-    return None if name in _FREE else FLOOR
+    return FLOOR
 
 
 def geometric_mean(machine: dict[str, Any]) -> float:
     """What the programs of `textbook.py` are to reach together."""
-    if is_busy(machine):
+    if _is_busy(machine):
         return FLOOR
     return 5 if machine["gil"] == "GIL" else 6
 
 
-def is_busy(machine: dict[str, Any]) -> bool:
+def _is_busy(machine: dict[str, Any]) -> bool:
     """Whether there are other things to do, or only one processor to do it."""
     return bool(machine.get("beside")) or machine.get("allowed", 2) == 1
