@@ -25,6 +25,7 @@ use pyo3_ffi as ffi;
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
 pub use crate::sync::Waited;
+use crate::sync::spin::{self, Place};
 use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, wait_with};
 
 /// How long to leave others alone until there may be more memory.
@@ -208,22 +209,38 @@ unsafe fn wait_as<T: Awaitable>(
 ) -> Result<Waited, Raised> {
     // Other threads have no signal to look for, so nothing need wake them.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
-    // SAFETY: as the caller promises.
-    unsafe { wait_with(&Python, waiter, what, deadline, interruptible, queued) }
+    // SAFETY: as the caller promises; attached.
+    unsafe {
+        let caller = Python { gil: compat::Gil::of_this_interpreter() };
+        wait_with(&caller, waiter, what, deadline, interruptible, queued)
+    }
 }
 
 /// A thread that is attached.
-struct Python;
+struct Python {
+    gil: compat::Gil,
+}
 
 impl Caller for Python {
     type Raised = Raised;
-    const SPINS: bool = compat::IS_FREE_THREADED;
+    const SPINS: bool = true;
+
+    fn await_turn(&self, place: Place, era: u32) {
+        if !compat::IS_FREE_THREADED {
+            // Another number for the same object: what is to be learned is another thing.
+            let place = place.later();
+            spin::spin(place, || self.gil.is_free().unwrap_or_else(|| spin::era() != era));
+        }
+    }
 
     unsafe fn detached<R>(&self, step: impl FnOnce() -> R) -> R {
         // SAFETY: attached, and attached again with the same state. In between no Python object
         // is touched but the one waited for, which the caller keeps alive.
         unsafe {
             let state = PyEval_SaveThread();
+            if !compat::IS_FREE_THREADED {
+                spin::let_others_run();
+            }
             let result = step();
             PyEval_RestoreThread(state);
             result

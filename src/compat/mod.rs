@@ -13,6 +13,7 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
 
 mod calls;
 mod classes;
+mod gil;
 mod interpreters;
 mod sharing;
 mod trash;
@@ -20,6 +21,7 @@ mod words;
 
 pub use calls::*;
 pub use classes::*;
+pub use gil::*;
 pub use interpreters::*;
 pub use sharing::*;
 pub use trash::*;

@@ -13,15 +13,19 @@
 //! LOCKED changes by compare-exchange, with or without the guard; RESERVED under the guard only,
 //! and so does PARKED, which says whether the queue is empty. The fourth, QUIET, says that a waiter
 //! is awake, or will wake up soon by itself, and look: a release need not tell anybody, and is one
-//! atomic step as if nobody waited. One more bit is the owner's, see [`Lock::tag`].
+//! atomic step as if nobody waited. The fifth, USED, is set with LOCKED and cleared by a waiter that
+//! looks: it says whether the lock was taken between two looks. One more bit is the owner's, see
+//! [`Lock::tag`].
 //!
 //! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
 //! but does not reserve the lock for it: until that thread runs, others take and free the lock at
 //! full speed, and no second wake-up is sent. That is where throughput comes from, above all with
 //! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that looks
-//! and finds the lock taken again has probably met a thread that takes it at every turn: it just
-//! looks again after a [`NAP`], instead of slowing that thread down. A waiter that has waited for [`FAIRNESS`] is handed the lock by the next
-//! release, and nobody can get in between. It does not count as locked before that waiter takes it:
+//! and finds the lock taken again may have met a thread that takes it at every turn, or one that is
+//! about to wait for something itself. It looks for a moment whether the lock comes to rest, that
+//! is, whether it is free and was not taken since the look before, and then takes it; else it just
+//! looks again after a [`NAP`], instead of slowing the other thread down. A waiter that has waited
+//! for [`FAIRNESS`] is handed the lock by the next release, and nobody can get in between. It does not count as locked before that waiter takes it:
 //! a thread that releases a lock and has not let anybody else run finds it unlocked, and cannot
 //! release it again. So no thread starves, and a lock that is fought over changes hands about a
 //! thousand times a second and not a million.
@@ -37,6 +41,7 @@ const PARKED: u32 = 2;
 const RESERVED: u32 = 4;
 const TAG: u32 = 8;
 const QUIET: u32 = 16;
+const USED: u32 = 32;
 /// Not to be had by a newcomer.
 const BUSY: u32 = LOCKED | RESERVED;
 
@@ -82,7 +87,7 @@ impl Lock {
             // Acquire pairs with the Release of the release before.
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen | LOCKED,
+                seen | LOCKED | USED,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -298,6 +303,15 @@ impl Lock {
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Lock {
+    #[cfg(not(modelled))]
+    fn is_at_rest(&self) -> bool {
+        let seen = self.queue.word.load(Ordering::Relaxed);
+        if seen & USED != 0 {
+            self.queue.word.fetch_and(!USED, Ordering::Relaxed);
+        }
+        seen & (BUSY | USED) == 0
+    }
+
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let queue = self.guard();
         // PARKED has to be set in one step with seeing LOCKED: a release in between would take

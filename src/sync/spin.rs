@@ -1,50 +1,132 @@
 //! Looking for something for a moment before sleeping.
 //!
 //! To be woken takes several microseconds, and many times that if the processor has gone to sleep as
-//! well; a thread that runs on another processor often answers sooner. Spinning is only worth its
-//! price where that is so, and every thread finds out for itself: it goes on as long as it pays,
-//! and else tries again now and then.
+//! well; a thread that runs on another processor often answers sooner. Two threads that take turns
+//! are in one of two states: both look, and a turn takes a microsecond; or both sleep, and each
+//! waits for the other's wake-up. To get from the second to the first, a thread has to look for
+//! longer than a wake-up takes.
+//!
+//! Looking costs processor time, and is worth it only where an answer comes. What waits brought is
+//! remembered for each place, that is, for each object that is waited for: where looking was in
+//! vain, more and more waits do without before it is tried again. Places share what is remembered
+//! if their addresses happen to fall together; all threads share it. A lost update does no harm.
 
-use core::cell::Cell;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::time::Instant;
 
-/// How long a moment is: several times what two threads on two processors need to take turns.
-const MOMENT: Duration = Duration::from_micros(8);
+/// How long a moment is, in wake-ups of this machine.
+const WAKE_UPS: u32 = 2;
+/// In nanoseconds: what a wake-up is taken to last before one has been seen, the least and the most.
+const WAKE_UP: u32 = 20_000;
+const SHORTEST: u32 = 5_000;
+const LONGEST: u32 = 40_000;
+
+/// How long a wake-up takes in nanoseconds, where the processor has time for it.
+static TOOK: AtomicU32 = AtomicU32::new(WAKE_UP);
+
+/// A thread that slept has been woken, and it took so long. A machine that has other things to do
+/// is late, which says nothing: so what is short counts at once, and what is long by and by.
+pub fn took(span: Duration) {
+    let span = u32::try_from(span.as_nanos()).unwrap_or(u32::MAX).clamp(SHORTEST, LONGEST);
+    let old = TOOK.load(Ordering::Relaxed);
+    let new = if span < old { old - (old - span) / 4 } else { old + (span - old) / 64 };
+    TOOK.store(new, Ordering::Relaxed);
+}
+
+/// How long a thread looks.
+fn moment() -> Duration {
+    Duration::from_nanos(u64::from(TOOK.load(Ordering::Relaxed)) * u64::from(WAKE_UPS))
+}
 
 /// How often to look between two looks at the clock.
 const LOOKS: u32 = 16;
 
-/// A success is worth so many failures.
-const SUCCESS: i32 = 2;
-/// As many as that are remembered.
-const MOST: i32 = 8;
-/// After so many waits without spinning it is tried again.
-const PAUSE: i32 = 32;
+/// For how many waits in vain a place is forgiven: at most, and after each success so many more.
+const CREDIT: u32 = 8;
+const SUCCESS: u32 = 2;
+/// How many waits do without after the first one in vain, and at most. Powers of two.
+const FEWEST: u32 = 4;
+const MOST: u32 = 12;
 
-thread_local! {
-    /// What spinning has brought lately; below zero: how many waits to go without.
-    static CREDIT: Cell<i32> = const { Cell::new(MOST) };
+const PLACES_LOG: u32 = 10;
+static HABITS: [AtomicU32; 1 << PLACES_LOG] = [const { AtomicU32::new(0) }; 1 << PLACES_LOG];
+
+/// What waits at a place have brought: packed into 32 bits.
+#[derive(Clone, Copy)]
+struct Habit {
+    /// How many of the next waits do not look.
+    skip: u32,
+    /// How often in a row it was in vain.
+    vain: u32,
+    /// How often it may be in vain before the next pause.
+    credit: u32,
+}
+
+impl Habit {
+    fn unpack(word: u32) -> Habit {
+        Habit { skip: word & 0xffff, vain: word >> 16 & 0xff, credit: word >> 24 }
+    }
+
+    fn pack(self) -> u32 {
+        self.skip | self.vain << 16 | self.credit << 24
+    }
+
+    fn after(self, success: bool) -> Habit {
+        if success {
+            return Habit { skip: 0, vain: 0, credit: (self.credit + SUCCESS).min(CREDIT) };
+        }
+        if self.credit > 0 {
+            return Habit { credit: self.credit - 1, ..self };
+        }
+        let skip = 1 << (FEWEST + self.vain).min(MOST);
+        Habit { skip, vain: (self.vain + 1).min(MOST), credit: 0 }
+    }
+}
+
+/// Something that is waited for, as far as the memory of waits is concerned.
+#[derive(Clone, Copy)]
+pub struct Place(usize);
+
+impl Place {
+    /// The place with this address, or another number that tells it from others.
+    pub const fn new(address: usize) -> Place {
+        Place(address)
+    }
+
+    /// Another place for waits of another kind for the same thing.
+    pub const fn other(self) -> Place {
+        Place(!self.0)
+    }
+
+    /// Another one, for what comes after such a wait.
+    pub const fn later(self) -> Place {
+        Place(self.0 ^ 0x5555_5555)
+    }
+
+    fn habit(self) -> &'static AtomicU32 {
+        // Fibonacci hashing: the high bits of the product depend on all bits of the address.
+        let hash = (self.0 as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &HABITS[(hash >> (64 - PLACES_LOG)) as usize]
+    }
 }
 
 /// Looks whether `ready` for a moment, if that is likely to help. Whether it is.
-pub fn spin(ready: impl Fn() -> bool) -> bool {
-    let credit = CREDIT.get();
-    if credit < 0 || !has_company() {
-        CREDIT.set(credit + 1);
+pub fn spin(place: Place, mut ready: impl FnMut() -> bool) -> bool {
+    let cell = place.habit();
+    let habit = Habit::unpack(cell.load(Ordering::Relaxed));
+    if habit.skip > 0 || !has_company() {
+        let skip = habit.skip.saturating_sub(1);
+        cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
         return ready();
     }
-    if spin_for(MOMENT, ready) {
-        CREDIT.set((credit + SUCCESS).min(MOST));
-        return true;
-    }
-    CREDIT.set(if credit == 0 { -PAUSE } else { credit - 1 });
-    false
+    let success = spin_for(moment(), ready);
+    cell.store(habit.after(success).pack(), Ordering::Relaxed);
+    success
 }
 
 /// Looks whether `ready` for at most this long. Whether it is.
-pub fn spin_for(span: Duration, ready: impl Fn() -> bool) -> bool {
+pub fn spin_for(span: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {
         for _ in 0..LOOKS {
@@ -57,6 +139,21 @@ pub fn spin_for(span: Duration, ready: impl Fn() -> bool) -> bool {
             return false;
         }
     }
+}
+
+/// Raised by each thread that has let others run; a thread that is waited for notes it when it
+/// answers. Whoever waits for the processor, or for a lock of the interpreter's that the answering
+/// thread still has, finds it changed.
+static ERA: AtomicU32 = AtomicU32::new(0);
+
+/// The calling thread has let others run.
+pub fn let_others_run() {
+    ERA.fetch_add(1, Ordering::Relaxed);
+}
+
+/// To be compared with a later one.
+pub fn era() -> u32 {
+    ERA.load(Ordering::Relaxed)
 }
 
 /// Whether more than one thread can run at a time. Asked once.

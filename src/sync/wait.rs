@@ -38,6 +38,13 @@ pub trait Caller {
         step()
     }
 
+    /// Called detached, with the era of the answer: waits until the caller can go on without
+    /// sleeping for those that have answered, if that is likely to be soon.
+    #[cfg(not(modelled))]
+    fn await_turn(&self, place: super::spin::Place, era: u32) {
+        let _ = (place, era);
+    }
+
     /// Lets the handlers of the signals run that have come. An error ends the wait.
     ///
     /// # Safety
@@ -101,7 +108,12 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                 if !queued && what.enqueue(waiter, resumed) {
                     Rest::Ready
                 } else {
-                    sleep::<C, T>(waiter, what, &mut deadline, interruptible)
+                    let rest = sleep::<C, T>(waiter, what, &mut deadline, interruptible);
+                    #[cfg(not(modelled))]
+                    if let Rest::Ready = rest {
+                        caller.await_turn(what.place(), waiter.era());
+                    }
+                    rest
                 }
             })
         };
@@ -145,9 +157,9 @@ unsafe fn sleep<C: Caller, T: Awaitable + ?Sized>(
     deadline: &mut Deadline,
     interruptible: bool,
 ) -> Rest {
-    if C::SPINS {
-        #[cfg(not(modelled))]
-        waiter.spin();
+    #[cfg(not(modelled))]
+    if C::SPINS && waiter.spin(what) {
+        return Rest::Ready;
     }
     loop {
         let parked = waiter.park(*deadline, interruptible);

@@ -7,6 +7,10 @@ use super::parker::{Parked, Parker, Wake};
 use super::primitive::{AtomicPtr, AtomicU32, Ordering};
 use super::retire::Ticket;
 
+/// How late a signal is noticed at most that came in the moment before a sleep.
+#[cfg(not(modelled))]
+const LOOK_UP: Duration = Duration::from_millis(10);
+
 /// When a wait ends unserved; `None` means never.
 pub type Deadline = Option<Instant>;
 
@@ -49,6 +53,8 @@ pub struct Waiter {
     /// If not zero, for how many microseconds the next park lasts at most.
     nap: AtomicU32,
     since: Instant,
+    #[cfg(not(modelled))]
+    look: Look,
     parker: Parker,
     #[cfg(modelled)]
     overdue: core::sync::atomic::AtomicBool,
@@ -66,6 +72,8 @@ impl Waiter {
             phase: AtomicU32::new(Phase::Idle as u32),
             nap: AtomicU32::new(0),
             since: Instant::now(),
+            #[cfg(not(modelled))]
+            look: Look::default(),
             parker: Parker::new(),
             #[cfg(modelled)]
             overdue: false.into(),
@@ -143,6 +151,8 @@ impl Waiter {
     /// Moves to `phase` and stores the wake-up. Call it under the guard, send the result after.
     pub(super) fn signal(&self, phase: Phase) -> Wake {
         self.set_phase(phase);
+        #[cfg(not(modelled))]
+        self.look.answered(self.since, &self.parker);
         self.parker.signal()
     }
 
@@ -151,19 +161,45 @@ impl Waiter {
         self.nap.store(span.as_micros() as u32, Ordering::Relaxed);
     }
 
-    /// Looks for a moment whether somebody unparks this waiter. To be called before [`Waiter::park`]
-    /// where the threads that do that run at the same time.
+    /// Looks for a moment whether somebody unparks this waiter; or, if it would nap, whether what it
+    /// waits for is to be had: true, and then it need not be parked.
     #[cfg(not(modelled))]
-    pub fn spin(&self) {
+    pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
+        use super::spin::spin;
         if self.nap.load(Ordering::Relaxed) == 0 {
-            super::spin::spin(|| self.parker.is_notified());
+            let found = spin(what.place(), || self.parker.is_notified());
+            self.look.in_vain.store(!found, Ordering::Relaxed);
+            return false;
         }
+        let mut gap = 8;
+        let found = spin(what.place().other(), || {
+            for _ in 0..gap {
+                core::hint::spin_loop();
+            }
+            gap = (gap * 2).min(64);
+            what.is_at_rest()
+        });
+        if found {
+            self.nap.store(0, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// The era in which it was answered.
+    #[cfg(not(modelled))]
+    pub fn era(&self) -> u32 {
+        self.look.era.load(Ordering::Relaxed)
     }
 
     /// Sleeps until somebody unparks this waiter, or the deadline, or, if `interruptible`, until a
     /// signal handler has run in this thread.
     pub fn park(&self, deadline: Deadline, interruptible: bool) -> Parked {
         let nap = self.nap.load(Ordering::Relaxed);
+        #[cfg(not(modelled))]
+        if nap == 0 {
+            return self.park_after_look(deadline, interruptible);
+        }
+        #[cfg(modelled)]
         if nap == 0 {
             return self.parker.park(deadline, interruptible);
         }
@@ -178,6 +214,52 @@ impl Waiter {
                 other => other,
             },
         }
+    }
+}
+
+/// For looking before a sleep: nothing that the order of steps depends on.
+#[cfg(not(modelled))]
+#[derive(Default)]
+struct Look {
+    /// When it was answered, see `spin::era`.
+    era: AtomicU32,
+    /// If it was asleep then: how many nanoseconds after the beginning of its wait.
+    answered: core::sync::atomic::AtomicU64,
+    /// The thread of the waiter has looked before this sleep.
+    in_vain: core::sync::atomic::AtomicBool,
+}
+
+#[cfg(not(modelled))]
+impl Look {
+    /// To be called under the guard, before the wake-up.
+    fn answered(&self, since: Instant, parker: &Parker) {
+        self.era.store(super::spin::era(), Ordering::Relaxed);
+        if parker.is_asleep() {
+            let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.answered.store(nanos, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(not(modelled))]
+impl Waiter {
+    /// A signal that came while the thread looked has interrupted nothing. So a sleep after that is
+    /// interrupted once by itself.
+    fn park_after_look(&self, deadline: Deadline, interruptible: bool) -> Parked {
+        let mut end = deadline;
+        if self.look.in_vain.swap(false, Ordering::Relaxed) && interruptible {
+            let look_up = Instant::now() + LOOK_UP;
+            end = Some(deadline.map_or(look_up, |deadline| deadline.min(look_up)));
+        }
+        let parked = self.parker.park(end, interruptible);
+        if parked == Parked::Unparked {
+            let answered = self.look.answered.swap(0, Ordering::Relaxed);
+            if answered > 0 {
+                let now = self.since.elapsed();
+                super::spin::took(now.saturating_sub(Duration::from_nanos(answered)));
+            }
+        }
+        if parked == Parked::TimedOut && end != deadline { Parked::Interrupted } else { parked }
     }
 }
 
@@ -206,6 +288,19 @@ pub unsafe trait Awaitable {
     /// what it waits for is over in a moment: it would miss that. It must not, where others would
     /// wait for what it has been offered until the handlers are done.
     const STAYS: bool = false;
+
+    /// Where waits for this remember what looking before a sleep has brought.
+    #[cfg(not(modelled))]
+    fn place(&self) -> super::spin::Place {
+        super::spin::Place::new(ptr::from_ref(self).addr())
+    }
+
+    /// For a waiter that was woken and has found what it waits for taken again: whether it can be
+    /// had, and no thread has had it since this was asked last.
+    #[cfg(not(modelled))]
+    fn is_at_rest(&self) -> bool {
+        true
+    }
 
     /// Sees whether what is waited for can be had at once (true: the waiter is settled, and claims
     /// next), else queues the waiter (false).

@@ -8,7 +8,7 @@ from typing import Any
 
 import kits
 import pytest
-from kits import Interrupted, Kit, during, interrupt
+from kits import Interrupted, Kit, during, handling, interrupt
 
 from support import HANG, collect_until, wait_until
 
@@ -310,6 +310,17 @@ def test_a_handler_that_aborts_the_barrier(kit: Kit) -> None:
     with pytest.raises(kit.threading.BrokenBarrierError):
         during(barrier.wait, lambda *_: barrier.reset())
     assert barrier.broken is False
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_a_signal_just_before_the_sleep(ours: Kit, name: str) -> None:
+    """A thread looks for a moment before it sleeps: a signal then interrupts no system call."""
+    _, wait, _, _ = HELP[name](ours)
+    with handling(signal.SIGALRM, interrupt):
+        for number in range(300):
+            with pytest.raises(Interrupted):
+                signal.setitimer(signal.ITIMER_REAL, (1 + number % 100) * 1e-6)
+                wait()
 
 
 @pytest.mark.parametrize("name", HELP)

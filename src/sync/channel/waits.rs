@@ -5,6 +5,8 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::super::ring::Item;
+#[cfg(not(modelled))]
+use super::super::spin;
 use super::super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 use super::{Accepted, Channel, RETIRED, SHUT, Taken, send};
 
@@ -30,6 +32,11 @@ impl<'a> Get<'a> {
 // SAFETY: a waiter is reachable through the list only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Get<'_> {
+    #[cfg(not(modelled))]
+    fn place(&self) -> spin::Place {
+        spin::Place::new(ptr::from_ref(self.channel).addr())
+    }
+
     /// Where there is an item, it is left to `claim` to take it.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;
@@ -118,6 +125,11 @@ impl<'a> Put<'a> {
 
 // SAFETY: as for `Get`.
 unsafe impl Awaitable for Put<'_> {
+    #[cfg(not(modelled))]
+    fn place(&self) -> spin::Place {
+        spin::Place::new(ptr::from_ref(self.channel).addr()).other()
+    }
+
     /// Where there is room, it is left to `claim` to put the item there.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;

@@ -51,6 +51,11 @@ impl Parker {
         }
     }
 
+    /// Whether the thread sleeps, or is about to.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.token.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// Whether there is a wake-up to be taken.
     pub(crate) fn is_notified(&self) -> bool {
         self.token.load(Ordering::Relaxed) == NOTIFIED

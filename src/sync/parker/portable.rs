@@ -57,6 +57,11 @@ impl Parker {
         }
     }
 
+    /// Whether the thread is known to sleep.
+    pub(crate) const fn is_asleep(&self) -> bool {
+        false
+    }
+
     /// Whether there is a wake-up to be taken.
     pub(crate) fn is_notified(&self) -> bool {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner)
