@@ -175,6 +175,13 @@ pub unsafe fn pause(span: Duration) {
     }
 }
 
+/// Tells the waits how many threads can run Python code at a time.
+pub fn prepare() {
+    // With a GIL one runs, and another may be on its way to it meanwhile.
+    let threads = if compat::IS_FREE_THREADED { spin::processors() + 1 } else { 2 };
+    crate::sync::wake_at_once(u32::try_from(threads).unwrap_or(u32::MAX));
+}
+
 /// When a wait that begins now ends. A moment beyond what the clock can say never comes.
 pub fn deadline(timeout: Timeout) -> Deadline {
     match timeout {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Once, OnceLock};
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
+use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::interpreter::Lifetime;
 use crate::native::{self, Natives};
@@ -232,6 +233,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
             name_limit: 0,
         });
         abort_on_panic();
+        blocking::prepare();
         let filled = (*state).fill(module).and_then(|()| publish(module, &*state));
         match filled.and_then(|()| fork::register_in_python()) {
             Ok(()) => {

@@ -154,12 +154,14 @@ pub unsafe fn condition_of(ticket: Ticket) -> *mut PyObject {
 /// # Safety
 /// The waiter is in the queue.
 pub unsafe fn leave_queue(waiter: &NewWaiter, condition: &Condition) -> Result<Waited, Raised> {
-    // SAFETY: as the caller promises.
-    Ok(match unsafe { condition.cancel(waiter.get()) } {
-        Cancelled::Left => Waited::TimedOut,
-        _ if waiter.get().is_dismissed() => Waited::Dismissed,
-        _ => Waited::Got,
-    })
+    // SAFETY: as the caller promises; settled, it claims.
+    unsafe {
+        if condition.cancel(waiter.get()) == Cancelled::Left {
+            return Ok(Waited::TimedOut);
+        }
+        let _left = condition.claim(waiter.get());
+    }
+    Ok(if waiter.get().is_dismissed() { Waited::Dismissed } else { Waited::Got })
 }
 
 /// Calls the Python function that goes on with a wait, or ends it if the time left is `False`. Takes

@@ -14,6 +14,7 @@ use core::ptr;
 
 use super::event::Event;
 use super::fork;
+use super::parker::Wake;
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
@@ -345,20 +346,12 @@ impl Barrier {
     }
 
     /// Writes the verdict down for all who have none, and wakes whoever has one.
-    fn send_away<'a>(&'a self, mut queue: Queue<'a>, verdict: Verdict) {
+    fn send_away<'a>(&'a self, queue: Queue<'a>, verdict: Verdict) {
         for waiter in queue.iter().filter(|waiter| Barrier::verdict(waiter) == Verdict::None) {
             note(waiter, verdict);
         }
-        // One at a time, so that each is woken with the guard free. Those of an earlier round may
-        // be there still, and those of the next are behind them.
-        while let Some(first) = queue.front().filter(|first| is_decided(first)) {
-            // SAFETY: it is the front of the queue.
-            unsafe { queue.remove(first) };
-            let wake = first.signal(phase_of(first));
-            queue.release_and_wake(Some(wake));
-            queue = self.queue.guard();
-        }
-        queue.release();
+        // Those of an earlier round may be there still, and those of the next are behind them.
+        self.queue.let_some_go(queue, next);
     }
 
     /// Whether the waiter has left the queue or, having its verdict, leaves it now.
@@ -380,6 +373,11 @@ impl Barrier {
 
 fn note(waiter: &Waiter, verdict: Verdict) {
     waiter.note.store(ptr::without_provenance_mut(verdict as usize), Ordering::Relaxed);
+}
+
+/// Takes out the first waiter if it has its verdict.
+fn next(queue: &Queue<'_>) -> Option<Wake> {
+    queue.let_go(|first| is_decided(first).then(|| phase_of(first)))
 }
 
 fn is_decided(waiter: &Waiter) -> bool {
@@ -421,7 +419,8 @@ unsafe impl Awaitable for Barrier {
         let queue = self.queue.guard();
         // SAFETY: as the caller promises.
         let left = unsafe { Barrier::leave(&queue, waiter) };
-        queue.release();
+        let wake = if left { next(&queue) } else { None };
+        queue.release_and_wake(wake);
         left
     }
 
@@ -454,6 +453,7 @@ unsafe impl Awaitable for Barrier {
                 self.count.store(self.count().saturating_sub(1), Ordering::Relaxed);
             }
         }
-        queue.release();
+        let wake = next(&queue);
+        queue.release_and_wake(wake);
     }
 }

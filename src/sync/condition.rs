@@ -5,11 +5,13 @@
 //! but a thread that notifies holds the lock that every waiter held when it queued, and so sees at
 //! least those that it has to wake.
 //!
-//! A notification first notes, all under one guard, which waiters it is for, and then wakes them
-//! one by one. So it is not lost whatever happens to the condition between two of them.
+//! A notification first notes, all under one guard, which waiters it is for, and then wakes the
+//! first of them, of which each wakes another one when it claims. So it is not lost whatever happens
+//! to the condition between two of them, and no more threads are awake than can run.
 
 use core::ptr;
 
+use super::parker::Wake;
 use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
@@ -68,7 +70,7 @@ impl Condition {
 
     #[cold]
     fn wake(&self, count: usize) -> bool {
-        let mut queue = self.guard();
+        let queue = self.guard();
         let word = self.queue.word.load(Ordering::Relaxed);
         if word & RETIRED != 0 {
             queue.release();
@@ -81,16 +83,7 @@ impl Condition {
             left -= ONE;
         }
         self.queue.word.store(left, Ordering::Relaxed);
-        // One at a time, so that each is woken with the guard free. Another thread may be doing the
-        // same, and then it does not matter which of the two wakes a waiter.
-        while let Some(first) = queue.front().filter(|first| is_notified(first)) {
-            // SAFETY: it is the front of the queue.
-            unsafe { queue.remove(first) };
-            let wake = first.signal(Phase::Granted);
-            queue.release_and_wake(Some(wake));
-            queue = self.guard();
-        }
-        queue.release();
+        self.queue.let_some_go(queue, next);
         true
     }
 
@@ -151,6 +144,11 @@ impl Condition {
 /// The note of a waiter that a notification is for. Null: none.
 const NOTIFIED: *mut () = ptr::without_provenance_mut(1);
 
+/// Takes out the first waiter if a notification was for it.
+fn next(queue: &Queue<'_>) -> Option<Wake> {
+    queue.let_go(|first| is_notified(first).then_some(Phase::Granted))
+}
+
 fn is_notified(waiter: &Waiter) -> bool {
     !waiter.note.load(Ordering::Relaxed).is_null()
 }
@@ -193,7 +191,8 @@ unsafe impl Awaitable for Condition {
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.guard();
         let settled = waiter.is_settled();
-        queue.release();
+        let wake = if settled { next(&queue) } else { None };
+        queue.release_and_wake(wake);
         settled
     }
 
@@ -208,6 +207,10 @@ unsafe impl Awaitable for Condition {
     unsafe fn forgo(&self, waiter: &Waiter) {
         // SAFETY: as the caller promises.
         let cancelled = unsafe { self.cancel(waiter) };
+        if cancelled == Cancelled::Settled {
+            // SAFETY: as the caller promises; settled. It was to wake the next one.
+            let _left = unsafe { self.claim(waiter) };
+        }
         if cancelled == Cancelled::Settled && !waiter.is_dismissed() {
             // The notification was meant for a thread that goes on. Where there is none any more,
             // because the condition has been retired since, it ends here.

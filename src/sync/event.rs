@@ -14,6 +14,7 @@
 
 use core::ptr;
 
+use super::parker::Wake;
 use super::primitive::{Ordering, const_unless_modelled};
 use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
@@ -69,7 +70,7 @@ impl Event {
     pub fn set(&self) -> bool {
         let before = self.queue.word.fetch_or(SET | NOTIFIED, Ordering::Release);
         if before & PARKED != 0 {
-            self.wake(round_of(before));
+            self.wake();
         }
         before & RETIRED == 0
     }
@@ -151,23 +152,18 @@ impl Event {
         Retire::Done { state: seen & SET != 0, used: handed.used(tickets) }
     }
 
-    /// Takes all waiters out that came up to this round.
+    /// Wakes the first of those that `set` was called for.
     #[cold]
-    fn wake(&self, round: u32) {
-        loop {
-            // One at a time, so that each is woken with the guard free.
-            let queue = self.queue.guard();
-            let first = queue.front().filter(|first| is_at_most(note_of(first), round));
-            let Some(first) = first else {
-                self.settle(&queue);
-                queue.release();
-                return;
-            };
-            // SAFETY: it is the front of the queue.
-            unsafe { queue.remove(first) };
-            let wake = first.signal(Phase::Granted);
-            queue.release_and_wake(Some(wake));
-        }
+    fn wake(&self) {
+        self.queue.let_some_go(self.queue.guard(), |queue| self.next(queue));
+    }
+
+    /// Takes out the first waiter if `set` was called for it.
+    fn next(&self, queue: &Queue<'_>) -> Option<Wake> {
+        let seen = self.queue.word.load(Ordering::Relaxed);
+        let wake = queue.let_go(|first| is_notified(first, seen).then_some(Phase::Granted));
+        self.settle(queue);
+        wake
     }
 
     /// Clears PARKED if the queue is empty.
@@ -239,17 +235,23 @@ unsafe impl Awaitable for Event {
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.queue.guard();
         let settled = waiter.is_settled();
-        queue.release();
+        let wake = if settled { self.next(&queue) } else { None };
+        queue.release_and_wake(wake);
         settled
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         let queue = self.queue.guard();
-        let settled = waiter.is_settled();
+        let mut settled = waiter.is_settled();
         if !settled {
             // SAFETY: not settled, so it is in the queue still.
             unsafe { queue.remove(waiter) };
             self.settle(&queue);
+            // Its turn to be woken may not have come.
+            settled = is_notified(waiter, self.queue.word.load(Ordering::Acquire));
+            if settled {
+                waiter.set_phase(Phase::Granted);
+            }
         }
         queue.release();
         if settled { Cancelled::Settled } else { Cancelled::Left }

@@ -38,6 +38,8 @@ pub use lock::{FAIRNESS, Lock, NotLocked};
 pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
 pub use queue::WaitQueue;
+#[cfg(not(modelled))]
+pub use queue::wake_at_once;
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
 pub use retire::{Retire, Ticket};
 pub use ring::{Item, Items, Pile, Ring};

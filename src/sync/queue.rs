@@ -9,7 +9,7 @@ use core::ptr;
 use super::guard::{Guard, Held};
 use super::parker::Wake;
 use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
-use super::waiter::Waiter;
+use super::waiter::{Phase, Waiter};
 
 /// Waiters in the order in which they came: a ring, known by its first node. Only to be touched
 /// under the guard of the object that it belongs to.
@@ -118,6 +118,28 @@ pub struct WaitQueue {
     list: List,
 }
 
+/// How many waiters of those that may go are woken at a time. Each wakes the next as soon as it
+/// claims. At least two: one may have to run a signal handler before it claims.
+#[cfg(not(modelled))]
+static AT_ONCE: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(2);
+
+/// As many woken threads as this can run at a time: to be told once, before anything waits.
+#[cfg(not(modelled))]
+pub fn wake_at_once(threads: u32) {
+    AT_ONCE.store(threads.max(2), Ordering::Relaxed);
+}
+
+#[cfg(not(modelled))]
+fn at_once() -> u32 {
+    AT_ONCE.load(Ordering::Relaxed)
+}
+
+/// One: so that a model with two waiters has all there is.
+#[cfg(modelled)]
+fn at_once() -> u32 {
+    1
+}
+
 impl WaitQueue {
     const_unless_modelled! {
         /// An empty queue and a word of zero. All bytes are zero.
@@ -139,6 +161,21 @@ impl WaitQueue {
             self.list.forget();
         }
         Queue { list: &self.list, held }
+    }
+
+    /// Wakes some of the waiters that may go, in whatever phase: those that are told by `wake`,
+    /// under the guard, which is free when they are woken. Each wakes the next when it claims.
+    pub(super) fn let_some_go<'a>(
+        &'a self,
+        mut queue: Queue<'a>,
+        wake: impl Fn(&Queue<'a>) -> Option<Wake>,
+    ) {
+        for _ in 0..at_once() {
+            let Some(next) = wake(&queue) else { break };
+            queue.release_and_wake(Some(next));
+            queue = self.guard();
+        }
+        queue.release();
     }
 }
 
@@ -164,6 +201,16 @@ impl<'a> Queue<'a> {
         if let Some(wake) = wake {
             wake.send();
         }
+    }
+
+    /// Takes out the first waiter if it may go, and has it wake up in this phase. `None`: there is
+    /// none.
+    pub(super) fn let_go(&self, phase: impl FnOnce(&Waiter) -> Option<Phase>) -> Option<Wake> {
+        let first = self.front()?;
+        let phase = phase(first)?;
+        // SAFETY: it is the front of the queue.
+        unsafe { self.list.remove(first) };
+        Some(first.signal(phase))
     }
 
     pub(super) fn is_empty(&self) -> bool {

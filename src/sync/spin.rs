@@ -22,21 +22,36 @@ const WAKE_UP: u32 = 20_000;
 const SHORTEST: u32 = 5_000;
 const LONGEST: u32 = 40_000;
 
-/// How long a wake-up takes in nanoseconds, where the processor has time for it.
-static TOOK: AtomicU32 = AtomicU32::new(WAKE_UP);
+/// How long a wake-up takes, where the processor has time for it.
+pub struct WakeUps(AtomicU32);
 
-/// A thread that slept has been woken, and it took so long. A machine that has other things to do
-/// is late, which says nothing: so what is short counts at once, and what is long by and by.
-pub fn took(span: Duration) {
-    let span = u32::try_from(span.as_nanos()).unwrap_or(u32::MAX).clamp(SHORTEST, LONGEST);
-    let old = TOOK.load(Ordering::Relaxed);
-    let new = if span < old { old - (old - span) / 4 } else { old + (span - old) / 64 };
-    TOOK.store(new, Ordering::Relaxed);
+impl WakeUps {
+    /// None has been seen.
+    #[expect(clippy::new_without_default, reason = "it begins with an assumption")]
+    pub const fn new() -> WakeUps {
+        WakeUps(AtomicU32::new(WAKE_UP))
+    }
+
+    /// A thread that slept has been woken, and it took so long. A machine that has other things to
+    /// do is late, which says nothing: so what is short counts at once, and what is long by and by.
+    pub fn took(&self, span: Duration) {
+        let span = u32::try_from(span.as_nanos()).unwrap_or(u32::MAX).clamp(SHORTEST, LONGEST);
+        let old = self.0.load(Ordering::Relaxed);
+        let new = if span < old { old - (old - span) / 4 } else { old + (span - old) / 64 };
+        self.0.store(new, Ordering::Relaxed);
+    }
+
+    /// How long a thread looks.
+    pub fn moment(&self) -> Duration {
+        Duration::from_nanos(u64::from(self.0.load(Ordering::Relaxed)) * u64::from(WAKE_UPS))
+    }
 }
 
-/// How long a thread looks.
-fn moment() -> Duration {
-    Duration::from_nanos(u64::from(TOOK.load(Ordering::Relaxed)) * u64::from(WAKE_UPS))
+static SEEN: WakeUps = WakeUps::new();
+
+/// A thread that slept has been woken, and it took so long.
+pub fn took(span: Duration) {
+    SEEN.took(span);
 }
 
 /// How often to look between two looks at the clock.
@@ -50,7 +65,11 @@ const FEWEST: u32 = 4;
 const MOST: u32 = 12;
 
 const PLACES_LOG: u32 = 10;
-static HABITS: [AtomicU32; 1 << PLACES_LOG] = [const { AtomicU32::new(0) }; 1 << PLACES_LOG];
+
+/// What waits have brought, by place.
+pub struct Habits([AtomicU32; 1 << PLACES_LOG]);
+
+static HABITS: Habits = Habits::new();
 
 /// What waits at a place have brought: packed into 32 bits.
 #[derive(Clone, Copy)]
@@ -104,25 +123,38 @@ impl Place {
         Place(self.0 ^ 0x5555_5555)
     }
 
-    fn habit(self) -> &'static AtomicU32 {
+    fn number(self) -> usize {
         // Fibonacci hashing: the high bits of the product depend on all bits of the address.
         let hash = (self.0 as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        &HABITS[(hash >> (64 - PLACES_LOG)) as usize]
+        (hash >> (64 - PLACES_LOG)) as usize
     }
 }
 
-/// Looks whether `ready` for a moment, if that is likely to help. Whether it is.
-pub fn spin(place: Place, mut ready: impl FnMut() -> bool) -> bool {
-    let cell = place.habit();
-    let habit = Habit::unpack(cell.load(Ordering::Relaxed));
-    if habit.skip > 0 || !has_company() {
-        let skip = habit.skip.saturating_sub(1);
-        cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
-        return ready();
+impl Habits {
+    /// Nothing has been learned.
+    #[expect(clippy::new_without_default, reason = "four kilobytes, for a static")]
+    pub const fn new() -> Habits {
+        Habits([const { AtomicU32::new(0) }; 1 << PLACES_LOG])
     }
-    let success = spin_for(moment(), ready);
-    cell.store(habit.after(success).pack(), Ordering::Relaxed);
-    success
+
+    /// Looks whether `ready` for a moment, if that is likely to help. Whether it is.
+    pub fn spin(&self, place: Place, mut ready: impl FnMut() -> bool) -> bool {
+        let cell = &self.0[place.number()];
+        let habit = Habit::unpack(cell.load(Ordering::Relaxed));
+        if habit.skip > 0 || !has_company() {
+            let skip = habit.skip.saturating_sub(1);
+            cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
+            return ready();
+        }
+        let success = spin_for(SEEN.moment(), ready);
+        cell.store(habit.after(success).pack(), Ordering::Relaxed);
+        success
+    }
+}
+
+/// [`Habits::spin`] with what all waits have brought.
+pub fn spin(place: Place, ready: impl FnMut() -> bool) -> bool {
+    HABITS.spin(place, ready)
 }
 
 /// Looks whether `ready` for at most this long. Whether it is.
@@ -156,15 +188,19 @@ pub fn era() -> u32 {
     ERA.load(Ordering::Relaxed)
 }
 
-/// Whether more than one thread can run at a time. Asked once.
+/// Whether more than one thread can run at a time.
 pub fn has_company() -> bool {
+    processors() > 1
+}
+
+/// How many threads can run at a time, by affinity and quota. Asked once.
+pub fn processors() -> usize {
     static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
-    match PROCESSORS.load(Ordering::Relaxed) {
-        0 => {
-            let count = std::thread::available_parallelism().map_or(1, usize::from);
-            PROCESSORS.store(count, Ordering::Relaxed);
-            count > 1
-        }
-        count => count > 1,
+    let known = PROCESSORS.load(Ordering::Relaxed);
+    if known > 0 {
+        return known;
     }
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    PROCESSORS.store(count, Ordering::Relaxed);
+    count
 }

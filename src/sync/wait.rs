@@ -108,12 +108,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                 if !queued && what.enqueue(waiter, resumed) {
                     Rest::Ready
                 } else {
-                    let rest = sleep::<C, T>(waiter, what, &mut deadline, interruptible);
-                    #[cfg(not(modelled))]
-                    if let Rest::Ready = rest {
-                        caller.await_turn(what.place(), waiter.era());
-                    }
-                    rest
+                    sleep(caller, waiter, what, &mut deadline, interruptible)
                 }
             })
         };
@@ -152,15 +147,52 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
 /// it stays.
 #[inline]
 unsafe fn sleep<C: Caller, T: Awaitable + ?Sized>(
+    caller: &C,
     waiter: &Waiter,
     what: &T,
     deadline: &mut Deadline,
     interruptible: bool,
 ) -> Rest {
-    #[cfg(not(modelled))]
-    if C::SPINS && waiter.spin(what) {
-        return Rest::Ready;
+    let rest = if look(caller, waiter, what) {
+        Rest::Ready
+    } else {
+        // SAFETY: as the caller promises.
+        unsafe { park(waiter, what, deadline, interruptible) }
+    };
+    if let Rest::Ready = rest {
+        await_turn(caller, waiter, what);
     }
+    rest
+}
+
+#[cfg(not(modelled))]
+fn look<C: Caller, T: Awaitable + ?Sized>(_: &C, waiter: &Waiter, what: &T) -> bool {
+    C::SPINS && waiter.spin(what)
+}
+
+#[cfg(not(modelled))]
+fn await_turn<C: Caller, T: Awaitable + ?Sized>(caller: &C, waiter: &Waiter, what: &T) {
+    caller.await_turn(what.place(), waiter.era());
+}
+
+/// Where a moment has no length, there is no looking.
+#[cfg(modelled)]
+fn look<C: Caller, T: Awaitable + ?Sized>(_: &C, _: &Waiter, _: &T) -> bool {
+    false
+}
+
+#[cfg(modelled)]
+fn await_turn<C: Caller, T: Awaitable + ?Sized>(_: &C, _: &Waiter, _: &T) {}
+
+/// # Safety
+/// As `sleep`.
+#[inline]
+unsafe fn park<T: Awaitable + ?Sized>(
+    waiter: &Waiter,
+    what: &T,
+    deadline: &mut Deadline,
+    interruptible: bool,
+) -> Rest {
     loop {
         let parked = waiter.park(*deadline, interruptible);
         match parked {

@@ -222,3 +222,19 @@ fn a_turn_of_a_round_that_is_over_ends_no_other() {
         thread.join().unwrap();
     });
 }
+
+/// Each that leaves wakes the next, also the one whose handler raises.
+#[test]
+fn an_abort_reaches_all_of_three() {
+    for how in [Endless, Raising] {
+        model_within(2, move || {
+            let barrier = Arc::new(Barrier::new(3));
+            let threads = [passer(&barrier, how), passer(&barrier, Endless)];
+            assert!(barrier.abort());
+            let [first, second] = threads.map(|thread| thread.join().unwrap());
+            // One that raises leaves without a verdict.
+            assert!(matches!(first, Err(Verdict::Broken | Verdict::None)));
+            assert_eq!(second, Err(Verdict::Broken));
+        });
+    }
+}

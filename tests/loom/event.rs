@@ -4,7 +4,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use rthread::sync::{Awaitable, Event, Waited, Waiter};
 
-use crate::waits::{Endless, Interrupted, Limited, Raising, wait, wait_as};
+use crate::waits::{Endless, Hurried, Interrupted, Limited, Raising, wait, wait_as, wait_queued};
 use crate::{model, spawn};
 
 /// An event, and what was done before it was set.
@@ -71,7 +71,26 @@ fn a_clear_takes_nothing_back() {
     });
 }
 
-/// The first is woken, clears the event and waits again while the other still looks whom to wake.
+/// The second has got what it waits for, even if nobody has woken it and its time is up.
+#[test]
+fn a_set_is_for_all_at_once() {
+    for how in [Limited, Hurried] {
+        model(move || {
+            let event = Arc::new(Event::new());
+            let [first, second] = [Waiter::new(), Waiter::new()];
+            // SAFETY: both outlive the model's run, and have left the queue at its end.
+            unsafe {
+                assert!(!event.enqueue(&first, false) && !event.enqueue(&second, false));
+            }
+            assert!(event.set() && event.clear());
+            assert_eq!(wait_queued(&second, &*event, how), Ok(Waited::Got));
+            assert_eq!(wait_queued(&first, &*event, Endless), Ok(Waited::Got));
+        });
+    }
+}
+
+/// The first is woken, clears the event and waits again while the other still looks whom to wake;
+/// or it looks for the next to wake itself.
 #[test]
 fn a_set_is_not_for_those_who_come_after_a_clear() {
     model(|| {
@@ -81,5 +100,15 @@ fn a_set_is_not_for_those_who_come_after_a_clear() {
         assert!(event.clear());
         assert_eq!(wait_as(&Waiter::new(), &*event, Limited), Ok(Waited::TimedOut));
         assert!(thread.join().unwrap());
+    });
+    model(|| {
+        let shared = Arc::new((Event::new(), Waiter::new()));
+        let (event, waiter) = &*shared;
+        // SAFETY: the waiter outlives the model's run, and has left the queue at its end.
+        unsafe { assert!(!event.enqueue(waiter, false)) };
+        assert!(event.set() && event.clear());
+        let thread = spawn(&shared, |(event, waiter)| wait_queued(waiter, event, Endless));
+        assert_eq!(wait_as(&Waiter::new(), event, Limited), Ok(Waited::TimedOut));
+        assert_eq!(thread.join().unwrap(), Ok(Waited::Got));
     });
 }

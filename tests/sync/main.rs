@@ -12,6 +12,7 @@ mod retire;
 mod semaphore;
 #[cfg(unix)]
 mod signals;
+mod spin;
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -17,7 +17,7 @@ LOCK = [
         "Ordering::Acquire",
         RELAXED,
         ("lock::mutual_exclusion_and_no_lost_wake_up",),
-        near="seen | LOCKED,\n                Ordering::Acquire",
+        near="seen | LOCKED | USED,\n                Ordering::Acquire",
     ),
     Mutant(
         "lock: two have it at a time",

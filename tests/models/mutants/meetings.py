@@ -33,16 +33,24 @@ EVENT = [
     Mutant(
         "event: a set is for whoever comes after a clear as well",
         "event.rs",
-        "is_at_most(note_of(first), round)",
+        "is_notified(first, seen)",
         "true",
         ("event::a_set_is_not_for_those_who_come_after_a_clear",),
+        near="let_go(|first| is_notified(first, seen)",
     ),
     Mutant(
         "event: only the first is woken",
         "event.rs",
-        "queue.release_and_wake(Some(wake));",
-        "queue.release_and_wake(Some(wake)); return;",
+        "if settled { self.next(&queue) } else { None }",
+        "None",
         ("event::everybody_who_waits_goes_on",),
+    ),
+    Mutant(
+        "event: who has not been woken when its time is up gets nothing",
+        "event.rs",
+        "settled = is_notified(waiter, self.queue.word.load(Ordering::Acquire));",
+        "",
+        ("event::a_set_is_for_all_at_once",),
     ),
 ]
 
@@ -50,10 +58,24 @@ CONDITION = [
     Mutant(
         "condition: a notification wakes nobody",
         "condition.rs",
-        "queue.release_and_wake(Some(wake));",
-        "queue.release_and_wake(None); drop(wake);",
+        "self.queue.let_some_go(queue, next);",
+        "queue.release();",
         ("condition::a_notification_goes_to_one_who_waits", "condition::notify_against_time_out"),
         programs=("meetings::a_buffer_between_three_and_three",),
+    ),
+    Mutant(
+        "condition: who was notified wakes no other",
+        "condition.rs",
+        "if settled { next(&queue) } else { None }",
+        "None",
+        ("condition::everybody_is_notified_who_waits",),
+    ),
+    Mutant(
+        "condition: whose handler raises wakes no other",
+        "condition.rs",
+        "let _left = unsafe { self.claim(waiter) };",
+        "",
+        ("condition::everybody_is_notified_although_a_handler_raises",),
     ),
     Mutant(
         "condition: one notification too few",
@@ -100,6 +122,22 @@ BARRIER = [
             "barrier::two_meet",
         ),
         programs=("meetings::four_meet_three_times",),
+    ),
+    Mutant(
+        "barrier: who leaves wakes no other",
+        "barrier.rs",
+        "if left { next(&queue) } else { None }",
+        "None",
+        ("barrier::an_abort_reaches_all_of_three",),
+        programs=("meetings::four_meet_three_times",),
+    ),
+    Mutant(
+        "barrier: whose handler raises wakes no other",
+        "barrier.rs",
+        "next(&queue)",
+        "None",
+        ("barrier::an_abort_reaches_all_of_three",),
+        near="let wake = next(&queue);",
     ),
     Mutant(
         "barrier: an abort leaves it whole",
