@@ -219,7 +219,10 @@ unsafe fn wait_as<T: Awaitable>(
     // SAFETY: as the caller promises; attached.
     unsafe {
         let caller = Python { gil: compat::Gil::of_this_interpreter() };
-        wait_with(&caller, waiter, what, deadline, interruptible, queued)
+        what.begin();
+        let waited = wait_with(&caller, waiter, what, deadline, interruptible, queued);
+        what.end();
+        waited
     }
 }
 
@@ -236,7 +239,9 @@ impl Caller for Python {
         if !compat::IS_FREE_THREADED {
             // Another number for the same object: what is to be learned is another thing.
             let place = place.later();
-            spin::spin(place, || self.gil.is_free().unwrap_or_else(|| spin::era() != era));
+            if spin::spin(place, || self.gil.is_free().unwrap_or_else(|| spin::era() != era)) {
+                spin::give_others_a_chance();
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
 use crate::compat;
 use crate::object::drop_ref;
-use crate::sync::{Channel, Item, Items, Pile};
+use crate::sync::{Accepted, Channel, Item, Items, Pile, Taken};
 
 /// How deep queues may end inside of queues before the rest is put off.
 const DEPTH: u32 = 40;
@@ -96,4 +96,30 @@ pub unsafe fn visit(channel: &Channel, visit: ffi::visitproc, arg: *mut c_void) 
     // may be made under the guard of the channel; and the collector is attached, so it does not
     // interrupt a thread that has the guard.
     channel.visit(|item| unsafe { visit(object_of(item), arg) })
+}
+
+/// Puts an item, if it can be done at once.
+///
+/// # Safety
+/// Attached.
+#[inline]
+pub unsafe fn try_put(channel: &Channel, item: Item) -> Accepted {
+    if compat::IS_FREE_THREADED {
+        return channel.try_put(item);
+    }
+    // SAFETY: the thread has the GIL; waits begin and end with it.
+    unsafe { channel.try_put_alone(item) }
+}
+
+/// Gets an item, if there is one.
+///
+/// # Safety
+/// Attached.
+#[inline]
+pub unsafe fn try_get(channel: &Channel) -> Taken {
+    if compat::IS_FREE_THREADED {
+        return channel.try_get();
+    }
+    // SAFETY: as in `try_put`.
+    unsafe { channel.try_get_alone() }
 }

@@ -6,7 +6,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
 
 use super::head::Head;
-use super::items::{item_of, object_of};
+use super::items::{self, item_of, object_of};
 use super::method::LEFT_TO_PYTHON;
 use super::queue::{self, channel, kind};
 use super::ticket::{self, Ended};
@@ -199,7 +199,7 @@ unsafe fn put_item(
         // Without a limit the other arguments do not matter.
         if channel.limit() <= 0 || (block.is_null() && seconds.is_null()) {
             ffi::Py_INCREF(item);
-            return match channel.try_put(item_of(item)) {
+            return match items::try_put(channel, item_of(item)) {
                 Accepted::Done => compat::none(),
                 // There is a limit by now: the arguments matter.
                 Accepted::Full if !(block.is_null() && seconds.is_null()) => {
@@ -236,7 +236,7 @@ unsafe fn put_with(
         match blocking(block, seconds) {
             Ok(Some(blocking)) => {
                 ffi::Py_INCREF(item);
-                match channel.try_put(item_of(item)) {
+                match items::try_put(channel, item_of(item)) {
                     Accepted::Done => compat::none(),
                     refused => put_refused(slf, item, refused, blocking),
                 }
@@ -367,7 +367,7 @@ unsafe fn get_item(
             return priority::get_item(slf, block, seconds);
         }
         if block.is_null() && seconds.is_null() {
-            return match channel(slf).try_get() {
+            return match items::try_get(channel(slf)) {
                 Taken::Item(item) => object_of(item),
                 refused => get_refused(slf, refused, Blocking::FOREVER),
             };
@@ -393,7 +393,7 @@ unsafe fn get_with(
             return queue::raise_or_leave(slf, Kind::ShutDown);
         }
         match blocking(block, seconds) {
-            Ok(Some(blocking)) => match channel.try_get() {
+            Ok(Some(blocking)) => match items::try_get(channel) {
                 Taken::Item(item) => object_of(item),
                 refused => get_refused(slf, refused, blocking),
             },

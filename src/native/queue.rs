@@ -267,7 +267,8 @@ pub unsafe fn try_once_more(channel: &Channel) -> Option<*mut PyObject> {
     if !unsafe { compat::is_ending() } || channel.take_back() == 0 {
         return None;
     }
-    match channel.try_get() {
+    // SAFETY: as above.
+    match unsafe { items::try_get(channel) } {
         Taken::Item(item) => Some(object_of(item)),
         _ => None,
     }

@@ -213,7 +213,7 @@ unsafe fn put_item(slf: *mut PyObject, item: *mut PyObject) -> *mut PyObject {
     // and it is never shut down, so there can only be no memory.
     unsafe {
         ffi::Py_INCREF(item);
-        if channel(slf).try_put(item_of(item)) == Accepted::Done {
+        if items::try_put(channel(slf), item_of(item)) == Accepted::Done {
             return compat::none();
         }
         drop_ref(item);
@@ -230,7 +230,7 @@ unsafe extern "C-unwind" fn get(
     // SAFETY: called by CPython, attached, with a SimpleQueueObject that it keeps alive.
     unsafe {
         if nargs == 0 && kwnames.is_null() {
-            return match channel(slf).try_get() {
+            return match items::try_get(channel(slf)) {
                 Taken::Item(item) => object_of(item),
                 _ => wait_to_get(slf, Timeout::Never),
             };
@@ -241,7 +241,7 @@ unsafe extern "C-unwind" fn get(
         let patience = parse(args, nargs, kwnames, c"|pO:get", &names, places, &mut block)
             .and_then(|()| timeout(block != 0, seconds));
         match patience {
-            Ok(timeout) => match channel(slf).try_get() {
+            Ok(timeout) => match items::try_get(channel(slf)) {
                 Taken::Item(item) => object_of(item),
                 _ => wait_to_get(slf, timeout),
             },
@@ -308,7 +308,7 @@ unsafe extern "C-unwind" fn get_nowait(
         if nargs > 0 || (!kwnames.is_null() && ffi::PyTuple_GET_SIZE(kwnames) > 0) {
             return object::raise(ffi::PyExc_TypeError, c"get_nowait() takes no arguments");
         }
-        match channel(slf).try_get() {
+        match items::try_get(channel(slf)) {
             Taken::Item(item) => object_of(item),
             _ => give_up(slf),
         }

@@ -92,6 +92,9 @@ pub struct Channel {
     unfinished: AtomicU64,
     /// How often `unfinished` has become zero.
     rounds: AtomicU32,
+    /// How many threads wait, or are about to, or have never come back: see
+    /// [`Channel::try_put_alone`].
+    outside: AtomicU32,
     getters: List,
     putters: List,
     joiners: List,
@@ -116,6 +119,7 @@ impl Channel {
                 limit: AtomicIsize::new(0),
                 unfinished: AtomicU64::new(0),
                 rounds: AtomicU32::new(0),
+                outside: AtomicU32::new(0),
                 getters: List::new(),
                 putters: List::new(),
                 joiners: List::new(),
@@ -256,6 +260,38 @@ impl Channel {
         held.release();
         send(wake);
         accepted
+    }
+
+    /// [`Channel::try_put`] without the guard, which nobody else takes.
+    ///
+    /// # Safety
+    /// Where one thread runs at a time, as with a GIL, the caller is that thread; and every other
+    /// one that uses the channel has that turn too, but in waits of which
+    /// [`Awaitable::begin`](super::Awaitable::begin) was called.
+    #[inline]
+    pub unsafe fn try_put_alone(&self, item: Item) -> Accepted {
+        if self.outside.load(Ordering::Relaxed) > 0 {
+            return self.try_put(item);
+        }
+        // Nobody waits, so there is nobody to be woken.
+        self.accept(item).0
+    }
+
+    /// [`Channel::try_get`] without the guard.
+    ///
+    /// # Safety
+    /// As [`Channel::try_put_alone`].
+    #[inline]
+    pub unsafe fn try_get_alone(&self) -> Taken {
+        if self.outside.load(Ordering::Relaxed) > 0 {
+            return self.try_get();
+        }
+        self.take().0
+    }
+
+    /// The calling thread begins to wait, or has ended to.
+    fn count_outside(&self, change: i32) {
+        self.outside.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
     }
 
     #[inline(always)]

@@ -11,8 +11,9 @@
 //! vain, more and more waits do without before it is tried again. Places share what is remembered
 //! if their addresses happen to fall together; all threads share it. A lost update does no harm.
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// How long a moment is, in wake-ups of this machine.
@@ -186,6 +187,32 @@ pub fn let_others_run() {
 /// To be compared with a later one.
 pub fn era() -> u32 {
     ERA.load(Ordering::Relaxed)
+}
+
+/// For how long threads may hand a turn to each other before others get a chance.
+const BURST: Duration = Duration::from_millis(1);
+/// Turns that are further apart than this leave room for others anyway.
+const PAUSE: Duration = Duration::from_micros(100);
+/// How long others get a chance: long enough for a thread to be woken.
+const CHANCE: Duration = Duration::from_micros(20);
+
+/// A thread that has looked for its turn has found it free, and is about to take it. Threads that
+/// hand it to each other this way are always faster than one that sleeps until it is free, so they
+/// leave it free for a moment now and then.
+pub fn give_others_a_chance() {
+    static BEGUN: AtomicU64 = AtomicU64::new(0);
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static START: OnceLock<Instant> = OnceLock::new();
+    let now = START.get_or_init(Instant::now).elapsed().as_nanos() as u64;
+    let since = |then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
+    if since(&LAST) > PAUSE.as_nanos() as u64 {
+        BEGUN.store(now, Ordering::Relaxed);
+    }
+    LAST.store(now, Ordering::Relaxed);
+    if since(&BEGUN) > BURST.as_nanos() as u64 {
+        BEGUN.store(now, Ordering::Relaxed);
+        std::thread::sleep(CHANCE);
+    }
 }
 
 /// Whether more than one thread can run at a time.

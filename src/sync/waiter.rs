@@ -289,6 +289,13 @@ pub unsafe trait Awaitable {
     /// wait for what it has been offered until the handlers are done.
     const STAYS: bool = false;
 
+    /// A wait for this begins, of a thread that has its turn, if there are turns; it may give it up
+    /// before the wait is over.
+    fn begin(&self) {}
+
+    /// It has its turn again, and the wait is over.
+    fn end(&self) {}
+
     /// Where waits for this remember what looking before a sleep has brought.
     #[cfg(not(modelled))]
     fn place(&self) -> super::spin::Place {

@@ -8,6 +8,7 @@ mod report;
 #[path = "../models/waits.rs"]
 mod waits;
 
+mod alone;
 mod barrier;
 mod channel;
 mod condition;

@@ -31,6 +31,11 @@ impl Patience {
         matches!(self, Limited | Hurried).then(|| Instant::now() + Duration::from_secs(3600))
     }
 
+    /// The deadline of the wait, and whether signals interrupt it.
+    pub fn limits(self) -> (Deadline, bool) {
+        (self.deadline(), self.is_interruptible())
+    }
+
     fn is_interruptible(self) -> bool {
         matches!(self, Interrupted | Hurried | Raising)
     }

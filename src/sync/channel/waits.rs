@@ -32,6 +32,14 @@ impl<'a> Get<'a> {
 // SAFETY: a waiter is reachable through the list only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Get<'_> {
+    fn begin(&self) {
+        self.channel.count_outside(1);
+    }
+
+    fn end(&self) {
+        self.channel.count_outside(-1);
+    }
+
     #[cfg(not(modelled))]
     fn place(&self) -> spin::Place {
         spin::Place::new(ptr::from_ref(self.channel).addr())
@@ -125,6 +133,14 @@ impl<'a> Put<'a> {
 
 // SAFETY: as for `Get`.
 unsafe impl Awaitable for Put<'_> {
+    fn begin(&self) {
+        self.channel.count_outside(1);
+    }
+
+    fn end(&self) {
+        self.channel.count_outside(-1);
+    }
+
     #[cfg(not(modelled))]
     fn place(&self) -> spin::Place {
         spin::Place::new(ptr::from_ref(self.channel).addr()).other()
@@ -192,6 +208,14 @@ impl<'a> Join<'a> {
 
 // SAFETY: as for `Get`.
 unsafe impl Awaitable for Join<'_> {
+    fn begin(&self) {
+        self.channel.count_outside(1);
+    }
+
+    fn end(&self) {
+        self.channel.count_outside(-1);
+    }
+
     // There may be new work by the time a handler is done.
     const STAYS: bool = true;
 

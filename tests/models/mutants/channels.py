@@ -18,6 +18,32 @@ CHANNEL = [
         ),
     ),
     Mutant(
+        "channel: put without the guard while a thread waits",
+        "channel.rs",
+        "self.outside.load(Ordering::Relaxed) > 0",
+        "false",
+        ("alone::an_item_reaches_one_who_waits",),
+        near="if self.outside.load(Ordering::Relaxed) > 0 {\n            return self.try_put(item);",
+    ),
+    Mutant(
+        "channel: got without the guard while a thread waits",
+        "channel.rs",
+        "self.outside.load(Ordering::Relaxed) > 0",
+        "false",
+        ("alone::one_place_is_used_by_all_in_turn",),
+        near="if self.outside.load(Ordering::Relaxed) > 0 {\n            return self.try_get();",
+    ),
+    Mutant(
+        "channel: a thread that waits does not say so",
+        "channel.rs",
+        "self.outside.fetch_add(change.cast_unsigned(), Ordering::Relaxed);",
+        "",
+        (
+            "alone::an_item_reaches_one_who_waits",
+            "alone::one_place_is_used_by_all_in_turn",
+        ),
+    ),
+    Mutant(
         "channel: room is made and nobody let in",
         "channel.rs",
         "self.admit()",
