@@ -239,7 +239,8 @@ impl Caller for Python {
         if !compat::IS_FREE_THREADED {
             // Another number for the same object: what is to be learned is another thing.
             let place = place.later();
-            if spin::spin(place, || self.gil.is_free().unwrap_or_else(|| spin::era() != era)) {
+            let is_free = || self.gil.is_free().unwrap_or_else(|| spin::era() != era);
+            if spin::spin(place, is_free) == spin::Looked::Found {
                 spin::give_others_a_chance();
             }
         }

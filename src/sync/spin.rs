@@ -131,6 +131,18 @@ impl Place {
     }
 }
 
+/// What looking has brought.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It was not likely to help.
+    NotAtAll,
+    /// For the whole moment, and it was not ready.
+    InVain,
+    /// It was ready.
+    Found,
+}
+
 impl Habits {
     /// Nothing has been learned.
     #[expect(clippy::new_without_default, reason = "four kilobytes, for a static")]
@@ -138,23 +150,26 @@ impl Habits {
         Habits([const { AtomicU32::new(0) }; 1 << PLACES_LOG])
     }
 
-    /// Looks whether `ready` for a moment, if that is likely to help. Whether it is.
-    pub fn spin(&self, place: Place, mut ready: impl FnMut() -> bool) -> bool {
+    /// Looks whether `ready` for a moment, if that is likely to help.
+    pub fn spin(&self, place: Place, ready: impl FnMut() -> bool) -> Looked {
+        if !has_company() {
+            return Looked::NotAtAll;
+        }
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
-        if habit.skip > 0 || !has_company() {
-            let skip = habit.skip.saturating_sub(1);
+        if habit.skip > 0 {
+            let skip = habit.skip - 1;
             cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
-            return ready();
+            return Looked::NotAtAll;
         }
         let success = spin_for(SEEN.moment(), ready);
         cell.store(habit.after(success).pack(), Ordering::Relaxed);
-        success
+        if success { Looked::Found } else { Looked::InVain }
     }
 }
 
 /// [`Habits::spin`] with what all waits have brought.
-pub fn spin(place: Place, ready: impl FnMut() -> bool) -> bool {
+pub fn spin(place: Place, ready: impl FnMut() -> bool) -> Looked {
     HABITS.spin(place, ready)
 }
 

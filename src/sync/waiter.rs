@@ -165,10 +165,10 @@ impl Waiter {
     /// waits for is to be had: true, and then it need not be parked.
     #[cfg(not(modelled))]
     pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
-        use super::spin::spin;
+        use super::spin::{Looked, spin};
         if self.nap.load(Ordering::Relaxed) == 0 {
-            let found = spin(what.place(), || self.parker.is_notified());
-            self.look.in_vain.store(!found, Ordering::Relaxed);
+            let looked = spin(what.place(), || self.parker.is_notified());
+            self.look.in_vain.store(looked == Looked::InVain, Ordering::Relaxed);
             return false;
         }
         let mut gap = 8;
@@ -178,7 +178,7 @@ impl Waiter {
             }
             gap = (gap * 2).min(64);
             what.is_at_rest()
-        });
+        }) == Looked::Found;
         if found {
             self.nap.store(0, Ordering::Relaxed);
         }

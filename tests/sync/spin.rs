@@ -46,7 +46,7 @@ fn wait<T: Awaitable>(what: &T) -> Waited {
 /// How often one wait looks that is ready after so many looks.
 fn looks(habits: &Habits, place: Place, ready_after: u32) -> u32 {
     let looks = Cell::new(0);
-    habits.spin(place, || {
+    let _looked = habits.spin(place, || {
         looks.set(looks.get() + 1);
         looks.get() > ready_after
     });
