@@ -25,8 +25,9 @@ use pyo3_ffi as ffi;
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::object::raise;
 pub use crate::sync::Waited;
-use crate::sync::spin::{self, Place};
-use crate::sync::{Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, wait_with};
+use crate::sync::spin::{self, Looked, Place};
+use crate::sync::turns;
+use crate::sync::{Answer, Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, wait_with};
 
 /// How long to leave others alone until there may be more memory.
 pub const UNTIL_MEMORY: Duration = Duration::from_millis(1);
@@ -235,14 +236,24 @@ impl Caller for Python {
     type Raised = Raised;
     const SPINS: bool = true;
 
-    fn await_turn(&self, place: Place, era: u32) {
-        if !compat::IS_FREE_THREADED {
-            // Another number for the same object: what is to be learned is another thing.
-            let place = place.later();
-            let is_free = || self.gil.is_free().unwrap_or_else(|| spin::era() != era);
-            if spin::spin(place, is_free) == spin::Looked::Found {
-                spin::give_others_a_chance();
-            }
+    fn await_turn(&self, place: Place, answer: Answer) {
+        // The thread that has answered does not run where this one does.
+        if compat::IS_FREE_THREADED {
+            return;
+        }
+        let is_free = || self.gil.is_free().unwrap_or_else(|| turns::era() != answer.era);
+        // Another number for the same object: what is to be learned is another thing.
+        let place = place.later();
+        let here = turns::is_here(answer.processor);
+        let looked = if answer.keeps_turn {
+            turns::await_kept(here, is_free)
+        } else if here {
+            turns::let_run(place, is_free)
+        } else {
+            spin::spin(place, is_free)
+        };
+        if looked == Looked::Found {
+            turns::give_others_a_chance();
         }
     }
 
@@ -250,12 +261,19 @@ impl Caller for Python {
         // SAFETY: attached, and attached again with the same state. In between no Python object
         // is touched but the one waited for, which the caller keeps alive.
         unsafe {
-            let state = PyEval_SaveThread();
-            if !compat::IS_FREE_THREADED {
-                spin::let_others_run();
+            if compat::IS_FREE_THREADED {
+                let state = PyEval_SaveThread();
+                let result = step();
+                PyEval_RestoreThread(state);
+                return result;
             }
+            turns::keep_until_woken();
+            let state = PyEval_SaveThread();
+            turns::let_others_run();
             let result = step();
+            let begun = Instant::now();
             PyEval_RestoreThread(state);
+            turns::waited(begun.elapsed());
             result
         }
     }

@@ -26,6 +26,8 @@ mod ring;
 mod semaphore;
 #[cfg(not(modelled))]
 pub mod spin;
+#[cfg(not(modelled))]
+pub mod turns;
 mod wait;
 mod waiter;
 
@@ -45,4 +47,6 @@ pub use retire::{Retire, Ticket};
 pub use ring::{Item, Items, Pile, Ring};
 pub use semaphore::{NotReleased, Semaphore};
 pub use wait::{Caller, Waited, wait, wait_as, wait_with};
+#[cfg(not(modelled))]
+pub use waiter::Answer;
 pub use waiter::{Awaitable, Cancelled, Deadline, Waiter};

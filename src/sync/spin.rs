@@ -11,9 +11,8 @@
 //! vain, more and more waits do without before it is tried again. Places share what is remembered
 //! if their addresses happen to fall together; all threads share it. A lost update does no harm.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
-use std::sync::OnceLock;
 use std::time::Instant;
 
 /// How long a moment is, in wake-ups of this machine.
@@ -152,9 +151,15 @@ impl Habits {
 
     /// Looks whether `ready` for a moment, if that is likely to help.
     pub fn spin(&self, place: Place, ready: impl FnMut() -> bool) -> Looked {
-        if !has_company() {
-            return Looked::NotAtAll;
+        if has_company() {
+            self.look(place, || spin_for(moment(), ready))
+        } else {
+            Looked::NotAtAll
         }
+    }
+
+    /// Looks in this way, if that is likely to help.
+    pub fn look(&self, place: Place, found: impl FnOnce() -> bool) -> Looked {
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
         if habit.skip > 0 {
@@ -162,10 +167,15 @@ impl Habits {
             cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
             return Looked::NotAtAll;
         }
-        let success = spin_for(SEEN.moment(), ready);
-        cell.store(habit.after(success).pack(), Ordering::Relaxed);
-        if success { Looked::Found } else { Looked::InVain }
+        let found = found();
+        cell.store(habit.after(found).pack(), Ordering::Relaxed);
+        if found { Looked::Found } else { Looked::InVain }
     }
+}
+
+/// How long a thread looks.
+pub fn moment() -> Duration {
+    SEEN.moment()
 }
 
 /// [`Habits::spin`] with what all waits have brought.
@@ -186,47 +196,6 @@ pub fn spin_for(span: Duration, mut ready: impl FnMut() -> bool) -> bool {
         if begun.elapsed() >= span {
             return false;
         }
-    }
-}
-
-/// Raised by each thread that has let others run; a thread that is waited for notes it when it
-/// answers. Whoever waits for the processor, or for a lock of the interpreter's that the answering
-/// thread still has, finds it changed.
-static ERA: AtomicU32 = AtomicU32::new(0);
-
-/// The calling thread has let others run.
-pub fn let_others_run() {
-    ERA.fetch_add(1, Ordering::Relaxed);
-}
-
-/// To be compared with a later one.
-pub fn era() -> u32 {
-    ERA.load(Ordering::Relaxed)
-}
-
-/// For how long threads may hand a turn to each other before others get a chance.
-const BURST: Duration = Duration::from_millis(1);
-/// Turns that are further apart than this leave room for others anyway.
-const PAUSE: Duration = Duration::from_micros(100);
-/// How long others get a chance: long enough for a thread to be woken.
-const CHANCE: Duration = Duration::from_micros(20);
-
-/// A thread that has looked for its turn has found it free, and is about to take it. Threads that
-/// hand it to each other this way are always faster than one that sleeps until it is free, so they
-/// leave it free for a moment now and then.
-pub fn give_others_a_chance() {
-    static BEGUN: AtomicU64 = AtomicU64::new(0);
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    static START: OnceLock<Instant> = OnceLock::new();
-    let now = START.get_or_init(Instant::now).elapsed().as_nanos() as u64;
-    let since = |then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
-    if since(&LAST) > PAUSE.as_nanos() as u64 {
-        BEGUN.store(now, Ordering::Relaxed);
-    }
-    LAST.store(now, Ordering::Relaxed);
-    if since(&BEGUN) > BURST.as_nanos() as u64 {
-        BEGUN.store(now, Ordering::Relaxed);
-        std::thread::sleep(CHANCE);
     }
 }
 

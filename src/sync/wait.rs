@@ -38,11 +38,11 @@ pub trait Caller {
         step()
     }
 
-    /// Called detached, with the era of the answer: waits until the caller can go on without
+    /// Called detached, with the answer: waits until the caller can go on without
     /// sleeping for those that have answered, if that is likely to be soon.
     #[cfg(not(modelled))]
-    fn await_turn(&self, place: super::spin::Place, era: u32) {
-        let _ = (place, era);
+    fn await_turn(&self, place: super::spin::Place, answer: super::waiter::Answer) {
+        let _ = (place, answer);
     }
 
     /// Lets the handlers of the signals run that have come. An error ends the wait.
@@ -172,7 +172,7 @@ fn look<C: Caller, T: Awaitable + ?Sized>(_: &C, waiter: &Waiter, what: &T) -> b
 
 #[cfg(not(modelled))]
 fn await_turn<C: Caller, T: Awaitable + ?Sized>(caller: &C, waiter: &Waiter, what: &T) {
-    caller.await_turn(what.place(), waiter.era());
+    caller.await_turn(what.place(), waiter.answer());
 }
 
 /// Where a moment has no length, there is no looking.

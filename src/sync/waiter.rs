@@ -165,14 +165,21 @@ impl Waiter {
     /// waits for is to be had: true, and then it need not be parked.
     #[cfg(not(modelled))]
     pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
-        use super::spin::{Looked, spin};
+        use super::spin::{self, Looked};
+        use super::turns;
         if self.nap.load(Ordering::Relaxed) == 0 {
-            let looked = spin(what.place(), || self.parker.is_notified());
+            self.look.at.store(turns::processor(), Ordering::Relaxed);
+            let ready = || self.parker.is_notified();
+            let looked = if turns::keeps_from_running() {
+                turns::let_run(what.place(), ready)
+            } else {
+                spin::spin(what.place(), ready)
+            };
             self.look.in_vain.store(looked == Looked::InVain, Ordering::Relaxed);
             return false;
         }
         let mut gap = 8;
-        let found = spin(what.place().other(), || {
+        let found = spin::spin(what.place().other(), || {
             for _ in 0..gap {
                 core::hint::spin_loop();
             }
@@ -185,10 +192,14 @@ impl Waiter {
         found
     }
 
-    /// The era in which it was answered.
+    /// When and where it was answered.
     #[cfg(not(modelled))]
-    pub fn era(&self) -> u32 {
-        self.look.era.load(Ordering::Relaxed)
+    pub fn answer(&self) -> Answer {
+        Answer {
+            era: self.look.era.load(Ordering::Relaxed),
+            processor: self.look.processor.load(Ordering::Relaxed),
+            keeps_turn: self.look.keeps_turn.load(Ordering::Relaxed),
+        }
     }
 
     /// Sleeps until somebody unparks this waiter, or the deadline, or, if `interruptible`, until a
@@ -221,20 +232,43 @@ impl Waiter {
 #[cfg(not(modelled))]
 #[derive(Default)]
 struct Look {
-    /// When it was answered, see `spin::era`.
+    /// When it was answered, see `turns::era`.
     era: AtomicU32,
+    /// The processor of the thread that has answered.
+    processor: AtomicU32,
+    /// The thread that has answered keeps its turn until this one is awake.
+    keeps_turn: core::sync::atomic::AtomicBool,
+    /// The processor on which its thread looks or sleeps.
+    at: AtomicU32,
     /// If it was asleep then: how many nanoseconds after the beginning of its wait.
     answered: core::sync::atomic::AtomicU64,
     /// The thread of the waiter has looked before this sleep.
     in_vain: core::sync::atomic::AtomicBool,
 }
 
+/// When a waiter was answered, and where.
+#[cfg(not(modelled))]
+#[derive(Clone, Copy)]
+pub struct Answer {
+    /// See `turns::era`.
+    pub era: u32,
+    /// The processor of the thread that has answered, see `turns::processor`.
+    pub processor: u32,
+    /// Whether that thread keeps its turn until the waiter is awake.
+    pub keeps_turn: bool,
+}
+
 #[cfg(not(modelled))]
 impl Look {
     /// To be called under the guard, before the wake-up.
     fn answered(&self, since: Instant, parker: &Parker) {
-        self.era.store(super::spin::era(), Ordering::Relaxed);
-        if parker.is_asleep() {
+        use super::turns;
+        self.era.store(turns::era(), Ordering::Relaxed);
+        self.processor.store(turns::processor(), Ordering::Relaxed);
+        let asleep = parker.is_asleep();
+        let here = turns::is_here(self.at.load(Ordering::Relaxed));
+        self.keeps_turn.store(turns::answers(here, asleep), Ordering::Relaxed);
+        if asleep {
             let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.answered.store(nanos, Ordering::Relaxed);
         }
@@ -251,10 +285,12 @@ impl Waiter {
             let look_up = Instant::now() + LOOK_UP;
             end = Some(deadline.map_or(look_up, |deadline| deadline.min(look_up)));
         }
+        self.look.at.store(super::turns::processor(), Ordering::Relaxed);
         let parked = self.parker.park(end, interruptible);
         if parked == Parked::Unparked {
             let answered = self.look.answered.swap(0, Ordering::Relaxed);
             if answered > 0 {
+                super::turns::is_woken();
                 let now = self.since.elapsed();
                 super::spin::took(now.saturating_sub(Duration::from_nanos(answered)));
             }

@@ -81,7 +81,7 @@ unsafe fn wait_whole<T: Awaitable>(
     how: Patience,
     queued: bool,
 ) -> Result<Waited, Raised> {
-    let (deadline, interruptible) = (how.deadline(), how.is_interruptible());
+    let (deadline, interruptible) = how.limits();
     // SAFETY: the waiter outlives this call, and is in the queue if it is `queued`.
     let waited = unsafe { wait_with(&how, waiter, what, deadline, interruptible, queued) };
     assert!(how.ends() || !matches!(waited, Ok(Waited::TimedOut) | Err(Raised)));

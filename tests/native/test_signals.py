@@ -316,11 +316,15 @@ def test_a_handler_that_aborts_the_barrier(kit: Kit) -> None:
 def test_a_signal_just_before_the_sleep(ours: Kit, name: str) -> None:
     """A thread looks for a moment before it sleeps: a signal then interrupts no system call."""
     _, wait, _, _ = HELP[name](ours)
+
+    def wait_for_a_signal(microseconds: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, microseconds * 1e-6)
+        wait()
+
     with handling(signal.SIGALRM, interrupt):
         for number in range(300):
             with pytest.raises(Interrupted):
-                signal.setitimer(signal.ITIMER_REAL, (1 + number % 100) * 1e-6)
-                wait()
+                wait_for_a_signal(1 + number % 100)
 
 
 @pytest.mark.parametrize("name", HELP)

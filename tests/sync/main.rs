@@ -13,6 +13,7 @@ mod semaphore;
 #[cfg(unix)]
 mod signals;
 mod spin;
+mod turns;
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -23,7 +23,8 @@ CHANNEL = [
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",
         ("alone::an_item_reaches_one_who_waits",),
-        near="if self.outside.load(Ordering::Relaxed) > 0 {\n            return self.try_put(item);",
+        near="if self.outside.load(Ordering::Relaxed) > 0 {\n"
+        "            return self.try_put(item);",
     ),
     Mutant(
         "channel: got without the guard while a thread waits",
