@@ -72,6 +72,7 @@ CHANNEL = [
         "settled",
         "false",
         (
+            "alone::one_who_gives_up_leaves_the_item",
             "channel::a_get_that_times_out_loses_no_item",
             "channel::a_get_that_is_interrupted_loses_no_item",
             "retire::a_joiner_that_gives_up_needs_no_ticket",
