@@ -62,11 +62,6 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
         yield _mean(ratios, machine)
     for name, seconds in results.get("apps", {}).items():
         yield _less_is_better(name, seconds, duration, machine)
-    ratios = [of[STOCK] / of[RTHREAD] for of in results.get("programs", {}).values()]
-    if len(ratios) > 1:
-        yield _mean(f"the {len(ratios)} programs above, geometric mean", ratios, machine)
-    for name, seconds in results.get("apps", {}).items():
-        yield _less_is_better(name, seconds, duration, machine)
     for name, found in results["contention"].items():
         yield _contended(name, found, machine)
     if results.get("company"):

@@ -168,14 +168,16 @@ impl Waiter {
         use super::spin::{self, Looked};
         use super::turns;
         if self.nap.load(Ordering::Relaxed) == 0 {
+            if self.look.over.load(Ordering::Relaxed) {
+                return false;
+            }
             self.look.at.store(turns::processor(), Ordering::Relaxed);
             let ready = || self.parker.is_notified();
-            let looked = if turns::keeps_from_running() {
+            let _looked = if turns::keeps_from_running() {
                 turns::let_run(what.place(), ready)
             } else {
                 spin::spin(what.place(), ready)
             };
-            self.look.in_vain.store(looked == Looked::InVain, Ordering::Relaxed);
             return false;
         }
         let mut gap = 8;
@@ -242,8 +244,8 @@ struct Look {
     at: AtomicU32,
     /// If it was asleep then: how many nanoseconds after the beginning of its wait.
     answered: core::sync::atomic::AtomicU64,
-    /// The thread of the waiter has looked before this sleep.
-    in_vain: core::sync::atomic::AtomicBool,
+    /// There is no looking before the sleeps to come, and none of them ends by itself.
+    over: core::sync::atomic::AtomicBool,
 }
 
 /// When a waiter was answered, and where.
@@ -277,11 +279,11 @@ impl Look {
 
 #[cfg(not(modelled))]
 impl Waiter {
-    /// A signal that came while the thread looked has interrupted nothing. So a sleep after that is
-    /// interrupted once by itself.
+    /// A signal that came since the thread has looked for one last, and before the system call, has
+    /// interrupted nothing. So the first sleep is interrupted once by itself.
     fn park_after_look(&self, deadline: Deadline, interruptible: bool) -> Parked {
         let mut end = deadline;
-        if self.look.in_vain.swap(false, Ordering::Relaxed) && interruptible {
+        if interruptible && !self.look.over.swap(true, Ordering::Relaxed) {
             let look_up = Instant::now() + LOOK_UP;
             end = Some(deadline.map_or(look_up, |deadline| deadline.min(look_up)));
         }
