@@ -12,8 +12,7 @@
 //! and takes as long to wake up as the computing thread does. So a thread that had to wait for its
 //! turn keeps it until the thread that it has answered is awake.
 
-use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -36,19 +35,50 @@ pub fn is_here(number: u32) -> bool {
     number != 0 && number == processor()
 }
 
-thread_local! {
-    static MINE: Mine = const { Mine {
-        answered_here: Cell::new(false),
-        before: Cell::new(None),
-    } };
-}
-
-/// What a thread remembers of its last steps.
+/// What a thread remembers of its last steps. Several threads may share one of these: what one forgets
+/// or takes for its own then costs a moment. Not a thread-local variable: the first use of one in a
+/// thread takes memory, which ends the process where there is none.
+#[repr(align(64))]
 struct Mine {
     /// The thread that it answered last waits on its own processor.
-    answered_here: Cell<bool>,
-    /// How many had woken up when it answered one that slept, if it is to wait for that one.
-    before: Cell<Option<u32>>,
+    answered_here: AtomicBool,
+    /// It is to wait for the thread that it answered last, which slept,
+    keeps: AtomicBool,
+    /// and so many had woken up then.
+    before: AtomicU32,
+}
+
+const MINES_LOG: u32 = 6;
+
+impl Mine {
+    const fn new() -> Mine {
+        Mine {
+            answered_here: AtomicBool::new(false),
+            keeps: AtomicBool::new(false),
+            before: AtomicU32::new(0),
+        }
+    }
+
+    /// The calling thread's.
+    fn get() -> &'static Mine {
+        static MINES: [Mine; 1 << MINES_LOG] = [const { Mine::new() }; 1 << MINES_LOG];
+        // Fibonacci hashing: threads of one kind lie at the same distance from each other.
+        let hash = (thread() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &MINES[(hash >> (64 - MINES_LOG)) as usize]
+    }
+}
+
+/// A number that the calling thread has and no other.
+#[cfg(unix)]
+fn thread() -> usize {
+    // SAFETY: has no conditions.
+    unsafe { libc::pthread_self() as usize }
+}
+
+#[cfg(not(unix))]
+fn thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| core::ptr::from_ref(here).addr())
 }
 
 /// A wait for a turn of this length means that another thread computes.
@@ -96,14 +126,14 @@ static WOKEN: AtomicU32 = AtomicU32::new(0);
 /// The calling thread answers one that waits `here`, on its own processor, or elsewhere; asleep, or
 /// looking. Whether it will keep its turn until that one is awake.
 pub fn answers(here: bool, asleep: bool) -> bool {
-    MINE.with(|mine| {
-        mine.answered_here.set(here);
-        let keeps = KEEPING.answers();
-        if keeps && asleep {
-            mine.before.set(Some(WOKEN.load(Ordering::Relaxed)));
-        }
-        keeps
-    })
+    let mine = Mine::get();
+    mine.answered_here.store(here, Ordering::Relaxed);
+    let keeps = KEEPING.answers();
+    if keeps && asleep {
+        mine.before.store(WOKEN.load(Ordering::Relaxed), Ordering::Relaxed);
+        mine.keeps.store(true, Ordering::Relaxed);
+    }
+    keeps
 }
 
 /// The calling thread has been woken.
@@ -115,7 +145,11 @@ pub fn is_woken() {
 /// instead of sleeping: if other processes have all other processors, it is to run here. Asked
 /// once after each answer.
 pub fn keeps_from_running() -> bool {
-    let answered_here = MINE.with(|mine| mine.answered_here.replace(false));
+    let mine = Mine::get();
+    let answered_here = mine.answered_here.load(Ordering::Relaxed);
+    if answered_here {
+        mine.answered_here.store(false, Ordering::Relaxed);
+    }
     answered_here || !spin::has_company()
 }
 
@@ -197,8 +231,13 @@ pub fn waited(span: Duration) {
 
 /// The calling thread is about to let others run: keeps its turn for a moment more, if it is to.
 pub fn keep_until_woken() {
-    let (before, here) = MINE.with(|mine| (mine.before.take(), mine.answered_here.get()));
-    let Some(before) = before else { return };
+    let mine = Mine::get();
+    if !mine.keeps.load(Ordering::Relaxed) {
+        return;
+    }
+    mine.keeps.store(false, Ordering::Relaxed);
+    let before = mine.before.load(Ordering::Relaxed);
+    let here = mine.answered_here.load(Ordering::Relaxed);
     let _woken = look_once(KEEP, here, || WOKEN.load(Ordering::Relaxed) != before);
 }
 

@@ -7,10 +7,6 @@ use super::parker::{Parked, Parker, Wake};
 use super::primitive::{AtomicPtr, AtomicU32, Ordering};
 use super::retire::Ticket;
 
-/// How late a signal is noticed at most that came in the moment before a sleep.
-#[cfg(not(modelled))]
-const LOOK_UP: Duration = Duration::from_millis(10);
-
 /// When a wait ends unserved; `None` means never.
 pub type Deadline = Option<Instant>;
 
@@ -167,31 +163,33 @@ impl Waiter {
     pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
         use super::spin::{self, Looked};
         use super::turns;
+        if self.look.over.load(Ordering::Relaxed) {
+            return false;
+        }
         if self.nap.load(Ordering::Relaxed) == 0 {
-            if self.look.over.load(Ordering::Relaxed) {
-                return false;
-            }
             self.look.at.store(turns::processor(), Ordering::Relaxed);
             let ready = || self.parker.is_notified();
-            let _looked = if turns::keeps_from_running() {
+            let looked = if turns::keeps_from_running() {
                 turns::let_run(what.place(), ready)
             } else {
                 spin::spin(what.place(), ready)
             };
+            self.look.in_vain.store(looked == Looked::InVain, Ordering::Relaxed);
             return false;
         }
         let mut gap = 8;
-        let found = spin::spin(what.place().other(), || {
+        let looked = spin::spin(what.place().other(), || {
             for _ in 0..gap {
                 core::hint::spin_loop();
             }
             gap = (gap * 2).min(64);
             what.is_at_rest()
-        }) == Looked::Found;
-        if found {
+        });
+        self.look.in_vain.store(looked == Looked::InVain, Ordering::Relaxed);
+        if looked == Looked::Found {
             self.nap.store(0, Ordering::Relaxed);
         }
-        found
+        looked == Looked::Found
     }
 
     /// When and where it was answered.
@@ -204,10 +202,15 @@ impl Waiter {
         }
     }
 
-    /// Sleeps until somebody unparks this waiter, or the deadline, or, if `interruptible`, until a
-    /// signal handler has run in this thread.
+    /// Sleeps until another thread unparks this waiter, or the deadline, or, if `interruptible`,
+    /// until a signal handler has run in this thread. A signal that has come while the thread looked
+    /// has interrupted nothing: so a look in vain ends as if one had come, once in a wait.
     pub fn park(&self, deadline: Deadline, interruptible: bool) -> Parked {
-        let nap = self.nap.load(Ordering::Relaxed);
+        let nap = self.nap.swap(0, Ordering::Relaxed);
+        #[cfg(not(modelled))]
+        if interruptible && self.look.ends_the_first_time() {
+            return Parked::Interrupted;
+        }
         #[cfg(not(modelled))]
         if nap == 0 {
             return self.park_after_look(deadline, interruptible);
@@ -216,7 +219,6 @@ impl Waiter {
         if nap == 0 {
             return self.parker.park(deadline, interruptible);
         }
-        self.nap.store(0, Ordering::Relaxed);
         #[cfg(modelled)]
         self.overdue.store(true, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_micros(nap.into());
@@ -244,7 +246,9 @@ struct Look {
     at: AtomicU32,
     /// If it was asleep then: how many nanoseconds after the beginning of its wait.
     answered: core::sync::atomic::AtomicU64,
-    /// There is no looking before the sleeps to come, and none of them ends by itself.
+    /// The thread has looked in vain.
+    in_vain: core::sync::atomic::AtomicBool,
+    /// There is no looking before the sleeps to come.
     over: core::sync::atomic::AtomicBool,
 }
 
@@ -275,20 +279,18 @@ impl Look {
             self.answered.store(nanos, Ordering::Relaxed);
         }
     }
+
+    /// Whether the thread has looked in vain, for the first time in this wait. Then it looks no more.
+    fn ends_the_first_time(&self) -> bool {
+        self.in_vain.load(Ordering::Relaxed) && !self.over.swap(true, Ordering::Relaxed)
+    }
 }
 
 #[cfg(not(modelled))]
 impl Waiter {
-    /// A signal that came since the thread has looked for one last, and before the system call, has
-    /// interrupted nothing. So the first sleep is interrupted once by itself.
     fn park_after_look(&self, deadline: Deadline, interruptible: bool) -> Parked {
-        let mut end = deadline;
-        if interruptible && !self.look.over.swap(true, Ordering::Relaxed) {
-            let look_up = Instant::now() + LOOK_UP;
-            end = Some(deadline.map_or(look_up, |deadline| deadline.min(look_up)));
-        }
         self.look.at.store(super::turns::processor(), Ordering::Relaxed);
-        let parked = self.parker.park(end, interruptible);
+        let parked = self.parker.park(deadline, interruptible);
         if parked == Parked::Unparked {
             let answered = self.look.answered.swap(0, Ordering::Relaxed);
             if answered > 0 {
@@ -297,7 +299,7 @@ impl Waiter {
                 super::spin::took(now.saturating_sub(Duration::from_nanos(answered)));
             }
         }
-        if parked == Parked::TimedOut && end != deadline { Parked::Interrupted } else { parked }
+        parked
     }
 }
 

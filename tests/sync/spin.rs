@@ -175,3 +175,35 @@ fn an_event_reaches_all_of_many() {
         });
     }
 }
+
+/// The main thread, of which signals are expected: counts how often it looked for them.
+struct Main(Cell<u32>);
+
+impl Caller for Main {
+    type Raised = Infallible;
+    const SPINS: bool = true;
+
+    unsafe fn run_signal_handlers(&self) -> Result<(), Infallible> {
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+}
+
+/// A signal that comes during a look interrupts no system call.
+#[test]
+fn a_look_in_vain_is_followed_by_one_for_signals() {
+    // What earlier waits have brought may be shared with another place: not by all of these.
+    let events: [Event; 16] = std::array::from_fn(|_| Event::new());
+    let mut looked = 0;
+    for event in &events {
+        let main = Main(Cell::new(0));
+        // SAFETY: the waiter outlives this call, and is in no queue.
+        let Ok(waited) =
+            unsafe { wait_with(&main, &Waiter::new(), event, deadline(5), true, false) };
+        assert_eq!(waited, Waited::TimedOut);
+        // A signal of another test may have come as well; but it is not done again and again.
+        assert!(main.0.get() <= 2);
+        looked += main.0.get();
+    }
+    assert!(looked > 0 || !has_company());
+}
