@@ -2,6 +2,7 @@
 # make demo                           examples and CPython's own test_threading on rthread
 # make test                           the whole suite on python3
 # make test PYTHONS="python3.12 python3.14t"
+# make test TESTS=tests/dropin        a part of it
 # make test-parallel PYTHON=python3.14t  the tests of behaviour, each in four threads at a time
 # make stress SECONDS=60 PYTHONS=...  everything at once; SEED=... to try the same again
 # make bench PYTHON=...               stock against rthread, side by side, and against packages
@@ -85,7 +86,7 @@ test:
 
 test-one: build
 	@mkdir -p $(results)
-	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml
+	RTHREAD_RESULTS=$(CURDIR)/$(results) $(python) -m pytest --junit-xml=$(results)/tests.xml $(TESTS)
 
 # Each test in several threads that begin together; without what is about the process or a signal.
 test-parallel: build
