@@ -6,6 +6,7 @@ import _thread
 import importlib
 import queue
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -40,9 +41,33 @@ def _textbook_on_rthread() -> ModuleType:
     return textbook_on(rthread.threading, importlib.import_module("rthread.queue"), STOCK_QUEUE)
 
 
+def _server_on(threading: ModuleType) -> Callable[[], Any]:
+    """What makes an HTTP server whose requests are threads of this module."""
+    sockets = module_again("socketserver", {"threading": threading})
+    http = module_again("http.server", {"socketserver": sockets})
+
+    class Handler(http.BaseHTTPRequestHandler):  # type: ignore[misc, name-defined]
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return lambda: http.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
 STOCK = Rival(
     "stock",
-    {**vars(_thread), **vars(threading), **_queues(queue), "StockQueue": queue.Queue},
+    {
+        **vars(_thread),
+        **vars(threading),
+        **_queues(queue),
+        "StockQueue": queue.Queue,
+        "Server": _server_on(threading),
+        # Stock has no such thing: what rthread does with it is compared with what stock does.
+        "keep_threads": lambda _number: None,
+    },
     textbook=lambda: textbook_on(threading, queue, queue),
 )
 RTHREAD = Rival(
@@ -52,6 +77,8 @@ RTHREAD = Rival(
         **vars(rthread.threading),
         **_own_queues(),
         "StockQueue": STOCK_QUEUE.Queue,
+        "Server": _server_on(rthread.threading),
+        "keep_threads": vars(_rthread)["__keep_threads__"],
     },
     textbook=_textbook_on_rthread,
 )

@@ -30,6 +30,7 @@ _TIMES: dict[str, tuple[float, float]] = {
     "stock queue.Queue: put + get": (2.5, 2.5),
     "Queue: put + get": (10, 10),
     "Thread: start + join": (1.2, 4),
+    "Thread: start + join, reused": (2, 8),
     "start_new_thread, wait for its release": (1.1, 1.1),
     "ping-pong: two threads, two locks": (12, 12),
     "ping-pong: two threads, one Condition": (12, 12),

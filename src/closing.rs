@@ -34,6 +34,7 @@ use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 use crate::blocking;
 use crate::compat::{self, Raised};
 use crate::interpreter::{Lifetime, MOMENT};
+use crate::kept;
 use crate::sync::{Event, fork};
 use crate::tables::Definition;
 
@@ -139,9 +140,22 @@ impl Closing {
         fork::epoch()
     }
 
+    /// A thread that was kept is about to clear its state. It is not held up: what ends it waits for that.
+    /// To be followed by [`Closing::has_left`].
+    pub fn count_leaving(&self) {
+        if compat::IS_FREE_THREADED {
+            self.count();
+        }
+    }
+
+    /// Whether the end of the interpreter is near, as far as it is told.
+    pub fn is_near(&self) -> bool {
+        self.near.load(Ordering::SeqCst)
+    }
+
     /// It has no state any more. What was destroyed with that may have forked.
     pub fn has_left(&self, counted: Epoch) {
-        if counted == fork::epoch() {
+        if compat::IS_FREE_THREADED && counted == fork::epoch() {
             self.crossing.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -189,6 +203,8 @@ impl Closing {
             held_up: OnceLock::new(),
         });
         self.near.store(true, Ordering::SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { kept::drain() };
         let mut crossing = self.crossing();
         let mut patience = PATIENCE;
         while crossing > 0 && patience > 0 {

@@ -18,7 +18,7 @@ use crate::compat::{self, Raised};
 use crate::interpreter;
 use crate::tables::{self, Definition};
 #[cfg(unix)]
-use crate::{handle, sentinel, sync, thread};
+use crate::{handle, kept, sentinel, sync, thread};
 
 /// The thread that called fork, in the child; 0 in a process that is not one.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +35,7 @@ pub fn register() {
         // No other thread may be in the middle of changing the tables.
         handle::before_fork();
         thread::before_fork();
+        kept::before_fork();
         sentinel::before_fork();
         tables::before_fork();
     }
@@ -43,6 +44,7 @@ pub fn register() {
         unsafe {
             tables::after_fork();
             sentinel::after_fork();
+            kept::after_fork_in_parent();
             thread::after_fork();
             handle::after_fork_in_parent();
         }
@@ -56,6 +58,7 @@ pub fn register() {
         unsafe {
             tables::after_fork();
             sentinel::after_fork();
+            kept::after_fork_in_child();
             thread::after_fork();
             handle::after_fork_in_child();
             interpreter::after_fork_in_child();

@@ -130,6 +130,12 @@ impl Handle {
         self.awaited_by.store(address, Ordering::Release);
     }
 
+    /// By the thread, which is kept for another start: a join has nothing to join any more. False if the
+    /// handle does not own the thread.
+    pub fn disown(&self) -> bool {
+        self.life.disown().is_some()
+    }
+
     /// The last thing the thread does: its state is gone, a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);

@@ -2,10 +2,12 @@
 
 use core::ffi::c_int;
 use core::ptr;
+use core::sync::atomic::Ordering;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::compat;
+use crate::kept;
 use crate::module::State;
 use crate::object::{self, drop_ref, raise};
 use crate::stock;
@@ -132,4 +134,39 @@ pub unsafe extern "C-unwind" fn is_main_interpreter(
 ) -> *mut PyObject {
     // SAFETY: attached.
     compat::bool_object(unsafe { compat::interpreter() } == compat::main_interpreter())
+}
+
+/// `__keep_threads__(number)`: up to how many finished threads wait for the next start.
+///
+/// # Safety
+/// Called by CPython with the module and a tuple.
+pub unsafe extern "C-unwind" fn keep_threads(
+    module: *mut PyObject,
+    args: *mut PyObject,
+) -> *mut PyObject {
+    let mut number: ffi::Py_ssize_t = 0;
+    // SAFETY: attached; the format wants a Py_ssize_t.
+    unsafe {
+        if compat::PyArg_ParseTuple(args, c"n:__keep_threads__".as_ptr(), &raw mut number) == 0 {
+            return ptr::null_mut();
+        }
+        let Ok(number) = usize::try_from(number) else {
+            return raise(ffi::PyExc_ValueError, c"a number of threads is not negative");
+        };
+        (&(*State::of(module)).lifetime).kept_threads.store(number, Ordering::Relaxed);
+        if number == 0 {
+            kept::drain();
+        }
+    }
+    compat::none()
+}
+
+/// `__kept_threads__()`: see `kept::numbers`.
+///
+/// # Safety
+/// Called by CPython.
+pub unsafe extern "C-unwind" fn kept_threads(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    let [kept, starts, with_state] = kept::numbers();
+    // SAFETY: attached; the format takes three of this size.
+    unsafe { ffi::Py_BuildValue(c"nnn".as_ptr(), kept, starts, with_state) }
 }

@@ -33,6 +33,7 @@ use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 use crate::blocking;
 use crate::closing::{self, Closing, Epoch};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
+use crate::kept;
 use crate::object::drop_ref;
 use crate::trashcan;
 
@@ -78,6 +79,8 @@ const LOOKS: usize = 200;
 pub struct Lifetime {
     over: AtomicBool,
     pub closing: Closing,
+    /// How many threads that have ended may be kept for the next starts in this interpreter.
+    pub kept_threads: AtomicUsize,
 }
 
 /// What a thread that wanted a state has got.
@@ -98,7 +101,11 @@ impl Lifetime {
     pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
         // SAFETY: attached, as the caller promises.
         unsafe { trashcan::prepare()? };
-        let lifetime = Arc::new(Lifetime { over: AtomicBool::new(false), closing: Closing::new() });
+        let lifetime = Arc::new(Lifetime {
+            over: AtomicBool::new(false),
+            closing: Closing::new(),
+            kept_threads: AtomicUsize::new(0),
+        });
         let theirs = Arc::into_raw(Arc::clone(&lifetime));
         // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
         // when the interpreter is cleared: its modules are gone then and its threads stopped.
@@ -253,6 +260,7 @@ unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
         (*lifetime).over.store(true, Ordering::SeqCst);
         wait_for_those_who_enter();
         if compat::LATE_THREADS_NEED_INTERPRETER && compat::is_finalizing() {
+            kept::drain();
             wait_for_those_who_leave();
         }
         drop(Arc::from_raw(lifetime));
@@ -306,6 +314,9 @@ fn thread_count() -> usize {
 /// # Safety
 /// Attached.
 pub unsafe fn before_fork() {
+    // First: a thread that gives up its state waits for forks.
+    // SAFETY: as the caller promises.
+    unsafe { kept::announce_fork() };
     FORKS.set(FORKS.get() << 1 | 1);
     ANNOUNCED.fetch_add(1, Ordering::SeqCst);
     FORKING.fetch_add(1, Ordering::SeqCst);
@@ -326,6 +337,7 @@ pub fn has_forked() {
     if forks & 1 == 1 {
         FORKS.set(forks & !1);
         FORKING.fetch_sub(1, Ordering::SeqCst);
+        kept::fork_is_over();
     }
 }
 

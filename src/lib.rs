@@ -27,6 +27,8 @@ mod info;
 #[cfg(feature = "python")]
 mod interpreter;
 #[cfg(feature = "python")]
+mod kept;
+#[cfg(feature = "python")]
 mod local;
 #[cfg(feature = "python")]
 mod lock;

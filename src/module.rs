@@ -84,14 +84,33 @@ const FUNCTIONS: &[Function] = &[
 ];
 
 /// For the package, and not among the names that stand in for stock's.
-const OWN_FUNCTIONS: &[Function] = &[Function {
-    name: c"__make_native__",
-    call: Call::VarArgs(native::make_native),
-    doc: Doc::Own(
-        c"__make_native__($module, classes, helpers, /)\n--\n\n\
-        Make native types for the Python classes in a dict; see rthread._native.",
-    ),
-}];
+const OWN_FUNCTIONS: &[Function] = &[
+    Function {
+        name: c"__make_native__",
+        call: Call::VarArgs(native::make_native),
+        doc: Doc::Own(
+            c"__make_native__($module, classes, helpers, /)\n--\n\n\
+            Make native types for the Python classes in a dict; see rthread._native.",
+        ),
+    },
+    Function {
+        name: c"__keep_threads__",
+        call: Call::VarArgs(info::keep_threads),
+        doc: Doc::Own(
+            c"__keep_threads__($module, number, /)\n--\n\n\
+            Keep up to so many finished threads for the next starts; 0 ends those that are kept.",
+        ),
+    },
+    Function {
+        name: c"__kept_threads__",
+        call: Call::NoArgs(info::kept_threads),
+        doc: Doc::Own(
+            c"__kept_threads__($module, /)\n--\n\n\
+            Tell how many threads are kept, how many starts kept threads have served in this process,\n\
+            and how many of these with the thread state of the start before.",
+        ),
+    },
+];
 
 /// rthread's own, with a NUL for C.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");

@@ -4,32 +4,35 @@ use core::ffi::{c_int, c_void};
 use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
-use core::time::Duration;
 use std::sync::Arc;
 
-use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 
 use crate::blocking;
 use crate::closing::Start;
 use crate::compat::{self, Raised};
 use crate::handle::{self, Handle};
-use crate::interpreter::{self, Entered, Lifetime};
+use crate::interpreter::{self, Lifetime};
+use crate::kept;
 use crate::module::State;
 use crate::object::{drop_ref, raise, runtime_error};
-use crate::sentinel;
-use crate::shared::{Place, Shared};
-use crate::sync::{Event, wait};
+use crate::shared::Shared;
+use crate::sync::{Event, fork};
 
+pub use inherited::Inherited;
 pub use os::OsThread;
 
 #[cfg_attr(unix, path = "thread/unix.rs")]
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
+mod inherited;
 mod reserve;
+mod run;
 mod waiting;
 
 use reserve::Reserve;
-use waiting::{Failure, Waiting};
+use run::run;
+use waiting::Waiting;
 pub use waiting::{after_fork, before_fork, check_started};
 
 /// More than a thread needs until it has a state, and at least so much.
@@ -54,6 +57,11 @@ struct Boot {
     handle: Option<Shared<Handle>>,
     /// The end of the interpreter does not wait for it.
     daemon: bool,
+    /// It has no handle, and owns the operating system's thread itself.
+    owns_thread: bool,
+    /// How much stack was asked for, and in which process: see `sync::fork`.
+    stack: usize,
+    epoch: u32,
     /// The starter is about to fork, and waits until the thread has its state.
     within_fork: bool,
     waiting: Waiting,
@@ -89,6 +97,7 @@ unsafe fn start(
     unsafe {
         let interpreter = compat::interpreter();
         let within_fork = interpreter::is_within_fork();
+        let may_be_kept = (&(*module).lifetime).kept_threads.load(Ordering::Relaxed) > 0;
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
         let reserve = if waiting.can_fail() {
@@ -109,6 +118,9 @@ unsafe fn start(
             kwargs,
             handle: handle.cloned(),
             daemon,
+            owns_thread: handle.is_none() && may_be_kept,
+            stack: compat::stack_size(),
+            epoch: fork::epoch(),
             within_fork,
             waiting,
             reserve,
@@ -131,9 +143,13 @@ unsafe fn start(
         let boot = ours.get();
         let closing = &boot.lifetime.closing;
         let start = closing.begin();
-        let Some((thread, ident)) =
-            os::spawn(theirs.into_raw(), handle.is_some(), compat::stack_size())
-        else {
+        let worker = if may_be_kept { kept::claim(boot.stack, interpreter) } else { None };
+        let started = match &worker {
+            Some(worker) => Some((worker.thread, worker.ident)),
+            // One that is to be kept has to be joined when it ends.
+            None => os::spawn(theirs.into_raw(), handle.is_some() || may_be_kept, boot.stack),
+        };
+        let Some((thread, ident)) = started else {
             closing.give_up();
             drop(theirs.take());
             boot.reserve.give_back();
@@ -145,6 +161,9 @@ unsafe fn start(
         if let Some(handle) = handle {
             handle.set_running(thread, ident);
             let _ = boot.published.set();
+        }
+        if let Some(worker) = worker {
+            worker.give(theirs.into_raw());
         }
         if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
@@ -215,132 +234,6 @@ unsafe fn drop_arguments(boot: &Boot) {
     for object in [boot.function, boot.args, boot.kwargs, waiting.started, waiting.ident] {
         // SAFETY: as the caller promises.
         unsafe { drop_ref(object) };
-    }
-}
-
-/// The whole life of a thread.
-///
-/// No value with a destructor lives in this frame while Python code runs: up to 3.13 the
-/// interpreter ends daemon threads by unwinding their stacks from the inside.
-unsafe extern "C-unwind" fn run(boot: *mut c_void) {
-    // SAFETY: what `start` gave us; it is given back at the end of this function.
-    let place = unsafe { Place::<Boot>::from_raw(boot) };
-    // SAFETY: as above.
-    let shared = unsafe { place.get() };
-    if shared.handle.is_some() {
-        wait(&shared.published, None);
-    }
-    // SAFETY: as above; called once.
-    let begun = unsafe { make_state(place) };
-    shared.lifetime.closing.has_begun();
-    let _ = shared.has_state.set();
-    if let Begun::With(state) = begun {
-        sentinel::thread_begins(state);
-        // SAFETY: a fresh state of this thread.
-        unsafe { run_attached(place, state) };
-        sentinel::thread_ended();
-    }
-    // There is no Python any more. Last, because a join may return now: nothing of the thread is
-    // left.
-    if let Some(handle) = &shared.handle {
-        handle.set_exiting();
-    }
-    // SAFETY: ours.
-    unsafe { drop(place.take()) };
-}
-
-/// How a thread begins.
-enum Begun {
-    With(*mut PyThreadState),
-    /// It does not: its starter is told, if that can be.
-    Not,
-}
-
-/// This thread's state, made here because it remembers the thread that it was made in.
-///
-/// # Safety
-/// Called once.
-unsafe fn make_state(place: Place<Boot>) -> Begun {
-    // SAFETY: the thread's own until it ends.
-    let boot = unsafe { place.get() };
-    // Not given back where it is not needed: that takes longer than all the rest of a start.
-    let mut reserve = Some(&boot.reserve);
-    let mut attempts = 0;
-    loop {
-        if os::has_memory(if reserve.is_some() { PLENTY } else { LITTLE }) {
-            // Here, as it is the first use of a thread-local variable of ours: the platform makes
-            // room for all of them, and ends the process if it cannot.
-            sentinel::thread_begins(ptr::null_mut());
-            // SAFETY: a new thread, and the lifetime of that interpreter.
-            match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon, boot.within_fork) } {
-                Entered::NoMemory => {}
-                entered => {
-                    if let Some(reserve) = reserve {
-                        // SAFETY: set aside by the starter, and not given back.
-                        unsafe { reserve.keep() };
-                    }
-                    if let Entered::State(state) = entered {
-                        return Begun::With(state);
-                    }
-                    waiting::fail(place, Failure::Finalizing);
-                    return Begun::Not;
-                }
-            }
-        }
-        if let Some(reserve) = reserve.take() {
-            // SAFETY: set aside by the starter.
-            unsafe { reserve.give_back() };
-            continue;
-        }
-        // Another thread got what was set aside.
-        attempts += 1;
-        if attempts >= ATTEMPTS
-            && boot.waiting.is_awaited()
-            && waiting::fail(place, Failure::NoMemory)
-        {
-            return Begun::Not;
-        }
-        // There is no thread to tell: try until there is more.
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// The part of a thread's life that has a thread state.
-///
-/// # Safety
-/// `state` is a fresh state of this thread.
-unsafe fn run_attached(place: Place<Boot>, state: *mut PyThreadState) {
-    // SAFETY: the thread's own until it ends.
-    let boot = unsafe { place.get() };
-    // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
-    // is shutting down.
-    unsafe {
-        compat::attach_first(state);
-        boot.count.fetch_add(1, Ordering::Relaxed);
-        call(boot);
-        waiting::end(place);
-        let counted = boot.lifetime.come_to_end(boot.interpreter);
-        drop_arguments(boot);
-        boot.count.fetch_sub(1, Ordering::Relaxed);
-        boot.lifetime.leave(state, counted);
-    }
-}
-
-/// Calls the function; SystemExit is silent, any other exception is reported.
-///
-/// # Safety
-/// Attached.
-unsafe fn call(boot: &Boot) {
-    // SAFETY: attached; the references are ours.
-    unsafe {
-        let result = compat::PyObject_Call(boot.function, boot.args, boot.kwargs);
-        if !result.is_null() {
-            drop_ref(result);
-        } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0 {
-            ffi::PyErr_Clear();
-        } else {
-            compat::unraisable_in_thread(boot.function);
-        }
     }
 }
 

@@ -66,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "watchdog(seconds): how long this test may take before it counts as hung"
     )
     config.addinivalue_line("markers", f"{ALONE}(reason): not in several threads at a time")
+    # With this in the environment all tests are run by threads that are reused.
+    number = os.environ.get("RTHREAD_REUSE_THREADS")
+    if number:
+        vars(support.load_ours())["__keep_threads__"](int(number))
     # Now, while pytest does not capture: the dump has to reach the terminal.
     config.stash[_real_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
 

@@ -4,12 +4,52 @@ from __future__ import annotations
 
 from ..measure import Operation
 
+# A server in a thread, which answers each request in a thread of its own; and its client.
+SERVER = """\
+import socket
+server = Server()
+address = server.server_address
+serving = Thread(target=server.serve_forever, args=(0.01,))
+serving.start()
+def ask():
+    with socket.create_connection(address) as client:
+        client.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        while client.recv(4096):
+            pass
+"""
+REQUEST = "ask()"
+END = "server.shutdown(); serving.join(); server.server_close()"
+
 OPERATIONS = [
     Operation(
         "Thread: start + join",
         takes="Thread",
         setup="def target(): pass",
         statement="thread = Thread(target=target); thread.start(); thread.join()",
+        unroll=1,
+    ),
+    Operation(
+        "Thread: start + join, reused",
+        takes="Thread, keep_threads",
+        setup="keep_threads(8)\ndef target(): pass",
+        statement="thread = Thread(target=target); thread.start(); thread.join()",
+        teardown="keep_threads(0)",
+        unroll=1,
+    ),
+    Operation(
+        "ThreadingHTTPServer: a request",
+        takes="Server, Thread",
+        setup=SERVER,
+        statement=REQUEST,
+        teardown=END,
+        unroll=1,
+    ),
+    Operation(
+        "ThreadingHTTPServer: a request, threads reused",
+        takes="Server, Thread, keep_threads",
+        setup=f"keep_threads(8)\n{SERVER}",
+        statement=REQUEST,
+        teardown=f"{END}\nkeep_threads(0)",
         unroll=1,
     ),
     Operation(

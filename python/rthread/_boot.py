@@ -19,7 +19,7 @@ def _boot() -> None:
     wanted = _settings.wants_rthread()
     # Once in a process, not in each of its interpreters.
     if vars(_rthread)["__is_main__"]:
-        names = ("RTHREAD", "RTHREAD_NATIVE", "RTHREAD_QUEUE") if wanted else ("RTHREAD",)
+        names = ("RTHREAD", *_settings.INSTALL_VARIABLES) if wanted else ("RTHREAD",)
         for complaint in filter(None, map(_settings.complaint, names)):
             _say(complaint)
     if wanted:

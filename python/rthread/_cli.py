@@ -35,27 +35,40 @@ options:
   --no-native  Condition, Event, Semaphore and Barrier as threading writes them in Python
   --children   Python processes and sub-interpreters that the program starts run on rthread too,
                with the same options
+  --reuse-threads number
+               keep up to so many finished threads for a second each, for the next starts
 
 environment:
   RTHREAD=1         runs every Python process that inherits it on rthread from its start, without
                     this command; 0 takes a process out; --children sets it
   RTHREAD_QUEUE=1   as --queue, wherever rthread is installed
-  RTHREAD_NATIVE=0  as --no-native, wherever rthread is installed"""
+  RTHREAD_NATIVE=0  as --no-native, wherever rthread is installed
+  RTHREAD_REUSE_THREADS=number  as --reuse-threads, wherever rthread is installed"""
 
 # By the option that says so, what runs the operand that follows it.
 _WITH_OPERAND = {"-c": _program.run_code, "-m": _program.run_module}
 _OPTIONS = ("--children", "--no-native", "--queue")
+_REUSE = "--reuse-threads"
 
 
 def main() -> None:
     """Carry out the command line in ``sys.argv``."""
     arguments = sys.argv[1:]
-    options: list[str] = []
-    while arguments and arguments[0] in _OPTIONS:
-        options.append(arguments.pop(0))
+    # By the option as it was given, its number if it has one.
+    options: dict[str, int] = {}
+    while arguments:
+        name, has_value, value = arguments[0].partition("=")
+        if arguments[0] in _OPTIONS:
+            options[arguments.pop(0)] = 0
+        elif name == _REUSE:
+            del arguments[0]
+            options.pop(_REUSE, None)
+            options[_REUSE] = _number(value if has_value or not arguments else arguments.pop(0))
+        else:
+            break
     command = arguments[0] if arguments else ""
     if not arguments and options:
-        _refuse(f"{options[-1]} needs a program to run")
+        _refuse(f"{list(options)[-1]} needs a program to run")
     elif command == "--version":
         _take_no_arguments(arguments)
         print(f"rthread {rthread.__version__}")
@@ -71,6 +84,14 @@ def main() -> None:
             _switch_children(options)
         _install(options)
         run(operand, rest)
+
+
+def _number(value: str) -> int:
+    number = _settings.number_of_threads(value)
+    if number is None:
+        most = _settings.MOST_THREADS
+        _refuse(f"{_REUSE} needs a number of threads from 0 to {most}, not {value!r}")
+    return number
 
 
 def _take_no_arguments(arguments: list[str]) -> None:
@@ -104,7 +125,7 @@ def _refuse(reason: str) -> "NoReturn":
     sys.exit(2)
 
 
-def _switch_children(options: list[str]) -> None:
+def _switch_children(options: "dict[str, int]") -> None:
     # A package that was put on the path in some other way than by installing it has no .pth file
     # where Python looks for one: better to say so than to leave the children as they are.
     if not any(os.path.exists(os.path.join(place, "rthread.pth")) for place in sys.path):
@@ -115,16 +136,20 @@ def _switch_children(options: list[str]) -> None:
         os.environ["RTHREAD_QUEUE"] = "1"
     if "--no-native" in options:
         os.environ["RTHREAD_NATIVE"] = "0"
+    if _REUSE in options:
+        os.environ["RTHREAD_REUSE_THREADS"] = str(options[_REUSE])
 
 
-def _install(options: list[str]) -> None:
+def _install(options: "dict[str, int]") -> None:
     wanted = _settings.of_environment()
     if "--no-native" in options:
         wanted["native"] = False
     if "--queue" in options:
         wanted["queue"] = True
+    if _REUSE in options:
+        wanted["reuse_threads"] = options[_REUSE]
     if not rthread.is_installed():
-        for name in ("RTHREAD_NATIVE", "RTHREAD_QUEUE"):
+        for name in _settings.INSTALL_VARIABLES:
             complaint = _settings.complaint(name)
             if complaint:
                 print(f"rthread: {complaint}", file=sys.stderr)

@@ -58,6 +58,7 @@ _state: "dict[str, Any]" = vars(_rthread).setdefault(
         "pairs": [],
         "native": False,
         "queue": False,
+        "reuse_threads": 0,
         "lost": 0,
     },
 )
@@ -85,7 +86,12 @@ def is_installed() -> bool:
     return _state["changes"] is not None
 
 
-def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> None:
+def install(
+    *,
+    native: "bool | None" = None,
+    queue: "bool | None" = None,
+    reuse_threads: "int | None" = None,
+) -> None:
     """Put the whole program on rthread.
 
     ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
@@ -100,21 +106,31 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
         queue: whether the classes of ``queue`` are those of ``rthread.queue``. Queues that exist
             already, and classes derived from the others, stay as they are. None means False,
             unless the environment variable ``RTHREAD_QUEUE`` is ``1``.
+        reuse_threads: up to how many threads of the operating system wait, for a second, for the
+            next start when their threads have ended. For the program each start is a new thread.
+            None means the number in the environment variable ``RTHREAD_REUSE_THREADS``, and 0, so
+            none, if that is not set.
 
     Warns:
         PatchedWarning: names were left to other code. It is given before anything is changed.
-        RuntimeWarning: an environment variable has a value other than 1 and 0.
+        RuntimeWarning: an environment variable has a value without a meaning.
 
     Raises:
         RuntimeError: other threads are alive. Nothing has been changed.
+        TypeError: `reuse_threads` is neither an int nor None.
+        ValueError: `reuse_threads` is negative, or above 9999.
     """
-    if is_installed():
-        _reinstall(native, queue)
-        return
     from rthread import _settings
 
+    number = _settings.chosen_number(reuse_threads)
+    if is_installed():
+        _reinstall(native, queue)
+        if reuse_threads is not None:
+            _keep_threads(number)
+        return
     _refuse_other_threads("install")
-    for asked, name in ((native, "RTHREAD_NATIVE"), (queue, "RTHREAD_QUEUE")):
+    asked_for = zip((native, queue, reuse_threads), _settings.INSTALL_VARIABLES)
+    for asked, name in asked_for:
         complaint = _settings.complaint(name)
         if asked is None and complaint is not None:
             import warnings
@@ -141,6 +157,12 @@ def install(*, native: "bool | None" = None, queue: "bool | None" = None) -> Non
     _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
     if native and "threading" not in sys.modules:
         _follow_import()
+    _keep_threads(number)
+
+
+def _keep_threads(number: int) -> None:
+    _rthread.__keep_threads__(number)
+    _state["reuse_threads"] = number
 
 
 def _reinstall(native: "bool | None", queue: "bool | None") -> None:
@@ -151,12 +173,13 @@ def _reinstall(native: "bool | None", queue: "bool | None") -> None:
     if wanted == before:
         return
     _refuse_other_threads("install")
+    number = _state["reuse_threads"]
     uninstall()
     try:
-        install(**wanted)
+        install(**wanted, reuse_threads=number)
     except BaseException:
         if not is_installed():
-            install(**before)
+            install(**before, reuse_threads=number)
         raise
 
 
@@ -188,6 +211,7 @@ def uninstall() -> None:
     pending += _handles(_reversed(_state["pairs"]))
     _apply(pending, changes=None, explicit=frozenset(), pairs=[], native=False, queue=False)
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
+    _keep_threads(0)
 
 
 class _Patched:

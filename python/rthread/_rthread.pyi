@@ -382,6 +382,25 @@ if sys.version_info >= (3, 14):
             OSError: the system does not tell.
         """
 
+def __keep_threads__(number: int, /) -> None:
+    """Keep up to so many finished threads for the next starts; for `rthread.install`.
+
+    Args:
+        number: how many threads of the operating system may wait, each for a second. 0 ends those
+            that wait.
+
+    Raises:
+        ValueError: the number is negative.
+    """
+
+def __kept_threads__() -> tuple[int, int, int]:
+    """Tell what came of `__keep_threads__` in this process.
+
+    Returns:
+        How many threads wait at this moment, how many starts such threads have served, and how
+        many of these with the thread state of the start before.
+    """
+
 @final
 class TSS:
     """A key under which every thread can keep one value of its own.

@@ -1,12 +1,33 @@
 """Environment variables that say on what a program is to run.
 
 ``RTHREAD=1`` puts a process on rthread at its start; ``RTHREAD_QUEUE=1`` and ``RTHREAD_NATIVE=0``
-say which classes it gets. Child processes inherit all of them.
+say which classes it gets, and ``RTHREAD_REUSE_THREADS=8`` how many finished threads it keeps. Child
+processes inherit all of them.
 """
 
 import os
 
-__all__ = ["chosen", "complaint", "of_environment", "wants_rthread"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "INSTALL_VARIABLES",
+    "MOST_THREADS",
+    "chosen",
+    "chosen_number",
+    "complaint",
+    "number_of_threads",
+    "of_environment",
+    "wants_rthread",
+]
+
+# What `install` goes by where its arguments leave it open.
+_REUSE = "RTHREAD_REUSE_THREADS"
+INSTALL_VARIABLES = ("RTHREAD_NATIVE", "RTHREAD_QUEUE", _REUSE)
+
+# More finished threads are never kept: each has a stack.
+MOST_THREADS = 9999
 
 _VALUES = {"1": True, "0": False}
 
@@ -30,11 +51,38 @@ def chosen(asked: "bool | None", name: str, otherwise: bool) -> bool:
     return otherwise
 
 
-def of_environment() -> "dict[str, bool]":
+def number_of_threads(text: str) -> "int | None":
+    """The number of threads that a text says; None if it says none, or too many."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_THREADS))):
+        return None
+    return int(text)
+
+
+def chosen_number(asked: "int | None") -> int:
+    """How many finished threads to keep: an argument's, the environment's, or none.
+
+    Args:
+        asked: the argument; None if the caller leaves it open.
+
+    Raises:
+        TypeError: the argument is no int.
+        ValueError: it is negative or above `MOST_THREADS`.
+    """
+    if asked is None:
+        return number_of_threads(os.environ.get(_REUSE, "")) or 0
+    if isinstance(asked, bool) or not isinstance(asked, int):
+        raise TypeError(f"reuse_threads must be an int or None, not {type(asked).__name__}")
+    if not 0 <= asked <= MOST_THREADS:
+        raise ValueError(f"reuse_threads must be between 0 and {MOST_THREADS}, not {asked}")
+    return asked
+
+
+def of_environment() -> "dict[str, Any]":
     """What the environment says of each argument of `rthread.install`."""
     return {
         "native": chosen(None, "RTHREAD_NATIVE", True),
         "queue": chosen(None, "RTHREAD_QUEUE", False),
+        "reuse_threads": chosen_number(None),
     }
 
 
@@ -48,6 +96,10 @@ def wants_rthread() -> bool:
 def complaint(name: str) -> "str | None":
     """A sentence about a variable whose value has no meaning; None if it has one."""
     value = os.environ.get(name, "")
+    if name == _REUSE:
+        if not value or number_of_threads(value) is not None:
+            return None
+        return f"{name}={value} is ignored: set it to a number of threads from 0 to {MOST_THREADS}"
     if not value or value in _VALUES:
         return None
     return f"{name}={value} is ignored: set it to 1 for yes or 0 for no"

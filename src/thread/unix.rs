@@ -45,6 +45,21 @@ impl OsThread {
         }
     }
 
+    /// The calling one.
+    pub fn current() -> OsThread {
+        // SAFETY: needs nothing.
+        OsThread(unsafe { libc::pthread_self() })
+    }
+
+    /// Joins it, without an interpreter. False on error.
+    ///
+    /// # Safety
+    /// Not attached; no other thread joins or detaches it.
+    pub unsafe fn join(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { libc::pthread_join(self.0, ptr::null_mut()) == 0 }
+    }
+
     /// Lets it end by itself. False on error.
     ///
     /// # Safety

@@ -56,6 +56,20 @@ impl OsThread {
         }
     }
 
+    /// No thread is kept here, so none asks.
+    pub fn current() -> OsThread {
+        OsThread(ptr::null_mut())
+    }
+
+    /// Joins it, without an interpreter. False on error.
+    ///
+    /// # Safety
+    /// Not attached; no other thread joins or detaches it.
+    pub unsafe fn join(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { WaitForSingleObject(self.0, INFINITE) == 0 && CloseHandle(self.0) != 0 }
+    }
+
     /// Lets it end by itself. False on error.
     ///
     /// # Safety
