@@ -15,7 +15,7 @@ use crate::module::State;
 use crate::object::{self, Call, Function, Like, PLAIN, Property, Type};
 use crate::shared::{Place, Shared};
 use crate::stock;
-use crate::sync::{Life, Mutex, Stage};
+use crate::sync::{Awaitable, Life, Mutex, Stage, spin};
 use crate::thread::OsThread;
 
 /// One thread, shared between the thread itself, its Python handle and whoever waits for it.
@@ -128,6 +128,11 @@ impl Handle {
     pub fn await_at_exit(&self, interpreter: Option<*mut PyInterpreterState>) {
         let address = interpreter.map_or(0, |interpreter| interpreter.addr() as u64);
         self.awaited_by.store(address, Ordering::Release);
+    }
+
+    /// A thread that joins this one is not likely to wait for long.
+    pub fn expect(&self) {
+        spin::expect(self.life.exiting().place());
     }
 
     /// By the thread, which is kept for another start: a join has nothing to join any more. False if the

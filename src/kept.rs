@@ -20,10 +20,11 @@ use std::time::Instant;
 use pyo3_ffi::PyInterpreterState;
 
 use crate::blocking;
-use crate::compat::{self, Kept};
+use crate::compat::{self, Gil, Kept};
 use crate::interpreter::{Lifetime, MOMENT};
 use crate::shared::{Place, Shared};
-use crate::sync::{Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
+use crate::sync::spin::{self, Place as Spot};
+use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
 use crate::thread::{Inherited, OsThread};
 
 /// How long a thread is kept.
@@ -50,6 +51,8 @@ pub struct Worker {
     job: AtomicPtr<c_void>,
     /// What the job gets of its starter. Written before `wake` is set, read by the thread after.
     inherited: UnsafeCell<Option<Inherited>>,
+    /// The GIL that the starter has, and when it had it. As above.
+    turn: Cell<Option<(Gil, u32)>>,
     /// Its state, and of which interpreter. Written by the thread while it is in no list.
     state: Cell<Option<(Kept, *mut PyInterpreterState, *const Lifetime)>>,
     /// Accessed under the mutex of the pool.
@@ -146,6 +149,7 @@ impl Worker {
             wake: Event::new(),
             job: AtomicPtr::new(ptr::null_mut()),
             inherited: UnsafeCell::new(None),
+            turn: Cell::new(None),
             state: Cell::new(None),
             is_listed: Cell::new(false),
             next: Cell::new(None),
@@ -156,6 +160,19 @@ impl Worker {
     pub fn give(&self, job: *mut c_void) {
         self.job.store(job, Ordering::Relaxed);
         let _ = self.wake.set();
+    }
+
+    /// By the thread, before it attaches: waits for its starter to leave the GIL, if that is likely to be
+    /// soon. One that sleeps for it needs another wake-up.
+    pub fn await_turn(&self) {
+        if compat::IS_FREE_THREADED {
+            return;
+        }
+        let Some((gil, era)) = self.turn.take() else { return };
+        let place = Spot::new(ptr::from_ref(self).addr()).later();
+        if spin::spin(place, || gil.is_free().unwrap_or_else(|| spin::era() != era)) {
+            spin::give_others_a_chance();
+        }
     }
 
     /// By the thread: its state, if it has kept one.
@@ -246,7 +263,10 @@ pub unsafe fn keep(worker: Place<Worker>, limit: usize, disown: impl FnOnce() ->
 
 /// A kept thread for a job in this interpreter with this stack size, as its starter would make it; the
 /// caller gives it the job.
-pub fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<Shared<Worker>> {
+///
+/// # Safety
+/// Attached to this interpreter.
+pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<Shared<Worker>> {
     let fits = |worker: &Worker| {
         worker.stack == stack && worker.state.get().is_none_or(|(_, of, _)| of == interpreter)
     };
@@ -261,6 +281,8 @@ pub fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<Share
             }
             // SAFETY: the thread does not read it before the event is set.
             unsafe { *worker.inherited.get() = Some(inherited) };
+            // SAFETY: attached, as the caller promises.
+            worker.turn.set(Some((unsafe { Gil::of_this_interpreter() }, spin::era())));
             return Some(worker);
         }
         // It cannot be made like its starter.

@@ -12,6 +12,7 @@
 
 use core::cell::Cell;
 use core::ptr;
+use core::sync::atomic::Ordering;
 
 use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
@@ -19,7 +20,7 @@ use crate::by_address::{ByAddress, by_address};
 use crate::compat;
 use crate::lock::LockObject;
 use crate::module::State;
-use crate::sync::{Lock, Mutex};
+use crate::sync::{Awaitable, Lock, Mutex, spin};
 use crate::{object, per_thread};
 
 /// A sentinel, which may have died. All zero for none.
@@ -120,6 +121,10 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
         lock.tag();
+        if (&(*state).lifetime).kept_threads.load(Ordering::Relaxed) > 0 {
+            // A kept thread ends sooner than others, as a thread that waits for that is to know.
+            spin::expect(lock.place());
+        }
         // The table is not locked any more where the lock is dropped, which locks it.
         let inserted = SENTINELS.lock().insert(address);
         let Some(name) = inserted else {

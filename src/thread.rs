@@ -163,6 +163,11 @@ unsafe fn start(
             let _ = boot.published.set();
         }
         if let Some(worker) = worker {
+            // It begins soon, and the program is likely to wait for that, and for its end.
+            boot.waiting.expect();
+            if let Some(handle) = handle {
+                handle.expect();
+            }
             worker.give(theirs.into_raw());
         }
         if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {

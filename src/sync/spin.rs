@@ -64,6 +64,9 @@ const SUCCESS: u32 = 2;
 const FEWEST: u32 = 4;
 const MOST: u32 = 12;
 
+/// How many waits do without at most where an answer is expected.
+const EXPECTED: u32 = 15;
+
 const PLACES_LOG: u32 = 10;
 
 /// What waits have brought, by place.
@@ -176,6 +179,24 @@ impl Habits {
 /// How long a thread looks.
 pub fn moment() -> Duration {
     SEEN.moment()
+}
+
+impl Habits {
+    /// An answer at this place is likely to come soon, whatever earlier waits have brought: a look in one
+    /// of the next few waits.
+    pub fn expect(&self, place: Place) {
+        let cell = &self.0[place.number()];
+        let habit = Habit::unpack(cell.load(Ordering::Relaxed));
+        if habit.skip > EXPECTED {
+            cell.store(Habit { skip: EXPECTED, ..habit }.pack(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// [`Habits::expect`] for what all waits have brought, and for what comes after such a wait.
+pub fn expect(place: Place) {
+    HABITS.expect(place);
+    HABITS.expect(place.later());
 }
 
 /// [`Habits::spin`] with what all waits have brought.

@@ -84,7 +84,7 @@ unsafe fn run_job(place: Place<Boot>, worker: &mut Option<Place<Worker>>) -> boo
         sentinel::thread_begins(state);
         // SAFETY: a state of this thread that is as new.
         unsafe {
-            let ended = run_attached(place, state, is_attached);
+            let ended = run_attached(place, *worker, state, is_attached);
             is_kept = keep(boot, worker, ended);
         }
         sentinel::thread_ended();
@@ -233,13 +233,21 @@ unsafe fn make_state(place: Place<Boot>) -> Begun {
 ///
 /// # Safety
 /// `state` is this thread's, and as new.
-unsafe fn run_attached(place: Place<Boot>, state: *mut PyThreadState, is_attached: bool) -> Ended {
+unsafe fn run_attached(
+    place: Place<Boot>,
+    worker: Option<Place<Worker>>,
+    state: *mut PyThreadState,
+    is_attached: bool,
+) -> Ended {
     // SAFETY: the thread's own until it ends.
     let boot = unsafe { place.get() };
     // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
     // is shutting down.
     unsafe {
         if !is_attached {
+            if let Some(worker) = worker {
+                worker.get().await_turn();
+            }
             compat::attach_first(state);
         }
         boot.count.fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use crate::module::State;
 use crate::native;
 use crate::object::{self, drop_ref, runtime_error};
 use crate::shared::Place;
-use crate::sync::{Event, Mutex};
+use crate::sync::{Awaitable, Event, Mutex, spin};
 
 /// The event by which a thread says that it runs.
 pub struct Waiting {
@@ -90,6 +90,13 @@ impl Waiting {
     fn event(&self) -> Option<&Event> {
         // SAFETY: `started`, of which it is a part, is alive.
         unsafe { self.event.as_ref() }
+    }
+
+    /// A thread that waits for this one to run is not going to wait for long.
+    pub fn expect(&self) {
+        if let Some(event) = self.event() {
+            spin::expect(event.place());
+        }
     }
 
     /// Whether a thread waits for this one to run, and can be told that it has failed.
