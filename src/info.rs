@@ -153,7 +153,8 @@ pub unsafe extern "C-unwind" fn keep_threads(
         let Ok(number) = usize::try_from(number) else {
             return raise(ffi::PyExc_ValueError, c"a number of threads is not negative");
         };
-        (&(*State::of(module)).lifetime).kept_threads.store(number, Ordering::Relaxed);
+        let state = &*State::of(module);
+        state.lifetime.kept_threads.store(number, Ordering::Relaxed);
         if number == 0 {
             kept::drain();
         }

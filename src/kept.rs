@@ -24,7 +24,7 @@ use crate::compat::{self, Gil, Kept};
 use crate::interpreter::{Lifetime, MOMENT};
 use crate::shared::{Place, Shared};
 use crate::sync::spin::{self, Place as Spot};
-use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
+use crate::sync::{Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
 use crate::thread::{Inherited, OsThread};
 
 /// How long a thread is kept.
@@ -198,7 +198,9 @@ impl Worker {
             let mut pool = POOL.lock();
             if self.is_listed.get() {
                 // SAFETY: in the list, which had a reference; the thread has another.
-                unsafe { pool.take(|worker| ptr::eq(worker, self)).map(|place| drop(place.take())) };
+                unsafe {
+                    pool.take(|worker| ptr::eq(worker, self)).map(|place| drop(place.take()))
+                };
                 pool.leaving += 1;
                 self.count_leaving();
                 return Next::End;

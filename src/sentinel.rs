@@ -121,7 +121,8 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         let lock = &(*object).lock;
         let address = ptr::from_ref(lock).expose_provenance();
         lock.tag();
-        if (&(*state).lifetime).kept_threads.load(Ordering::Relaxed) > 0 {
+        let lifetime = &(*state).lifetime;
+        if lifetime.kept_threads.load(Ordering::Relaxed) > 0 {
             // A kept thread ends sooner than others, as a thread that waits for that is to know.
             spin::expect(lock.place());
         }

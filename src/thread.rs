@@ -22,10 +22,10 @@ use crate::sync::{Event, fork};
 pub use inherited::Inherited;
 pub use os::OsThread;
 
+mod inherited;
 #[cfg_attr(unix, path = "thread/unix.rs")]
 #[cfg_attr(windows, path = "thread/windows.rs")]
 mod os;
-mod inherited;
 mod reserve;
 mod run;
 mod waiting;
@@ -97,7 +97,8 @@ unsafe fn start(
     unsafe {
         let interpreter = compat::interpreter();
         let within_fork = interpreter::is_within_fork();
-        let may_be_kept = (&(*module).lifetime).kept_threads.load(Ordering::Relaxed) > 0;
+        let lifetime = &(*module).lifetime;
+        let may_be_kept = lifetime.kept_threads.load(Ordering::Relaxed) > 0;
         let waiting = Waiting::of(module, function);
         let waited_for = [waiting.started, waiting.ident];
         let reserve = if waiting.can_fail() {
@@ -112,7 +113,7 @@ unsafe fn start(
         let boot = Shared::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
-            lifetime: Arc::clone(&(*module).lifetime),
+            lifetime: Arc::clone(lifetime),
             function,
             args,
             kwargs,

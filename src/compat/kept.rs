@@ -148,7 +148,7 @@ mod known {
             let field = |index: usize| published[index] as usize;
             let base = field(STATE_SIZE);
             if published[0] != COOKIE
-                || published[1] >> 16 != u64::from(ffi::Py_Version >> 16)
+                || published[1] >> 16 != ffi::Py_Version >> 16
                 || field(THREAD_ID_AT) != core::mem::offset_of!(Fields, thread_id)
                 || base < size_of::<Fields>()
                 || base > 2048

@@ -62,7 +62,11 @@ mod linux {
             // SAFETY: a name with a NUL at its end, and a set of signals.
             unsafe {
                 libc::prctl(libc::PR_SET_NAME, self.name.as_ptr());
-                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.mask, core::ptr::null_mut());
+                libc::pthread_sigmask(
+                    libc::SIG_SETMASK,
+                    &raw const self.mask,
+                    core::ptr::null_mut(),
+                );
             }
         }
     }
@@ -73,7 +77,9 @@ mod linux {
                 mine.flags & RESET_ON_FORK == 0
                     && (mine == theirs || {
                         // SAFETY: as the system call wants it; the last argument has no meaning yet.
-                        unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const mine, 0) == 0 }
+                        unsafe {
+                            libc::syscall(libc::SYS_sched_setattr, thread, &raw const mine, 0) == 0
+                        }
                     })
             }
             _ => false,
