@@ -153,6 +153,8 @@ pub unsafe extern "C-unwind" fn keep_threads(
         let Ok(number) = usize::try_from(number) else {
             return raise(ffi::PyExc_ValueError, c"a number of threads is not negative");
         };
+        // It is not known how to make one thread like another on other systems.
+        let number = if cfg!(target_os = "linux") { number } else { 0 };
         let state = &*State::of(module);
         state.lifetime.kept_threads.store(number, Ordering::Relaxed);
         if number == 0 {

@@ -129,10 +129,10 @@ def install(
             _keep_threads(number)
         return
     _refuse_other_threads("install")
-    asked_for = zip((native, queue, reuse_threads), _settings.INSTALL_VARIABLES)
-    for asked, name in asked_for:
+    asked_for = (native, queue, reuse_threads)
+    for index, name in enumerate(_settings.INSTALL_VARIABLES):
         complaint = _settings.complaint(name)
-        if asked is None and complaint is not None:
+        if asked_for[index] is None and complaint is not None:
             import warnings
 
             warnings.warn(complaint, RuntimeWarning, stacklevel=2)

@@ -22,8 +22,8 @@ pytestmark = [
     pytest.mark.thread_unsafe(reason="what is kept belongs to the process"),
 ]
 
-# What a job does to its thread, and what the next job sees of that. Both run as the target of a Thread
-# and by start_new_thread; what the second returns is printed.
+# What a job does to its thread, and what the next job sees of that. Both run as the target of a
+# Thread and by start_new_thread; what the second returns is printed.
 CASES: dict[str, tuple[str, str]] = {
     "local": ("LOCAL.x = 1", "return vars(LOCAL)"),
     "local of a class": ("OWN.x = 1", "return vars(OWN)"),
@@ -141,7 +141,7 @@ def test_next_job_sees_nothing_of_the_one_before(case: str) -> None:
     code = PROGRAM
     for name, body in (("DIRTY", dirty), ("LOOK", look)):
         code = code.replace(f"    {name}", textwrap.indent(body, "    "))
-    # Up to 3.12 a thread that has no Thread is taken for the one before it with the same identifier.
+    # Up to 3.12 a thread without a Thread is taken for the one before it with the same ident.
     runs = "through_thread," if "current_thread" in dirty else "through_thread, by_number"
     code = code.replace("RUNS", runs)
     flags = ("-X", "thread_inherit_context=0") if "context" in case else ()
@@ -169,7 +169,7 @@ class Thing:
 
 
 def test_thread_that_waits_is_none(keeping: Any) -> None:
-    """Neither frames, nor counts, nor the thread module know a thread that waits for its next job."""
+    """Neither frames nor counts have a thread that waits for its next job."""
     handles = join_one(keeping), join_one(keeping)
     idents = [handle[1] for handle in handles]
     kept, starts, _ = keeping.__kept_threads__()
@@ -239,7 +239,7 @@ def test_what_a_job_had_is_gone_before_its_join_returns(keeping: Any) -> None:
 
 
 def test_objects_that_outlive_their_thread_die_with_their_last_reference(keeping: Any) -> None:
-    """Also where another thread drops that while the thread that made them waits, and after a reuse."""
+    """Also where the thread that made them waits at that moment, or has its next job."""
     for _ in range(100):
         made: list[Any] = []
         join_one(keeping, lambda made=made: made.extend([Thing(), [Thing()], Thing()]))  # type: ignore[misc]
@@ -344,7 +344,7 @@ def test_trace_functions_for_all_threads_are_not_for_the_next(keeping: Any) -> N
 
 @pytest.mark.parametrize("how", ["fork", "subprocess", "in a job"])
 def test_forks(how: str) -> None:
-    """No other thread is there in the eyes of a fork, which would warn; the child starts threads."""
+    """A fork meets no other thread, so it does not warn; the child starts threads."""
     code = """
         import os, subprocess, sys, threading, warnings
         warnings.simplefilter("error")
@@ -450,7 +450,9 @@ def test_uninstalling_ends_them() -> None:
 
 
 def test_threads_serve_several_interpreters() -> None:
-    interpreters = pytest.importorskip("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+    interpreters = pytest.importorskip(
+        "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    )
     del interpreters
     code = """
         import sys

@@ -1,4 +1,4 @@
-"""How a program asks for finished threads to be kept: argument, variable, option, and their errors."""
+"""How a program asks for reused threads: argument, variable, option, and their errors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def test_install_refuses(before: str, argument: str, error: str) -> None:
 @pytest.mark.parametrize("value", ["-1", "yes", "10000", " 1", "1.0", "²", "٣"])
 def test_variable_without_a_meaning(value: str) -> None:
     """It is said, and otherwise as if the variable were not set."""
-    complaint = f"RTHREAD_REUSE_THREADS={value} is ignored: set it to a number of threads from 0 to 9999"
+    complaint = (
+        f"RTHREAD_REUSE_THREADS={value} is ignored: set it to a number of threads from 0 to 9999"
+    )
     env = {"RTHREAD_REUSE_THREADS": value}
     assert run("-c", SHOW, env={"RTHREAD": "1", **env}) == (OFF, f"rthread: {complaint}\n")
     assert run("-m", "rthread", "-c", SHOW, env=env) == (OFF, f"rthread: {complaint}\n")

@@ -74,6 +74,22 @@ fn what_is_in_vain_is_done_ever_less_often() {
 }
 
 #[test]
+fn where_an_answer_is_expected_it_is_tried_soon() {
+    if !has_company() {
+        return;
+    }
+    let (habits, place) = (Habits::new(), Place::new(0x3000));
+    for _ in 0..10_000 {
+        looks(&habits, place, u32::MAX);
+    }
+    let tries = |waits: u32| (0..waits).filter(|_| looks(&habits, place, u32::MAX) > 1).count();
+    habits.expect(place);
+    assert_eq!(tries(16), 1);
+    // And as seldom as before if that was in vain, too.
+    assert_eq!(tries(1_000), 0);
+}
+
+#[test]
 fn places_learn_for_themselves() {
     if !has_company() {
         return;
