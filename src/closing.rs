@@ -213,6 +213,9 @@ impl Closing {
             let before = core::mem::replace(&mut crossing, self.crossing());
             patience = if before == crossing { patience - 1 } else { PATIENCE };
         }
+        // Once more: a thread that was counted may have been kept after the first time.
+        // SAFETY: as the caller promises.
+        unsafe { kept::drain() };
         end.held_up.get_or_init(|| Instant::now() + HELD_UP);
         let _ = end.done.set();
     }

@@ -84,8 +84,8 @@ unsafe fn run_job(place: Place<Boot>, worker: &mut Option<Place<Worker>>) -> boo
         sentinel::thread_begins(state);
         // SAFETY: a state of this thread that is as new.
         unsafe {
-            let ended = run_attached(place, *worker, state, is_attached);
-            is_kept = keep(boot, worker, ended);
+            let ended = run_attached(place, worker, state, is_attached);
+            is_kept = keep(boot, *worker, ended);
         }
         sentinel::thread_ended();
     }
@@ -110,14 +110,11 @@ type Ended = Option<(Kept, Epoch)>;
 ///
 /// # Safety
 /// By the thread of the job, detached.
-unsafe fn keep(boot: &Boot, place: &mut Option<Place<Worker>>, ended: Ended) -> bool {
+unsafe fn keep(boot: &Boot, place: Option<Place<Worker>>, ended: Ended) -> bool {
     let limit = boot.lifetime.kept_threads.load(Ordering::Relaxed);
     let is_possible = limit > 0 && boot.epoch == fork::epoch() && !boot.lifetime.closing.is_near();
-    if is_possible && place.is_none() {
-        *place = Worker::new(boot.stack).map(|worker| worker.leave());
-    }
     let mut is_kept = false;
-    if let (true, Some(place)) = (is_possible, *place) {
+    if let (true, Some(place)) = (is_possible, place) {
         let mask = Mask::block_all();
         // SAFETY: the thread has a reference.
         let worker = unsafe { place.get() };
@@ -235,7 +232,7 @@ unsafe fn make_state(place: Place<Boot>) -> Begun {
 /// `state` is this thread's, and as new.
 unsafe fn run_attached(
     place: Place<Boot>,
-    worker: Option<Place<Worker>>,
+    worker: &mut Option<Place<Worker>>,
     state: *mut PyThreadState,
     is_attached: bool,
 ) -> Ended {
@@ -256,11 +253,17 @@ unsafe fn run_attached(
         let counted = boot.lifetime.come_to_end(boot.interpreter);
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
-        if kept::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed))
-            && let Some(kept) = compat::set_down(state)
-        {
-            compat::PyEval_SaveThread();
-            return Some((kept, counted));
+        if kept::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed)) {
+            // Now: where allocations are traced, to ask for memory attaches.
+            if worker.is_none() {
+                *worker = Worker::new(boot.stack).map(|worker| worker.leave());
+            }
+            if worker.is_some()
+                && let Some(kept) = compat::set_down(state)
+            {
+                compat::PyEval_SaveThread();
+                return Some((kept, counted));
+            }
         }
         boot.lifetime.leave(state, counted);
     }

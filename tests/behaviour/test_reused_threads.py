@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import sys
+import sysconfig
 import textwrap
 import threading
 import weakref
@@ -206,6 +207,33 @@ def join_one(module: Any, job: Callable[[], object] = lambda: None) -> tuple[Any
     wait_until(lambda: failure and sentinels, "the job to end")
     assert sentinels[0].acquire(timeout=HANG)
     return failure[0], idents[0]
+
+
+def test_states_are_kept_where_they_are_dear(keeping: Any) -> None:
+    """Without a GIL, on 3.14: this fails where the interpreter's structures are other ones."""
+    before = keeping.__kept_threads__()[2]
+    for _ in range(5):
+        join_one(keeping)
+    is_free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    expected = 4 if is_free_threaded and sys.version_info[:2] == (3, 14) else 0
+    assert keeping.__kept_threads__()[2] - before == expected
+
+
+def test_allocations_that_are_traced() -> None:
+    """To ask for memory attaches the thread then, and a kept thread has no state for that."""
+    code = """
+        import threading, tracemalloc
+        import rthread
+        rthread.install(reuse_threads=2)
+        tracemalloc.start(5)
+        for number in range(300):
+            if number == 200: tracemalloc.stop()
+            threads = [threading.Thread(target=bytearray, args=(10_000,)) for _ in range(3)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        assert rthread._rthread.__kept_threads__()[1] > 100
+    """
+    support.check_snippet(code)
 
 
 def test_live_threads_have_different_identifiers(keeping: Any) -> None:
