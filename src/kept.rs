@@ -307,15 +307,15 @@ pub fn leave(thread: OsThread) {
     }
 }
 
-/// Ends all kept threads, and returns when they have ended.
+/// Ends all kept threads, and returns when they have ended. False if there were none.
 ///
 /// # Safety
 /// Attached.
-pub unsafe fn drain() {
+pub unsafe fn drain() -> bool {
     {
         let pool = POOL.lock();
         if pool.first.is_none() && pool.leaving == 0 && pool.ended.is_none() {
-            return;
+            return false;
         }
     }
     // SAFETY: attached, as the caller promises; attached again with the same state. In between no Python
@@ -325,6 +325,7 @@ pub unsafe fn drain() {
         end_all();
         compat::PyEval_RestoreThread(state);
     }
+    true
 }
 
 fn end_all() {

@@ -148,7 +148,12 @@ unsafe fn start(
         let started = match &worker {
             Some(worker) => Some((worker.thread, worker.ident)),
             // One that is to be kept has to be joined when it ends.
-            None => os::spawn(theirs.into_raw(), handle.is_some() || may_be_kept, boot.stack),
+            None => {
+                let spawn =
+                    || os::spawn(theirs.into_raw(), handle.is_some() || may_be_kept, boot.stack);
+                // Kept threads, with another stack size, may be what there is no room for.
+                spawn().or_else(|| if kept::drain() { spawn() } else { None })
+            }
         };
         let Some((thread, ident)) = started else {
             closing.give_up();

@@ -354,6 +354,37 @@ def test_stack_size_is_the_one_that_was_asked_for(keeping: Any) -> None:
     assert first == again
 
 
+def test_kept_threads_make_room_for_one_that_none_of_them_can_serve() -> None:
+    """At the limit of threads, where the next one is to have another stack size."""
+    code = """
+        import os, resource, threading
+        import rthread
+        rthread.install(reuse_threads=8)
+        def start(count):
+            gate = threading.Barrier(count)
+            threads = [threading.Thread(target=gate.wait) for _ in range(count)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        if os.getuid() == 0: os.setuid(61000 + os.getpid() % 4000)
+        def of_this_user():
+            number = 0
+            for name in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    if os.stat(f"/proc/{name}").st_uid == os.getuid():
+                        number += len(os.listdir(f"/proc/{name}/task"))
+                except OSError: pass
+            return number
+        room = of_this_user() + 5
+        resource.setrlimit(resource.RLIMIT_NPROC, (room, room))
+        for size in (0, 1 << 20, 2 << 20) * 5:
+            threading.stack_size(size)
+            start(5)
+            assert rthread._rthread.__kept_threads__()[0] == 5
+            start(5)
+    """
+    support.check_snippet(code)
+
+
 def test_trace_functions_for_all_threads_are_not_for_the_next(keeping: Any) -> None:
     found: list[Any] = []
     set_all = getattr(threading, "settrace_all_threads", None)
