@@ -193,6 +193,9 @@ impl Worker {
     }
 
     /// By the thread, which is in the list or was: returns when there is a job, or when it has to end.
+    ///
+    /// Not inlined, see `thread::run`.
+    #[inline(never)]
     pub fn wait(&self) -> Next {
         if !self.sleep(Instant::now().checked_add(IDLE)) {
             let mut pool = POOL.lock();

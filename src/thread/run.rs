@@ -13,7 +13,7 @@ use super::waiting::{self, Failure};
 use super::{ATTEMPTS, Boot, LITTLE, OsThread, PLENTY, drop_arguments, os};
 use crate::closing::Epoch;
 use crate::compat::{self, Kept};
-use crate::interpreter::Entered;
+use crate::interpreter::{Entered, Lifetime};
 use crate::kept::{self, Next, Worker};
 use crate::object::drop_ref;
 use crate::sentinel;
@@ -42,11 +42,7 @@ pub unsafe extern "C-unwind" fn run(boot: *mut c_void) {
                 }
                 Next::End => {
                     if let Some((state, lifetime)) = kept.take_state() {
-                        let lifetime = Arc::into_raw(lifetime);
-                        compat::attach_first(state.state);
-                        compat::take_up(state);
-                        (*lifetime).leave(state.state, fork::epoch());
-                        drop(Arc::from_raw(lifetime));
+                        end_state(state, lifetime);
                     }
                     kept::leave(kept.thread);
                     break;
@@ -60,10 +56,15 @@ pub unsafe extern "C-unwind" fn run(boot: *mut c_void) {
     }
 }
 
+// The functions below that are not to be inlined use thread-local variables. Where those are may be looked
+// up long before they are used, and in a new thread that takes memory, which ends the process if there is
+// none: `make_state` sees to it first.
+
 /// Does one job. True if the thread is kept, and may have been given the next job already.
 ///
 /// # Safety
 /// What `start` gave the thread, which is given back; called once.
+#[inline(never)]
 unsafe fn run_job(place: Place<Boot>, worker: &mut Option<Place<Worker>>) -> bool {
     // SAFETY: as the caller promises.
     let boot = unsafe { place.get() };
@@ -110,6 +111,7 @@ type Ended = Option<(Kept, Epoch)>;
 ///
 /// # Safety
 /// By the thread of the job, detached.
+#[inline(never)]
 unsafe fn keep(boot: &Boot, place: Option<Place<Worker>>, ended: Ended) -> bool {
     let limit = boot.lifetime.kept_threads.load(Ordering::Relaxed);
     let is_possible = limit > 0 && boot.epoch == fork::epoch() && !boot.lifetime.closing.is_near();
@@ -161,9 +163,36 @@ unsafe fn begin(place: Place<Boot>, worker: Option<Place<Worker>>) -> Begun {
                 return Begun::Again(kept.state);
             }
             boot.lifetime.closing.count_leaving();
-            boot.lifetime.leave(kept.state, fork::epoch());
+            give_up(boot, kept);
         }
         make_state(place)
+    }
+}
+
+/// Gives up a state that turned out to be used.
+///
+/// # Safety
+/// Attached with it.
+#[inline(never)]
+unsafe fn give_up(boot: &Boot, kept: Kept) {
+    // SAFETY: as the caller promises.
+    unsafe { boot.lifetime.leave(kept.state, fork::epoch()) };
+}
+
+/// Gives up the state of a thread that ends.
+///
+/// # Safety
+/// The calling thread's, detached; it is counted among those that leave.
+#[inline(never)]
+unsafe fn end_state(kept: Kept, lifetime: Arc<Lifetime>) {
+    // Attaching may be the end of the thread: nothing with a destructor is in the way.
+    let lifetime = Arc::into_raw(lifetime);
+    // SAFETY: as the caller promises; the lifetime is taken back once.
+    unsafe {
+        compat::attach_first(kept.state);
+        compat::take_up(kept);
+        (*lifetime).leave(kept.state, fork::epoch());
+        drop(Arc::from_raw(lifetime));
     }
 }
 
@@ -230,6 +259,7 @@ unsafe fn make_state(place: Place<Boot>) -> Begun {
 ///
 /// # Safety
 /// `state` is this thread's, and as new.
+#[inline(never)]
 unsafe fn run_attached(
     place: Place<Boot>,
     worker: &mut Option<Place<Worker>>,
