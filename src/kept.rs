@@ -24,7 +24,7 @@ use crate::compat::{self, Gil, Kept};
 use crate::interpreter::{Lifetime, MOMENT};
 use crate::shared::{Place, Shared};
 use crate::sync::spin::{self, Place as Spot};
-use crate::sync::{Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
+use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
 use crate::thread::{Inherited, OsThread};
 
 /// How long a thread is kept.
@@ -197,6 +197,7 @@ impl Worker {
     /// Not inlined, see `thread::run`.
     #[inline(never)]
     pub fn wait(&self) -> Next {
+        spin::expect(self.wake.place());
         if !self.sleep(Instant::now().checked_add(IDLE)) {
             let mut pool = POOL.lock();
             if self.is_listed.get() {

@@ -64,8 +64,10 @@ const SUCCESS: u32 = 2;
 const FEWEST: u32 = 4;
 const MOST: u32 = 12;
 
-/// How many waits do without at most where an answer is expected.
+/// How many waits do without at most where an answer is expected, and how many moments such a look takes:
+/// a thread that was woken runs for a while before it answers.
 const EXPECTED: u32 = 15;
+const MOMENTS: u32 = 3;
 
 const PLACES_LOG: u32 = 10;
 
@@ -83,26 +85,33 @@ struct Habit {
     vain: u32,
     /// How often it may be in vain before the next pause.
     credit: u32,
+    /// An answer is expected.
+    expected: bool,
 }
+
+const EXPECTED_BIT: u32 = 1 << 23;
 
 impl Habit {
     fn unpack(word: u32) -> Habit {
-        Habit { skip: word & 0xffff, vain: word >> 16 & 0xff, credit: word >> 24 }
+        let expected = word & EXPECTED_BIT != 0;
+        Habit { skip: word & 0xffff, vain: word >> 16 & 0x7f, credit: word >> 24, expected }
     }
 
     fn pack(self) -> u32 {
-        self.skip | self.vain << 16 | self.credit << 24
+        let expected = if self.expected { EXPECTED_BIT } else { 0 };
+        self.skip | self.vain << 16 | expected | self.credit << 24
     }
 
     fn after(self, success: bool) -> Habit {
         if success {
-            return Habit { skip: 0, vain: 0, credit: (self.credit + SUCCESS).min(CREDIT) };
+            let credit = (self.credit + SUCCESS).min(CREDIT);
+            return Habit { skip: 0, vain: 0, credit, expected: false };
         }
         if self.credit > 0 {
-            return Habit { credit: self.credit - 1, ..self };
+            return Habit { credit: self.credit - 1, expected: false, ..self };
         }
         let skip = 1 << (FEWEST + self.vain).min(MOST);
-        Habit { skip, vain: (self.vain + 1).min(MOST), credit: 0 }
+        Habit { skip, vain: (self.vain + 1).min(MOST), credit: 0, expected: false }
     }
 }
 
@@ -155,7 +164,7 @@ impl Habits {
     /// Looks whether `ready` for a moment, if that is likely to help.
     pub fn spin(&self, place: Place, ready: impl FnMut() -> bool) -> Looked {
         if has_company() {
-            self.look(place, || spin_for(moment(), ready))
+            self.look_for(place, |moments| spin_for(moment() * moments, ready))
         } else {
             Looked::NotAtAll
         }
@@ -163,6 +172,11 @@ impl Habits {
 
     /// Looks in this way, if that is likely to help.
     pub fn look(&self, place: Place, found: impl FnOnce() -> bool) -> Looked {
+        self.look_for(place, |_| found())
+    }
+
+    /// `found` is told for how many moments to look.
+    fn look_for(&self, place: Place, found: impl FnOnce(u32) -> bool) -> Looked {
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
         if habit.skip > 0 {
@@ -170,7 +184,7 @@ impl Habits {
             cell.store(Habit { skip, ..habit }.pack(), Ordering::Relaxed);
             return Looked::NotAtAll;
         }
-        let found = found();
+        let found = found(if habit.expected { MOMENTS } else { 1 });
         cell.store(habit.after(found).pack(), Ordering::Relaxed);
         if found { Looked::Found } else { Looked::InVain }
     }
@@ -182,14 +196,13 @@ pub fn moment() -> Duration {
 }
 
 impl Habits {
-    /// An answer at this place is likely to come soon, whatever earlier waits have brought: a look in one
-    /// of the next few waits.
+    /// An answer at this place is likely to come soon, whatever earlier waits have brought: the next look
+    /// is one of the next few waits, and takes longer.
     pub fn expect(&self, place: Place) {
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
-        if habit.skip > EXPECTED {
-            cell.store(Habit { skip: EXPECTED, ..habit }.pack(), Ordering::Relaxed);
-        }
+        let skip = habit.skip.min(EXPECTED);
+        cell.store(Habit { skip, expected: true, ..habit }.pack(), Ordering::Relaxed);
     }
 }
 
