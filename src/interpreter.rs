@@ -35,7 +35,7 @@ use crate::closing::{self, Closing, Epoch};
 use crate::compat::{self, PyEval_RestoreThread, PyEval_SaveThread, Raised};
 use crate::kept;
 use crate::object::drop_ref;
-use crate::sync::spin;
+use crate::sync::turns;
 use crate::trashcan;
 
 /// How many threads, of whatever interpreter, are making their states.
@@ -199,7 +199,7 @@ impl Lifetime {
             if !compat::IS_FREE_THREADED {
                 give_up(state);
                 // A thread that joins this one may look for that.
-                spin::let_others_run();
+                turns::let_others_run();
                 return;
             }
             // No fork may come in the midst of it.

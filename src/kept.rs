@@ -23,7 +23,8 @@ use crate::blocking;
 use crate::compat::{self, Gil, Kept};
 use crate::interpreter::{Lifetime, MOMENT};
 use crate::shared::{Place, Shared};
-use crate::sync::spin::{self, Place as Spot};
+use crate::sync::spin::{self, Looked, Place as Spot};
+use crate::sync::turns;
 use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, wait_with};
 use crate::thread::{Inherited, OsThread};
 
@@ -170,8 +171,9 @@ impl Worker {
         }
         let Some((gil, era)) = self.turn.take() else { return };
         let place = Spot::new(ptr::from_ref(self).addr()).later();
-        if spin::spin(place, || gil.is_free().unwrap_or_else(|| spin::era() != era)) {
-            spin::give_others_a_chance();
+        let is_free = || gil.is_free().unwrap_or_else(|| turns::era() != era);
+        if spin::spin(place, is_free) == Looked::Found {
+            turns::give_others_a_chance();
         }
     }
 
@@ -288,7 +290,7 @@ pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Optio
             // SAFETY: the thread does not read it before the event is set.
             unsafe { *worker.inherited.get() = Some(inherited) };
             // SAFETY: attached, as the caller promises.
-            worker.turn.set(Some((unsafe { Gil::of_this_interpreter() }, spin::era())));
+            worker.turn.set(Some((unsafe { Gil::of_this_interpreter() }, turns::era())));
             return Some(worker);
         }
         // It cannot be made like its starter.
