@@ -43,6 +43,8 @@ mod object;
 #[cfg(feature = "python")]
 mod per_thread;
 #[cfg(feature = "python")]
+mod recent;
+#[cfg(feature = "python")]
 mod rlock;
 #[cfg(feature = "python")]
 mod sentinel;

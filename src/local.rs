@@ -268,7 +268,7 @@ unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Rais
     // SAFETY: attached; a valid LocalObject.
     unsafe {
         let current = per_thread::current((*local).module)?;
-        let mut dict = (*local).owner.table.get(current.key);
+        let mut dict = (*local).owner.table.get_again(current);
         if dict.is_null() {
             dict = first_use(local, current)?;
         }

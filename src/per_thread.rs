@@ -21,6 +21,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 use crate::compat::{self, Raised};
 use crate::module::State;
 use crate::object::{self, Like, PLAIN, Type, clear, drop_ref};
+use crate::recent::{Edition, Recent};
 use crate::sentinel;
 use crate::tables::Definition;
 use crate::values::Values;
@@ -56,6 +57,13 @@ thread_local! {
 /// tell the others, and the next thread state may get the address of this one: so all look again.
 static DEATHS: AtomicUsize = AtomicUsize::new(0);
 
+/// The key. Its address is what the tables file values under.
+#[repr(C)]
+struct Key {
+    base: PyObject,
+    recent: Recent,
+}
+
 /// The sentinel. It owns the key.
 #[repr(C)]
 struct Sentinel {
@@ -82,7 +90,7 @@ pub unsafe fn make_types(
     unsafe {
         let key = Type {
             name: c"rthread._ThreadKey",
-            size: size_of::<PyObject>(),
+            size: size_of::<Key>(),
             flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
             like: Like::Nothing(c"Stands for a thread in the dicts of thread-local values."),
             slots: &[(ffi::Py_tp_dealloc, key_dealloc as *mut c_void)],
@@ -254,6 +262,7 @@ pub struct Table {
     values: Option<NonNull<Values>>,
     /// Called before a value is dropped.
     retire: Option<Retire>,
+    edition: Edition,
 }
 
 /// How every object with a table begins.
@@ -272,6 +281,7 @@ impl Table {
     pub unsafe fn fill(&mut self, retire: Option<Retire>) -> Result<(), Raised> {
         self.values = Values::new();
         self.retire = retire;
+        self.edition.renew();
         // SAFETY: attached, as the caller promises.
         self.values.map(|_| ()).ok_or_else(|| unsafe { no_memory() })
     }
@@ -291,6 +301,20 @@ impl Table {
         self.values().map_or(ptr::null_mut(), |values| unsafe { values.get(key) })
     }
 
+    /// [`Table::get`] for values that are set once for each thread: what the thread has used last is
+    /// found without a lock.
+    ///
+    /// # Safety
+    /// Attached; `current` is the calling thread's.
+    #[inline]
+    pub unsafe fn get_again(&self, current: Current) -> *mut PyObject {
+        // SAFETY: as the caller promises; every key is a Key.
+        unsafe {
+            let recent = &(*current.key.cast::<Key>()).recent;
+            recent.get(&self.edition, || self.get(current.key))
+        }
+    }
+
     /// Sets the value of this thread and sees to it that it goes with the thread. The value before
     /// as a new reference, null if there was none.
     ///
@@ -306,6 +330,9 @@ impl Table {
         // SAFETY: attached; all objects are valid.
         unsafe {
             let before = values.set(current.key, value).ok_or_else(|| no_memory())?;
+            if !before.is_null() {
+                (*current.key.cast::<Key>()).recent.forget(&self.edition);
+            }
             if before.is_null() && !current.is_ending() {
                 let watch = make_watch(owner, current);
                 if watch.is_null() {
@@ -330,7 +357,7 @@ impl Table {
                 retire(owner, key);
             }
             if let Some(values) = self.values() {
-                values.remove(key);
+                values.remove(key, || self.edition.renew());
             }
             compat::restore_exception(pending);
         }
@@ -343,7 +370,7 @@ impl Table {
     pub unsafe fn clear(&self) {
         if let Some(values) = self.values() {
             // SAFETY: as the caller promises.
-            unsafe { values.clear() };
+            unsafe { values.clear(|| self.edition.renew()) };
         }
     }
 

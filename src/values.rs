@@ -132,24 +132,29 @@ impl Values {
         unsafe { drop_ref(surplus) };
     }
 
-    /// Drops the value and its watch, if there are any.
+    /// Drops the value and its watch, if there are any; calls `left` before, when they have left.
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn remove(&self, key: *mut PyObject) {
+    pub unsafe fn remove(&self, key: *mut PyObject, left: impl Fn()) {
         let removed = self.shard(key).remove(&key.addr());
+        left();
         // SAFETY: as the caller promises.
         unsafe { removed.unwrap_or(NOTHING).drop() };
     }
 
-    /// Drops all values and watches. Others may be at it as well, and set new ones.
+    /// Drops all values and watches; calls `left` each time that some have left and are not dropped
+    /// yet. Others may be at it as well, and set new ones.
     ///
     /// # Safety
     /// Attached.
-    pub unsafe fn clear(&self) {
+    pub unsafe fn clear(&self, left: impl Fn()) {
         for shard in &self.0 {
             loop {
                 let (batch, count) = shard.take_some();
+                if count > 0 {
+                    left();
+                }
                 for entry in &batch[..count] {
                     // SAFETY: as the caller promises.
                     unsafe { entry.drop() };

@@ -25,6 +25,37 @@ pub unsafe fn enable_deferred_refcount(object: *mut PyObject) {
     let _ = object;
 }
 
+/// Takes a new reference if the calling thread owns the object, in the sense of free-threaded reference
+/// counts: the inline part of `Py_INCREF`. No other thread can free such an object before this one
+/// leaves native code. So the object may be one that another thread is dropping: the memory of one that
+/// is freed stays readable as long, and has no owner.
+///
+/// # Safety
+/// Attached; since the object was last known to be alive, the calling thread has been attached to its
+/// interpreter, or something that comes before the end of the object would have been noticed.
+#[cfg(Py_GIL_DISABLED)]
+#[inline]
+pub unsafe fn incref_if_owned(object: *mut PyObject) -> bool {
+    use core::ptr::addr_of;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    // SAFETY: readable, as the caller promises.
+    unsafe {
+        // Relaxed, both: no other thread writes to the count, and the owner is this thread or not.
+        let owner = &*addr_of!((*object).ob_tid).cast::<AtomicUsize>();
+        if owner.load(Ordering::Relaxed) as u64 != thread_ident() {
+            return false;
+        }
+        let count = &*addr_of!((*object).ob_ref_local);
+        let more = count.load(Ordering::Relaxed).wrapping_add(1);
+        // An object that is never freed has no room for one more, and needs none.
+        if more != 0 {
+            count.store(more, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
 /// To be called at each use of an object that threads share: has its references counted in the
 /// deferred way once a thread that did not make it has used it, and no other such object, many
 /// times in a row. So an object that is used now and then, or not for long, is freed at once when
