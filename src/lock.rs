@@ -91,6 +91,18 @@ pub unsafe fn of<'a>(object: *mut PyObject) -> &'a Lock {
     unsafe { &(*object.cast::<LockObject>()).lock }
 }
 
+/// Takes the lock if that needs no atomic step.
+///
+/// # Safety
+/// Attached.
+#[inline]
+#[must_use]
+pub unsafe fn is_taken_alone(lock: &Lock) -> bool {
+    // SAFETY: the thread has the GIL. Waits begin and end with it, and only sentinels, which are
+    // tagged, are released without.
+    !compat::IS_FREE_THREADED && unsafe { lock.try_acquire_alone() }
+}
+
 unsafe extern "C-unwind" fn new(
     class: *mut PyTypeObject,
     args: *mut PyObject,
@@ -170,6 +182,18 @@ unsafe extern "C-unwind" fn acquire_lock(
 unsafe fn acquire_within(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
     unsafe {
+        if is_taken_alone(of(slf)) {
+            return compat::bool_object(true);
+        }
+        acquire_shared(slf, timeout)
+    }
+}
+
+/// With a GIL out of the way of the usual case, which needs no registers to be saved.
+#[cfg_attr(not(Py_GIL_DISABLED), cold, inline(never))]
+unsafe fn acquire_shared(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
+    // SAFETY: as in `acquire`.
+    unsafe {
         if of(slf).try_acquire() {
             return compat::bool_object(true);
         }
@@ -203,6 +227,19 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
 pub unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a LockObject.
     unsafe {
+        // As in `is_taken_alone`.
+        if !compat::IS_FREE_THREADED && of(slf).release_alone() {
+            return compat::none();
+        }
+        release_shared(slf)
+    }
+}
+
+/// As [`acquire_shared`].
+#[cfg_attr(not(Py_GIL_DISABLED), cold, inline(never))]
+unsafe fn release_shared(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `release`.
+    unsafe {
         match of(slf).release() {
             Ok(()) => compat::none(),
             Err(_) => object::runtime_error(c"release unlocked lock"),
@@ -231,12 +268,7 @@ unsafe extern "C-unwind" fn exit_with_three(
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
-    unsafe {
-        match compat::want_three(nargs) {
-            Ok(()) => release(slf, ptr::null_mut()),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
+    unsafe { if nargs == 3 { release(slf, ptr::null_mut()) } else { compat::refuse_exit(nargs) } }
 }
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
@@ -254,11 +286,8 @@ pub unsafe extern "C-unwind" fn at_fork_reinit(
 ) -> *mut PyObject {
     // SAFETY: called by CPython with a LockObject, in a process with one thread.
     unsafe {
-        let tagged = of(slf).is_tagged();
-        (&raw mut (*slf.cast::<LockObject>()).lock).write(Lock::new());
-        if tagged {
-            of(slf).tag();
-        }
+        let renewed = of(slf).renewed();
+        (&raw mut (*slf.cast::<LockObject>()).lock).write(renewed);
     }
     compat::none()
 }

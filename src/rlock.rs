@@ -155,7 +155,13 @@ pub unsafe extern "C-unwind" fn acquire(
         };
         let lock = of(slf);
         let me = compat::thread_ident();
-        if lock.try_acquire(me) {
+        let taken = if compat::IS_FREE_THREADED {
+            lock.try_acquire(me)
+        } else {
+            // The thread has the GIL, and waits begin and end with it.
+            lock.try_acquire_alone(me)
+        };
+        if taken {
             return compat::bool_object(true);
         }
         acquire_contended(slf, me, timeout)
@@ -201,11 +207,26 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
 pub unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an RLockObject.
     unsafe {
-        match of(slf).release(compat::thread_ident()) {
+        let me = compat::thread_ident();
+        let released = if compat::IS_FREE_THREADED {
+            of(slf).release(me)
+        } else {
+            // As in `acquire`.
+            of(slf).release_alone(me)
+        };
+        match released {
             Ok(()) => compat::none(),
-            Err(_) => object::runtime_error(c"cannot release un-acquired lock"),
+            Err(_) => not_acquired(),
         }
     }
+}
+
+/// Out of the way of the usual case, which needs no registers to be saved.
+#[cold]
+#[inline(never)]
+unsafe fn not_acquired() -> *mut PyObject {
+    // SAFETY: attached, as every caller is.
+    unsafe { object::runtime_error(c"cannot release un-acquired lock") }
 }
 
 unsafe extern "C-unwind" fn exit_with_any(
@@ -229,12 +250,7 @@ unsafe extern "C-unwind" fn exit_with_three(
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
     // SAFETY: as `release`, which does not look at its second argument.
-    unsafe {
-        match compat::want_three(nargs) {
-            Ok(()) => release(slf, ptr::null_mut()),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
+    unsafe { if nargs == 3 { release(slf, ptr::null_mut()) } else { compat::refuse_exit(nargs) } }
 }
 
 unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
@@ -303,6 +319,9 @@ pub unsafe extern "C-unwind" fn at_fork_reinit(
     _: *mut PyObject,
 ) -> *mut PyObject {
     // SAFETY: called by CPython with an RLockObject, in a process with one thread.
-    unsafe { (&raw mut (*slf.cast::<RLockObject>()).lock).write(ReentrantLock::new()) };
+    unsafe {
+        let renewed = of(slf).renewed();
+        (&raw mut (*slf.cast::<RLockObject>()).lock).write(renewed);
+    }
     compat::none()
 }

@@ -158,7 +158,7 @@ pub unsafe fn run_pending_at_entry() -> Result<(), Raised> {
 #[inline]
 unsafe fn may_be_pending() -> bool {
     // In these versions the fourth field of a public struct says so, in its lowest byte.
-    #[cfg(all(Py_3_13, not(Py_3_15)))]
+    #[cfg(Py_3_13)]
     {
         const EVENTS: usize = 0xff;
         // SAFETY: attached, so there is a state; the field is changed by other threads.
@@ -167,7 +167,7 @@ unsafe fn may_be_pending() -> bool {
             (*state.add(3)).load(core::sync::atomic::Ordering::Relaxed) & EVENTS != 0
         }
     }
-    #[cfg(not(all(Py_3_13, not(Py_3_15))))]
+    #[cfg(not(Py_3_13))]
     true
 }
 
@@ -242,7 +242,18 @@ pub fn is_main_thread() -> bool {
 pub fn thread_ident() -> u64 {
     // What PyThread_get_thread_ident returns, without the detour: a re-entrant lock asks twice for
     // every `with`. The tests compare the two.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    {
+        let ident: u64;
+        // What pthread_self() is there, in glibc and in musl: the first word of the block that the
+        // register points to is the address of that block.
+        // SAFETY: reads memory that every thread has.
+        unsafe {
+            core::arch::asm!("mov {}, fs:[0]", out(reg) ident, options(pure, readonly, nostack, preserves_flags));
+        }
+        ident
+    }
+    #[cfg(all(target_os = "linux", not(target_arch = "x86_64")))]
     // SAFETY: needs nothing.
     unsafe {
         libc::pthread_self()

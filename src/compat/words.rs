@@ -49,18 +49,16 @@ pub unsafe fn refuse_exit_keywords(kwnames: *mut PyObject) -> Result<(), Raised>
     Err(Raised)
 }
 
-/// Refuses anything but three arguments to `__exit__`.
+/// Refuses a number of arguments of `__exit__`, which takes three. Null, with the exception set.
 ///
 /// # Safety
-/// Attached.
-#[inline]
-pub unsafe fn want_three(nargs: Py_ssize_t) -> Result<(), Raised> {
+/// Attached; the number is not three.
+#[cold]
+#[inline(never)]
+pub unsafe fn refuse_exit(nargs: Py_ssize_t) -> *mut PyObject {
     // SAFETY: attached, as the caller promises.
-    if nargs == 3 || unsafe { _PyArg_CheckPositional(c"__exit__".as_ptr(), nargs, 3, 3) } != 0 {
-        Ok(())
-    } else {
-        Err(Raised)
-    }
+    let _refused = unsafe { _PyArg_CheckPositional(c"__exit__".as_ptr(), nargs, 3, 3) };
+    ptr::null_mut()
 }
 
 /// Up to 3.13 `_release_save` releases what another thread holds.

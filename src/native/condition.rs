@@ -379,7 +379,6 @@ unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut 
             return LEFT_TO_PYTHON;
         }
         match this(slf).over {
-            Over::Lock if lock::of(this(slf).lock).try_acquire() => compat::bool_object(true),
             Over::Lock => lock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
             Over::RLock => rlock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
         }

@@ -15,7 +15,8 @@
 //! is awake, or will wake up soon by itself, and look: a release need not tell anybody, and is one
 //! atomic step as if nobody waited. The fifth, USED, is set with LOCKED and cleared by a waiter that
 //! looks: it says whether the lock was taken between two looks. One more bit is the owner's, see
-//! [`Lock::tag`].
+//! [`Lock::tag`]. The bits above count the waits that their callers have announced, see
+//! [`Lock::try_acquire_alone`].
 //!
 //! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
 //! but does not reserve the lock for it: until that thread runs, others take and free the lock at
@@ -42,6 +43,8 @@ const RESERVED: u32 = 4;
 const TAG: u32 = 8;
 const QUIET: u32 = 16;
 const USED: u32 = 32;
+/// One announced wait.
+const WAIT: u32 = 1 << 8;
 /// Not to be had by a newcomer.
 const BUSY: u32 = LOCKED | RESERVED;
 
@@ -96,6 +99,51 @@ impl Lock {
             }
         }
         seen & RESERVED != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
+    }
+
+    /// Takes the lock without an atomic step, if it is free and no other thread can be at it. Else
+    /// nothing has changed, and the caller has to try the ordinary way.
+    ///
+    /// # Safety
+    /// Where one thread runs at a time, as with a GIL, the caller is that thread; and every other
+    /// one that uses the lock has that turn too, but in waits of which [`Awaitable::begin`] was
+    /// called, and but to release a lock that is tagged.
+    #[inline]
+    #[must_use]
+    pub unsafe fn try_acquire_alone(&self) -> bool {
+        let seen = self.queue.word.load(Ordering::Relaxed);
+        if seen & !USED == 0 {
+            // Relaxed: what hands the turn to the next thread shows it all that came before.
+            self.queue.word.store(USED | LOCKED, Ordering::Relaxed);
+            return true;
+        }
+        false
+    }
+
+    /// Frees the lock without an atomic step, if it is locked and no other thread can be at it. Else
+    /// nothing has changed, as with [`Lock::try_acquire_alone`].
+    ///
+    /// # Safety
+    /// As [`Lock::try_acquire_alone`].
+    #[inline]
+    #[must_use]
+    pub unsafe fn release_alone(&self) -> bool {
+        if self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED {
+            // Relaxed: as in `try_acquire_alone`. USED goes as well: no waiter has looked yet.
+            self.queue.word.store(0, Ordering::Relaxed);
+            return true;
+        }
+        false
+    }
+
+    /// A free lock in the place of this one, whose holder and waiters are gone. What is tagged stays
+    /// so, and the calling thread may be in a wait that has been announced.
+    #[must_use]
+    pub fn renewed(&self) -> Lock {
+        let kept = self.queue.word.load(Ordering::Relaxed) & (TAG | !(WAIT - 1));
+        let lock = Lock::new();
+        lock.queue.word.store(kept, Ordering::Relaxed);
+        lock
     }
 
     /// The waiter that the lock was handed to did not come along to this process.
@@ -303,6 +351,16 @@ impl Lock {
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
 // to it is made under the guard; claim and cancel take the guard before the waiter may go.
 unsafe impl Awaitable for Lock {
+    fn begin(&self) {
+        // Relaxed: the thread has its turn, and what hands that on shows the count to the next one.
+        self.queue.word.fetch_add(WAIT, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        // Relaxed: as in `begin`.
+        self.queue.word.fetch_sub(WAIT, Ordering::Relaxed);
+    }
+
     #[cfg(not(modelled))]
     fn is_at_rest(&self) -> bool {
         let seen = self.queue.word.load(Ordering::Relaxed);

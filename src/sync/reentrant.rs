@@ -1,6 +1,6 @@
 //! A lock that its owner may take again: what `_thread.RLock` is made of.
 
-use super::lock::Lock;
+use super::lock::{Lock, NotLocked};
 use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 
 /// Names a thread. Zero names none.
@@ -53,11 +53,26 @@ impl ReentrantLock {
     /// Takes the lock if it is free or `me` owns it.
     #[inline]
     pub fn try_acquire(&self, me: ThreadId) -> bool {
+        self.try_acquire_by(me, Lock::try_acquire)
+    }
+
+    /// [`ReentrantLock::try_acquire`] without an atomic step.
+    ///
+    /// # Safety
+    /// As [`Lock::try_acquire_alone`].
+    #[inline]
+    pub unsafe fn try_acquire_alone(&self, me: ThreadId) -> bool {
+        // SAFETY: as the caller promises.
+        self.try_acquire_by(me, |lock| unsafe { lock.try_acquire_alone() || try_acquire(lock) })
+    }
+
+    #[inline]
+    fn try_acquire_by(&self, me: ThreadId, take: impl FnOnce(&Lock) -> bool) -> bool {
         if self.is_owned_by(me) {
             // A count of 2^64 is out of reach: it takes a century of acquiring.
             self.count.store(self.count() + 1, Ordering::Relaxed);
             true
-        } else if self.lock.try_acquire() {
+        } else if take(&self.lock) {
             self.adopt(me);
             true
         } else {
@@ -78,11 +93,36 @@ impl ReentrantLock {
     /// [`NotOwned`], and nothing has changed.
     #[inline]
     pub fn release(&self, me: ThreadId) -> Result<(), NotOwned> {
+        self.release_by(me, Lock::release)
+    }
+
+    /// [`ReentrantLock::release`] without an atomic step.
+    ///
+    /// # Errors
+    /// As [`ReentrantLock::release`].
+    ///
+    /// # Safety
+    /// As [`Lock::try_acquire_alone`].
+    #[inline]
+    pub unsafe fn release_alone(&self, me: ThreadId) -> Result<(), NotOwned> {
+        // SAFETY: as the caller promises.
+        self.release_by(
+            me,
+            |lock| if unsafe { lock.release_alone() } { Ok(()) } else { release(lock) },
+        )
+    }
+
+    #[inline]
+    fn release_by(
+        &self,
+        me: ThreadId,
+        release: impl FnOnce(&Lock) -> Result<(), NotLocked>,
+    ) -> Result<(), NotOwned> {
         if !self.is_owned_by(me) {
             return Err(NotOwned);
         }
         match self.count() {
-            0 | 1 => self.free(),
+            0 | 1 => self.free(release),
             count => self.count.store(count - 1, Ordering::Relaxed),
         }
         Ok(())
@@ -97,7 +137,7 @@ impl ReentrantLock {
         if saved.count == 0 {
             return Err(NotOwned);
         }
-        self.free();
+        self.free(Lock::release);
         Ok(saved)
     }
 
@@ -107,12 +147,19 @@ impl ReentrantLock {
         self.count.store(saved.count, Ordering::Relaxed);
     }
 
-    fn free(&self) {
+    #[inline]
+    fn free(&self, release: impl FnOnce(&Lock) -> Result<(), NotLocked>) {
         // The owner first: once the lock is released it is another thread's to write.
         self.owner.store(0, Ordering::Relaxed);
         self.count.store(0, Ordering::Relaxed);
         // It can only fail if the state was forged through `restore`; then it is free already.
-        let _ = self.lock.release();
+        let _ = release(&self.lock);
+    }
+
+    /// A free lock in the place of this one: see [`Lock::renewed`].
+    #[must_use]
+    pub fn renewed(&self) -> ReentrantLock {
+        ReentrantLock { lock: self.lock.renewed(), ..ReentrantLock::new() }
     }
 
     /// Whether `me` holds the lock.
@@ -137,4 +184,18 @@ impl ReentrantLock {
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
+}
+
+/// Out of the way of the usual case, which needs no registers to be saved.
+#[cold]
+#[inline(never)]
+fn try_acquire(lock: &Lock) -> bool {
+    lock.try_acquire()
+}
+
+/// As [`try_acquire`].
+#[cold]
+#[inline(never)]
+fn release(lock: &Lock) -> Result<(), NotLocked> {
+    lock.release()
 }

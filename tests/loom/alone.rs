@@ -1,23 +1,37 @@
-//! Channels of threads that take turns, as with a GIL: used without their guard.
+//! Channels and locks of threads that take turns, as with a GIL: used without guard and atomic steps.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::sync::{Arc, Mutex, MutexGuard};
 use rthread::sync::{
-    Accepted, Awaitable, Caller, Channel, Deadline, Get, Put, Taken, Waited, Waiter, wait_with,
+    Accepted, Awaitable, Caller, Channel, Deadline, Get, Lock, Put, Taken, Waited, Waiter,
+    wait_with,
 };
 
 use crate::waits::{Endless, Interrupted, Limited, Patience, Raised, Raising, item};
 use crate::{model, spawn};
 
-/// A channel, and whose turn it is.
+/// A channel and a lock, and whose turn it is.
 struct Shared {
     turn: Mutex<()>,
     channel: Channel,
+    lock: Lock,
+    /// Whether a thread has the lock. Not seen by the model checker: the turn is what orders this.
+    is_held: AtomicBool,
+}
+
+fn shared() -> Shared {
+    Shared {
+        turn: Mutex::new(()),
+        channel: Channel::new(),
+        lock: Lock::new(),
+        is_held: AtomicBool::new(false),
+    }
 }
 
 fn limited(limit: isize) -> Arc<Shared> {
-    let shared = Shared { turn: Mutex::new(()), channel: Channel::new() };
+    let shared = shared();
     assert!(shared.channel.set_limit(limit));
     Arc::new(shared)
 }
@@ -71,6 +85,23 @@ impl<'a> InTurn<'a> {
         }
     }
 
+    /// Takes the lock, lets other threads have their turn, and releases it. False if it was not to
+    /// be had.
+    fn use_lock(&self) -> bool {
+        let Shared { lock, is_held, .. } = self.shared;
+        // SAFETY: it is its turn, and all others do the same.
+        if !unsafe { lock.try_acquire_alone() } && !lock.try_acquire() && !self.wait(lock) {
+            return false;
+        }
+        assert!(!is_held.swap(true, Ordering::Relaxed));
+        // SAFETY: it is its turn before and after.
+        unsafe { self.detached(|| ()) };
+        assert!(is_held.swap(false, Ordering::Relaxed));
+        // SAFETY: as above.
+        assert!(unsafe { lock.release_alone() } || lock.release().is_ok());
+        true
+    }
+
     fn put(&self, number: usize) -> bool {
         // SAFETY: as above.
         match unsafe { self.shared.channel.try_put_alone(item(number)) } {
@@ -119,4 +150,31 @@ fn one_place_is_used_by_all_in_turn() {
         drop(getter);
         thread.join().unwrap();
     });
+}
+
+#[test]
+fn a_lock_is_held_by_one_thread_at_a_time() {
+    for how in [Endless, Interrupted] {
+        model(move || {
+            let shared = Arc::new(shared());
+            let thread = spawn(&shared, move |shared| InTurn::new(shared, how).use_lock());
+            let again = InTurn::new(&shared, Endless);
+            assert!(again.use_lock() && again.use_lock());
+            drop(again);
+            assert!(thread.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_waiter_that_gives_up_leaves_the_lock_free() {
+    for how in [Limited, Raising] {
+        model(move || {
+            let shared = Arc::new(shared());
+            let thread = spawn(&shared, move |shared| InTurn::new(shared, how).use_lock());
+            assert!(InTurn::new(&shared, Endless).use_lock());
+            let _had = thread.join().unwrap();
+            assert!(InTurn::new(&shared, Endless).use_lock());
+        });
+    }
 }
