@@ -7,6 +7,7 @@ the stacks of all threads to the real standard error and ends the run.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import inspect
 import os
 import sys
@@ -72,6 +73,12 @@ def pytest_configure(config: pytest.Config) -> None:
         vars(support.load_ours())["__keep_threads__"](int(number))
     # Now, while pytest does not capture: the dump has to reach the terminal.
     config.stash[_real_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Tests collect garbage some thousand times: they need not look through all of pytest for it.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
