@@ -31,7 +31,10 @@ LOCK = [
         "lock.rs",
         "self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED",
         "self.queue.word.load(Ordering::Relaxed) & LOCKED != 0",
-        ("alone::a_lock_is_held_by_one_thread_at_a_time",),
+        (
+            "alone::a_lock_is_held_by_one_thread_at_a_time",
+            "alone::a_waiter_that_gives_up_leaves_the_lock_free",
+        ),
         near="if self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED {",
     ),
     Mutant(
@@ -39,7 +42,10 @@ LOCK = [
         "lock.rs",
         "self.queue.word.fetch_add(WAIT, Ordering::Relaxed);",
         "",
-        ("alone::a_lock_is_held_by_one_thread_at_a_time",),
+        (
+            "alone::a_lock_is_held_by_one_thread_at_a_time",
+            "alone::a_waiter_that_gives_up_leaves_the_lock_free",
+        ),
     ),
     Mutant(
         "lock: two have it at a time",
