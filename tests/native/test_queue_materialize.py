@@ -241,8 +241,10 @@ def test_an_item_that_comes_with_an_interrupt_is_not_lost(kit: Kit, name: str) -
                 while not seen:
                     time.sleep(0.0005)
                 time.sleep(0.0005)
-                q.put("item")
+                # In this order: without a GIL the main thread may have the item at once, and be
+                # interrupted between the end of the call and the next line.
                 _thread.interrupt_main()
+                q.put("item")
             seen = []
             thread = threading.Thread(target=serve)
             got = []
