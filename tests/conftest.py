@@ -16,7 +16,8 @@ from types import CodeType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import support
 
@@ -75,8 +76,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_real_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
 
 
+@given(st.none())
+def _use_hypothesis(_: None) -> None:
+    pass
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # Tests collect garbage some thousand times: they need not look through all of pytest for it.
+    # Hypothesis once looks for what refers to its random numbers, and would not find it then.
+    _use_hypothesis()
     gc.collect()
     gc.freeze()
 
