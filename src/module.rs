@@ -4,73 +4,44 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
-use core::sync::atomic::AtomicIsize;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::Once;
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::blocking;
-use crate::compat::{self, Raised};
-use crate::interpreter::Lifetime;
-use crate::native::{self, Natives};
-use crate::object::{self, Call, Doc, Function, drop_ref};
-use crate::{
-    excepthook, fork, handle, info, local, lock, names, per_thread, rlock, sentinel, stock, tables,
-    thread, tss,
+use crate::capi::errors::{Raised, raise};
+use crate::capi::refs::{self, drop_ref};
+use crate::capi::types::{Call, Doc, Function};
+use crate::capi::{compat, static_tables, stock};
+use crate::runtime::blocking;
+use crate::runtime::lifetime::Lifetime;
+use crate::runtime::state::{State, definition_or};
+use crate::runtime::thread_values::keys;
+use crate::thread_module::{
+    excepthook, fork, functions, handle, local, lock, os_thread_name, rlock, sentinel, start, tss,
 };
-
-/// What the functions of one interpreter's module share. References are owned.
-pub struct State {
-    /// Whether the rest has been written: CPython hands out zeroed memory.
-    live: bool,
-    /// The `_thread` that the interpreter came with.
-    pub stock: *mut PyObject,
-    pub lock_type: *mut PyTypeObject,
-    pub rlock_type: *mut PyTypeObject,
-    pub local_type: *mut PyTypeObject,
-    pub handle_type: *mut PyTypeObject,
-    pub tss_type: *mut PyTypeObject,
-    pub key_type: *mut PyTypeObject,
-    pub sentinel_type: *mut PyTypeObject,
-    /// The stock type: one for both, so that a hook takes what either module makes.
-    pub excepthook_type: *mut PyTypeObject,
-    /// Where in a thread state's dict the thread's sentinel is.
-    pub slot: *mut PyObject,
-    /// Names of attributes that every start of a thread looks at.
-    pub qualname_name: *mut PyObject,
-    pub started_name: *mut PyObject,
-    pub ident_name: *mut PyObject,
-    /// How many threads that we started are running. Outlives the module: threads have it too.
-    pub count: Arc<AtomicIsize>,
-    /// How long the interpreter lives. Outlives the module as well.
-    pub lifetime: Arc<Lifetime>,
-    /// The native classes, made when they are asked for.
-    pub natives: Natives,
-    /// The longest name of a thread that the platform takes, in bytes.
-    pub name_limit: usize,
-}
+use crate::threading;
 
 const FUNCTIONS: &[Function] = &[
-    Function::stock(c"start_new_thread", Call::VarArgs(thread::start_new_thread)),
-    Function::stock(c"start_new", Call::VarArgs(thread::start_new_thread)),
-    Function::stock(c"start_joinable_thread", Call::VarArgsKeywords(thread::start_joinable_thread)),
-    Function::stock(c"daemon_threads_allowed", Call::NoArgs(info::daemon_threads_allowed)),
-    Function::stock(c"allocate_lock", Call::NoArgs(info::allocate_lock)),
-    Function::stock(c"allocate", Call::NoArgs(info::allocate_lock)),
-    Function::stock(c"exit_thread", Call::NoArgs(info::exit)),
-    Function::stock(c"exit", Call::NoArgs(info::exit)),
-    Function::stock(c"interrupt_main", Call::VarArgs(info::interrupt_main)),
-    Function::stock(c"get_ident", Call::NoArgs(info::get_ident)),
-    Function::stock(c"get_native_id", Call::NoArgs(info::get_native_id)),
-    Function::stock(c"_count", Call::NoArgs(thread::count)),
-    Function::stock(c"stack_size", Call::VarArgs(info::stack_size)),
+    Function::stock(c"start_new_thread", Call::VarArgs(start::start_new_thread)),
+    Function::stock(c"start_new", Call::VarArgs(start::start_new_thread)),
+    Function::stock(c"start_joinable_thread", Call::VarArgsKeywords(start::start_joinable_thread)),
+    Function::stock(c"daemon_threads_allowed", Call::NoArgs(functions::daemon_threads_allowed)),
+    Function::stock(c"allocate_lock", Call::NoArgs(functions::allocate_lock)),
+    Function::stock(c"allocate", Call::NoArgs(functions::allocate_lock)),
+    Function::stock(c"exit_thread", Call::NoArgs(functions::exit)),
+    Function::stock(c"exit", Call::NoArgs(functions::exit)),
+    Function::stock(c"interrupt_main", Call::VarArgs(functions::interrupt_main)),
+    Function::stock(c"get_ident", Call::NoArgs(functions::get_ident)),
+    Function::stock(c"get_native_id", Call::NoArgs(functions::get_native_id)),
+    Function::stock(c"_count", Call::NoArgs(start::count)),
+    Function::stock(c"stack_size", Call::VarArgs(functions::stack_size)),
     Function::stock(c"_excepthook", Call::Object(excepthook::excepthook)),
-    Function::stock(c"_is_main_interpreter", Call::NoArgs(info::is_main_interpreter)),
+    Function::stock(c"_is_main_interpreter", Call::NoArgs(functions::is_main_interpreter)),
     Function::stock(c"_shutdown", Call::NoArgs(handle::shutdown)),
     Function::stock(c"_make_thread_handle", Call::Object(handle::make_thread_handle)),
-    Function::stock(c"_get_main_thread_ident", Call::NoArgs(info::get_main_thread_ident)),
-    Function::stock(c"set_name", Call::VarArgsKeywords(names::set_name)),
-    Function::stock(c"_get_name", Call::NoArgs(names::get_name)),
+    Function::stock(c"_get_main_thread_ident", Call::NoArgs(functions::get_main_thread_ident)),
+    Function::stock(c"set_name", Call::VarArgsKeywords(os_thread_name::set_name)),
+    Function::stock(c"_get_name", Call::NoArgs(os_thread_name::get_name)),
     Function {
         name: c"_set_sentinel",
         call: Call::NoArgs(sentinel::set_sentinel),
@@ -87,7 +58,7 @@ const FUNCTIONS: &[Function] = &[
 const OWN_FUNCTIONS: &[Function] = &[
     Function {
         name: c"__make_native__",
-        call: Call::VarArgs(native::make_native),
+        call: Call::VarArgs(threading::make_native),
         doc: Doc::Own(
             c"__make_native__($module, classes, helpers, /)\n--\n\n\
             Make native types for the Python classes in a dict; see rthread._native.",
@@ -95,7 +66,7 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
     Function {
         name: c"__keep_threads__",
-        call: Call::VarArgs(info::keep_threads),
+        call: Call::VarArgs(functions::keep_threads),
         doc: Doc::Own(
             c"__keep_threads__($module, number, /)\n--\n\n\
             Keep up to so many finished threads for the next starts; 0 ends those that are kept.",
@@ -103,7 +74,7 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
     Function {
         name: c"__kept_threads__",
-        call: Call::NoArgs(info::kept_threads),
+        call: Call::NoArgs(functions::kept_threads),
         doc: Doc::Own(
             c"__kept_threads__($module, /)\n--\n\n\
             Tell how many threads are kept, how many starts kept threads have served in this process,\n\
@@ -115,94 +86,35 @@ const OWN_FUNCTIONS: &[Function] = &[
 /// rthread's own, with a NUL for C.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
-impl State {
-    /// The state of a module.
-    ///
-    /// # Safety
-    /// Attached; `module` is one of ours, initialised.
-    #[inline]
-    pub unsafe fn of(module: *mut PyObject) -> *const State {
-        // SAFETY: as the caller promises.
-        unsafe { ffi::PyModule_GetState(module).cast() }
-    }
-
-    /// The state of the module that made a type, or one of its bases.
-    ///
-    /// # Safety
-    /// Attached; a valid type that has one of ours as a base.
-    pub unsafe fn of_type(class: *mut PyTypeObject) -> Result<*const State, Raised> {
-        // PyType_GetModuleByDef does this from 3.11 on.
-        // SAFETY: a base is a type or null; only heap types may be asked for their module.
-        unsafe {
-            let mut base = class;
-            while !base.is_null() && ffi::PyType_GetFlags(base) & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
-                let module = ffi::PyType_GetModule(base);
-                if module.is_null() {
-                    ffi::PyErr_Clear();
-                } else if ffi::PyModule_GetDef(module) == definition() {
-                    return Ok(State::of(module));
-                }
-                base = (*base).tp_base;
+/// Fills the state of a new module.
+///
+/// # Safety
+/// Attached; called once for each module.
+unsafe fn fill(state: &mut State, module: *mut PyObject) -> Result<(), Raised> {
+    // SAFETY: as the caller promises; what is made is owned by the state, also on failure.
+    unsafe {
+        state.stock = stock::import()?;
+        state.lock_type = lock::make_type(module, state.stock)?;
+        state.rlock_type = rlock::make_type(module, state.stock)?;
+        state.local_type = local::make_type(module, state.stock)?;
+        state.handle_type = handle::make_type(module, state.stock)?;
+        state.tss_type = tss::make_type(module)?;
+        (state.key_type, state.sentinel_type) = keys::make_types(module)?;
+        state.qualname_name = interned(c"__qualname__")?;
+        state.started_name = interned(c"_started")?;
+        state.ident_name = interned(c"_ident")?;
+        // Not an object of a type of ours: the collector could not see that it refers to that.
+        state.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
+        state.excepthook_type = stock::type_named(state.stock, c"_ExceptHookArgs");
+        if state.slot.is_null() || state.excepthook_type.is_null() {
+            if ffi::PyErr_Occurred().is_null() {
+                raise(ffi::PyExc_ImportError, c"_thread has no _ExceptHookArgs");
             }
-            object::raise(ffi::PyExc_TypeError, c"not a type of rthread");
+            return Err(Raised);
         }
-        Err(Raised)
+        state.name_limit = stock_integer(state.stock, c"_NAME_MAXLEN").unwrap_or(usize::MAX);
     }
-
-    /// Fills the state of a new module.
-    ///
-    /// # Safety
-    /// Attached; called once for each module.
-    unsafe fn fill(&mut self, module: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: as the caller promises; what is made is owned by the state, also on failure.
-        unsafe {
-            self.stock = stock::import()?;
-            self.lock_type = lock::make_type(module, self.stock)?;
-            self.rlock_type = rlock::make_type(module, self.stock)?;
-            self.local_type = local::make_type(module, self.stock)?;
-            self.handle_type = handle::make_type(module, self.stock)?;
-            self.tss_type = tss::make_type(module)?;
-            (self.key_type, self.sentinel_type) = per_thread::make_types(module)?;
-            self.qualname_name = interned(c"__qualname__")?;
-            self.started_name = interned(c"_started")?;
-            self.ident_name = interned(c"_ident")?;
-            // Not an object of a type of ours: the collector could not see that it refers to that.
-            self.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
-            self.excepthook_type = stock::type_named(self.stock, c"_ExceptHookArgs");
-            if self.slot.is_null() || self.excepthook_type.is_null() {
-                if ffi::PyErr_Occurred().is_null() {
-                    object::raise(ffi::PyExc_ImportError, c"_thread has no _ExceptHookArgs");
-                }
-                return Err(Raised);
-            }
-            self.name_limit = stock_integer(self.stock, c"_NAME_MAXLEN").unwrap_or(usize::MAX);
-        }
-        Ok(())
-    }
-
-    fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
-        fn of(class: &mut *mut PyTypeObject) -> &mut *mut PyObject {
-            // SAFETY: every type is an object; a pointer to one is laid out like the other.
-            unsafe { &mut *ptr::from_mut(class).cast() }
-        }
-        [
-            &mut self.stock,
-            of(&mut self.lock_type),
-            of(&mut self.rlock_type),
-            of(&mut self.local_type),
-            of(&mut self.handle_type),
-            of(&mut self.tss_type),
-            of(&mut self.sentinel_type),
-            of(&mut self.key_type),
-            of(&mut self.excepthook_type),
-            &mut self.slot,
-            &mut self.qualname_name,
-            &mut self.started_name,
-            &mut self.ident_name,
-        ]
-        .into_iter()
-        .chain(self.natives.objects())
-    }
+    Ok(())
 }
 
 unsafe fn interned(name: &CStr) -> Result<*mut PyObject, Raised> {
@@ -231,29 +143,10 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
     unsafe {
         let Ok(lifetime) = Lifetime::new() else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
-        state.write(State {
-            live: true,
-            stock: ptr::null_mut(),
-            lock_type: ptr::null_mut(),
-            rlock_type: ptr::null_mut(),
-            local_type: ptr::null_mut(),
-            handle_type: ptr::null_mut(),
-            tss_type: ptr::null_mut(),
-            key_type: ptr::null_mut(),
-            sentinel_type: ptr::null_mut(),
-            excepthook_type: ptr::null_mut(),
-            slot: ptr::null_mut(),
-            qualname_name: ptr::null_mut(),
-            started_name: ptr::null_mut(),
-            ident_name: ptr::null_mut(),
-            count: Arc::new(AtomicIsize::new(0)),
-            lifetime,
-            natives: Natives::none(),
-            name_limit: 0,
-        });
+        state.write(State::new(lifetime, threading::event_inside));
         abort_on_panic();
         blocking::prepare();
-        let filled = (*state).fill(module).and_then(|()| publish(module, &*state));
+        let filled = fill(&mut *state, module).and_then(|()| publish(module, &*state));
         match filled.and_then(|()| fork::register_in_python()) {
             Ok(()) => {
                 fork::register();
@@ -339,7 +232,7 @@ unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Rais
         }
         let mut result = Ok(());
         for functions in [FUNCTIONS, OWN_FUNCTIONS] {
-            let mut definition = tables::methods(functions, state.stock);
+            let mut definition = static_tables::methods(functions, state.stock);
             while result.is_ok() && !(*definition).ml_name.is_null() {
                 let function = ffi::PyCFunction_NewEx(definition, module, home);
                 result = if function.is_null() {
@@ -395,7 +288,7 @@ unsafe extern "C-unwind" fn clear(module: *mut PyObject) -> c_int {
         if !state.is_null() && (*state).live {
             (*state).natives.end();
             for object in (*state).objects() {
-                object::clear(object);
+                refs::clear(object);
             }
         }
     }
@@ -413,40 +306,30 @@ unsafe extern "C-unwind" fn free(module: *mut c_void) {
     }
 }
 
-struct Definition(*mut ffi::PyModuleDef);
-
-// SAFETY: CPython guards it; we only compare its address.
-unsafe impl Send for Definition {}
-// SAFETY: as above.
-unsafe impl Sync for Definition {}
-
 fn definition() -> *mut ffi::PyModuleDef {
-    static DEFINITION: OnceLock<Definition> = OnceLock::new();
-    DEFINITION
-        .get_or_init(|| {
-            let slots = Vec::leak(compat::module_slots(exec as *mut c_void));
-            // SAFETY: the functions have the signatures that CPython calls them with; they differ
-            // in that they may be unwound.
-            let (traverse, clear, free) = unsafe {
-                (
-                    core::mem::transmute::<*const (), ffi::traverseproc>(traverse as *const ()),
-                    core::mem::transmute::<*const (), ffi::inquiry>(clear as *const ()),
-                    core::mem::transmute::<*const (), ffi::freefunc>(free as *const ()),
-                )
-            };
-            Definition(Box::leak(Box::new(ffi::PyModuleDef {
-                m_base: ffi::PyModuleDef_HEAD_INIT,
-                m_name: c"_rthread".as_ptr(),
-                m_doc: ptr::null(),
-                m_size: size_of::<State>() as ffi::Py_ssize_t,
-                m_methods: ptr::null_mut(),
-                m_slots: slots.as_mut_ptr(),
-                m_traverse: Some(traverse),
-                m_clear: Some(clear),
-                m_free: Some(free),
-            })))
-        })
-        .0
+    definition_or(|| {
+        let slots = Vec::leak(compat::module_slots(exec as *mut c_void));
+        // SAFETY: the functions have the signatures that CPython calls them with; they differ in
+        // that they may be unwound.
+        let (traverse, clear, free) = unsafe {
+            (
+                core::mem::transmute::<*const (), ffi::traverseproc>(traverse as *const ()),
+                core::mem::transmute::<*const (), ffi::inquiry>(clear as *const ()),
+                core::mem::transmute::<*const (), ffi::freefunc>(free as *const ()),
+            )
+        };
+        ffi::PyModuleDef {
+            m_base: ffi::PyModuleDef_HEAD_INIT,
+            m_name: c"_rthread".as_ptr(),
+            m_doc: ptr::null(),
+            m_size: size_of::<State>() as ffi::Py_ssize_t,
+            m_methods: ptr::null_mut(),
+            m_slots: slots.as_mut_ptr(),
+            m_traverse: Some(traverse),
+            m_clear: Some(clear),
+            m_free: Some(free),
+        }
+    })
 }
 
 /// What the import system calls.

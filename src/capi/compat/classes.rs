@@ -1,0 +1,230 @@
+//! Classes and namespaces that a program may change: how a change is noticed.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+
+unsafe extern "C-unwind" {
+    fn _PyType_Lookup(class: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
+    #[cfg(Py_3_12)]
+    fn PyUnstable_Type_AssignVersionTag(class: *mut PyTypeObject) -> core::ffi::c_int;
+    #[cfg(Py_3_12)]
+    fn PyDict_AddWatcher(callback: DictWatcher) -> core::ffi::c_int;
+    #[cfg(Py_3_12)]
+    fn PyDict_ClearWatcher(watcher: core::ffi::c_int) -> core::ffi::c_int;
+    #[cfg(Py_3_12)]
+    fn PyDict_Watch(watcher: core::ffi::c_int, dict: *mut PyObject) -> core::ffi::c_int;
+}
+
+#[cfg(Py_3_12)]
+type DictWatcher = unsafe extern "C" fn(
+    core::ffi::c_int,
+    *mut PyObject,
+    *mut PyObject,
+    *mut PyObject,
+) -> core::ffi::c_int;
+
+/// The number that CPython gave to the present contents of a class and its bases, 0 if there is
+/// none. Another class, or the same class after a change, has another number.
+///
+/// # Safety
+/// A valid type.
+#[inline]
+pub unsafe fn class_version(class: *mut PyTypeObject) -> u32 {
+    // SAFETY: as the caller promises; on free-threaded builds the field is changed by other
+    // threads, so it is read as an atomic.
+    unsafe {
+        #[cfg(not(Py_3_12))]
+        {
+            // Up to 3.11 the number stays when it is no longer valid.
+            const VALID_VERSION_TAG: core::ffi::c_ulong = 1 << 19;
+            if (*class).tp_flags & VALID_VERSION_TAG == 0 {
+                return 0;
+            }
+        }
+        AtomicU32::from_ptr(&raw mut (*class).tp_version_tag).load(Ordering::Relaxed)
+    }
+}
+
+/// [`class_version`] of a class that is given a number if it has none. 0 where CPython gives none
+/// any more: it does so for a limited number of changes.
+///
+/// # Safety
+/// Attached; a valid type; an interned string.
+pub unsafe fn assign_class_version(class: *mut PyTypeObject, name: *mut PyObject) -> u32 {
+    // SAFETY: as the caller promises. The borrowed result is not used.
+    unsafe {
+        #[cfg(Py_3_12)]
+        {
+            let _ = name;
+            PyUnstable_Type_AssignVersionTag(class);
+        }
+        #[cfg(not(Py_3_12))]
+        _PyType_Lookup(class, name);
+        class_version(class)
+    }
+}
+
+/// The type of the attribute that a class has under this name; null if it has none.
+///
+/// # Safety
+/// Attached; a valid type and a string.
+pub unsafe fn type_of_class_attribute(
+    class: *mut PyTypeObject,
+    name: *mut PyObject,
+) -> *mut PyTypeObject {
+    // SAFETY: as the caller promises; borrowed, and looked at once at most.
+    unsafe {
+        let found = _PyType_Lookup(class, name);
+        if found.is_null() { core::ptr::null_mut() } else { ffi::Py_TYPE(found) }
+    }
+}
+
+/// `dict[key]` as a new reference, null if absent, once no thread is in the midst of changing the
+/// dict.
+///
+/// # Safety
+/// Attached; a dict; a string.
+pub unsafe fn dict_get_settled(
+    dict: *mut PyObject,
+    key: *mut PyObject,
+) -> Result<*mut PyObject, crate::capi::errors::Raised> {
+    #[cfg(Py_GIL_DISABLED)]
+    // SAFETY: as the caller promises; the section stays in place until it is ended.
+    unsafe {
+        // A watcher is told before the change, which is made under the lock of the dict.
+        let mut section = core::mem::MaybeUninit::<ffi::PyCriticalSection>::uninit();
+        ffi::PyCriticalSection_Begin(section.as_mut_ptr(), dict);
+        let found = crate::capi::compat::dict_get(dict, key);
+        ffi::PyCriticalSection_End(section.as_mut_ptr());
+        found
+    }
+    #[cfg(not(Py_GIL_DISABLED))]
+    // SAFETY: as the caller promises.
+    unsafe {
+        crate::capi::compat::dict_get(dict, key)
+    }
+}
+
+/// Adds flags to a type that has no objects yet.
+///
+/// # Safety
+/// Attached; a type that no other thread has.
+pub unsafe fn add_type_flags(class: *mut PyTypeObject, flags: core::ffi::c_ulong) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        #[cfg(Py_GIL_DISABLED)]
+        (*class).tp_flags.fetch_or(flags, Ordering::Relaxed);
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*class).tp_flags |= flags;
+        }
+    }
+}
+
+/// Notices that one of some namespaces has changed.
+///
+/// From 3.12 on CPython calls a function before a watched dict changes; before, each dict has a
+/// version (PEP 509).
+pub struct NamespaceWatch {
+    #[cfg(Py_3_12)]
+    watcher: core::ffi::c_int,
+}
+
+/// Counts the changes of all watched namespaces of all interpreters.
+#[cfg(Py_3_12)]
+static CHANGES: AtomicU32 = AtomicU32::new(1);
+
+#[cfg(Py_3_12)]
+unsafe extern "C" fn count_change(
+    _event: core::ffi::c_int,
+    _dict: *mut PyObject,
+    _key: *mut PyObject,
+    _value: *mut PyObject,
+) -> core::ffi::c_int {
+    CHANGES.fetch_add(1, Ordering::Release);
+    0
+}
+
+impl NamespaceWatch {
+    /// Watches nothing yet.
+    pub const NONE: NamespaceWatch = NamespaceWatch {
+        #[cfg(Py_3_12)]
+        watcher: -1,
+    };
+
+    /// Watches a namespace from now on.
+    ///
+    /// # Safety
+    /// Attached, in the interpreter that the dict belongs to.
+    pub unsafe fn add(&mut self, dict: *mut PyObject) {
+        #[cfg(Py_3_12)]
+        // SAFETY: as the caller promises. Where no watcher is left the namespace is looked at each
+        // time.
+        unsafe {
+            if self.watcher < 0 {
+                self.watcher = PyDict_AddWatcher(count_change);
+            }
+            if self.watcher < 0 || PyDict_Watch(self.watcher, dict) < 0 {
+                ffi::PyErr_Clear();
+                self.end();
+            }
+        }
+        #[cfg(not(Py_3_12))]
+        let _ = dict;
+    }
+
+    /// Watches nothing any more.
+    ///
+    /// # Safety
+    /// Attached, in the same interpreter.
+    pub unsafe fn end(&mut self) {
+        #[cfg(Py_3_12)]
+        // SAFETY: as the caller promises.
+        unsafe {
+            if self.watcher >= 0 {
+                if PyDict_ClearWatcher(self.watcher) < 0 {
+                    ffi::PyErr_Clear();
+                }
+                self.watcher = -1;
+            }
+        }
+    }
+
+    /// Whether a change is noticed.
+    pub fn tells(&self) -> bool {
+        #[cfg(Py_3_12)]
+        {
+            self.watcher >= 0
+        }
+        #[cfg(not(Py_3_12))]
+        true
+    }
+
+    /// A number that is another one after a change of any watched namespace, if it [tells]. `dicts`
+    /// are those namespaces.
+    ///
+    /// [tells]: NamespaceWatch::tells
+    ///
+    /// # Safety
+    /// Attached; valid dicts or null.
+    #[inline]
+    pub unsafe fn version(&self, dicts: &[*mut PyObject]) -> u64 {
+        #[cfg(Py_3_12)]
+        {
+            let _ = dicts;
+            u64::from(CHANGES.load(Ordering::Acquire))
+        }
+        #[cfg(not(Py_3_12))]
+        {
+            // Versions are numbers of one counter that only grows, so the largest one tells.
+            dicts
+                .iter()
+                .filter(|dict| !dict.is_null())
+                // SAFETY: as the caller promises.
+                .map(|dict| unsafe { (*dict.cast::<ffi::PyDictObject>()).ma_version_tag })
+                .max()
+                .unwrap_or(0)
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The tables of methods and attributes that CPython reads, and keeps pointers into.
+//!
+//! They live for ever: nobody can tell when the last function that was made of one is gone. Each
+//! interpreter of the process asks for the same ones, and gets those of the first.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
+
+use crate::capi::call::call_method;
+use crate::capi::errors::Raised;
+use crate::capi::refs::drop_ref;
+use crate::capi::stock::{self, Known};
+use crate::capi::types::{Doc, Function, Getter, Property, Setter};
+use crate::sync::Mutex;
+
+/// Every table made so far.
+static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
+
+/// One table with its end, and what there is to compare.
+enum Table {
+    Methods(&'static [ffi::PyMethodDef]),
+    Properties(&'static [ffi::PyGetSetDef]),
+    Members(&'static [ffi::PyMemberDef]),
+}
+
+// SAFETY: what a table points at lives for ever and is never changed.
+unsafe impl Send for Table {}
+
+/// The table that is as `wanted`, or what `make` makes if there is none.
+fn known_or<T>(
+    is_wanted: impl Fn(&Table) -> Option<*const T>,
+    make: impl FnOnce() -> (Table, *const T),
+) -> *mut T {
+    let mut tables = TABLES.lock();
+    if let Some(known) = tables.iter().find_map(is_wanted) {
+        return known.cast_mut();
+    }
+    let (table, first) = make();
+    tables.push(table);
+    first.cast_mut()
+}
+
+/// The docstring of a function; nothing if there is to be no such function.
+unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_char> {
+    // SAFETY: attached; the holder is what the functions say, as the caller promises.
+    let found = unsafe {
+        match function.doc {
+            Doc::Own(doc) => return Some(doc.as_ptr()),
+            _ if holder.is_null() => None,
+            _ => match stock::lookup(holder, function.name) {
+                Known::Doc(doc) => Some(doc),
+                Known::Absent => None,
+            },
+        }
+    };
+    match function.doc {
+        Doc::StockOr(doc) => found.or(Some(doc.as_ptr())),
+        _ => found,
+    }
+}
+
+/// The table of `functions`: those that the stock `holder` has too, and our own.
+///
+/// # Safety
+/// Attached; `holder` is a valid object or null: a type or module, or a dict of docstrings for
+/// functions that say so.
+pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
+    // Before the lock: this may run Python code.
+    let wanted: Vec<(&Function, *const c_char)> = functions
+        .iter()
+        // SAFETY: as the caller promises.
+        .filter_map(|function| unsafe { doc_of(function, holder) }.map(|doc| (function, doc)))
+        .collect();
+    let is_wanted = |table: &Table| match table {
+        Table::Methods(known) if known.len() == wanted.len() + 1 => known
+            .iter()
+            .zip(&wanted)
+            .all(|(known, (function, doc))| is_method(known, function, *doc))
+            .then_some(known.as_ptr()),
+        _ => None,
+    };
+    let mut tables = TABLES.lock();
+    if let Some(known) = tables.iter().find_map(is_wanted) {
+        return known.cast_mut();
+    }
+    let mut table: Vec<ffi::PyMethodDef> = wanted
+        .into_iter()
+        .map(|(function, doc)| {
+            let (ml_flags, pointer) = function.flags_and_pointer();
+            ffi::PyMethodDef {
+                ml_name: function.name.as_ptr(),
+                ml_meth: method_pointer(pointer),
+                ml_flags,
+                ml_doc: doc,
+            }
+        })
+        .collect();
+    table.push(ffi::PyMethodDef::zeroed());
+    let table = Vec::leak(table);
+    let first = table.as_mut_ptr();
+    tables.push(Table::Methods(table));
+    first
+}
+
+fn is_method(known: &ffi::PyMethodDef, function: &Function, doc: *const c_char) -> bool {
+    let (flags, pointer) = function.flags_and_pointer();
+    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    let known_pointer =
+        unsafe { core::mem::transmute::<ffi::PyMethodDefPointer, *mut c_void>(known.ml_meth) };
+    known.ml_name == function.name.as_ptr()
+        && known_pointer == pointer
+        && known.ml_flags == flags
+        && same_text(known.ml_doc, doc)
+}
+
+fn same_text(left: *const c_char, right: *const c_char) -> bool {
+    // SAFETY: each is null or ends with a NUL.
+    left == right
+        || (!left.is_null()
+            && !right.is_null()
+            && unsafe { CStr::from_ptr(left) == CStr::from_ptr(right) })
+}
+
+/// A function for a method table. The flags beside it say how it is called.
+const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
+    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
+}
+
+/// A function that is in no table.
+pub struct Definition(ffi::PyMethodDef);
+
+// SAFETY: CPython only reads it.
+unsafe impl Sync for Definition {}
+
+impl Definition {
+    /// The flags say how `function` is called.
+    pub const fn new(name: &'static CStr, flags: c_int, function: *mut c_void) -> Definition {
+        Definition(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: method_pointer(function),
+            ml_flags: flags,
+            ml_doc: ptr::null(),
+        })
+    }
+
+    /// A new function whose `self` is `this`, which may be null; null with an exception set if
+    /// there is no memory.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn bind(&'static self, this: *mut PyObject) -> *mut PyObject {
+        // SAFETY: attached, as the caller promises; the definition lives for ever.
+        unsafe { ffi::PyCFunction_New((&raw const self.0).cast_mut(), this) }
+    }
+
+    /// Hands it, bound to `this`, to a function of `module`: alone, or by `keyword`.
+    ///
+    /// # Safety
+    /// Attached. `module` is the caller's no more; it may be null with an exception set.
+    pub unsafe fn register(
+        &'static self,
+        this: *mut PyObject,
+        module: *mut PyObject,
+        registry: &CStr,
+        keyword: Option<&CStr>,
+    ) -> Result<(), Raised> {
+        // SAFETY: attached, as the caller promises; new references are given back.
+        unsafe {
+            let function = self.bind(this);
+            let (nargs, keywords) = match keyword {
+                Some(keyword) => (0, ffi::Py_BuildValue(c"(s)".as_ptr(), keyword.as_ptr())),
+                None => (1, ffi::PyTuple_New(0)),
+            };
+            let done = if module.is_null() || function.is_null() || keywords.is_null() {
+                ptr::null_mut()
+            } else {
+                call_method(module, registry, &raw const function, nargs, keywords)
+            };
+            for object in [module, function, keywords, done] {
+                drop_ref(object);
+            }
+            if done.is_null() { Err(Raised) } else { Ok(()) }
+        }
+    }
+}
+
+/// The table of properties; each is given its name as its closure.
+pub fn properties(properties: &[Property]) -> *mut ffi::PyGetSetDef {
+    let mut wanted: Vec<_> = properties.iter().map(property).collect();
+    wanted.push(ffi::PyGetSetDef::default());
+    known_or(
+        |table| match table {
+            Table::Properties(known) if known.len() == wanted.len() => known
+                .iter()
+                .zip(&wanted)
+                .all(|(known, wanted)| is_property(known, wanted))
+                .then_some(known.as_ptr()),
+            _ => None,
+        },
+        || {
+            let table = Vec::leak(wanted.to_vec());
+            (Table::Properties(table), table.as_ptr())
+        },
+    )
+}
+
+fn property(property: &Property) -> ffi::PyGetSetDef {
+    // SAFETY: CPython calls them with these arguments; they differ in that they may be unwound.
+    let (get, set) = unsafe {
+        (
+            core::mem::transmute::<Getter, ffi::getter>(property.get),
+            property.set.map(|set| core::mem::transmute::<Setter, ffi::setter>(set)),
+        )
+    };
+    ffi::PyGetSetDef {
+        name: property.name.as_ptr(),
+        get: Some(get),
+        set,
+        doc: property.doc.map_or(ptr::null(), CStr::as_ptr),
+        closure: property.name.as_ptr().cast_mut().cast(),
+    }
+}
+
+fn is_property(known: &ffi::PyGetSetDef, wanted: &ffi::PyGetSetDef) -> bool {
+    (known.name, known.doc, known.closure) == (wanted.name, wanted.doc, wanted.closure)
+        && known.get.map(|get| get as usize) == wanted.get.map(|get| get as usize)
+        && known.set.map(|set| set as usize) == wanted.set.map(|set| set as usize)
+}
+
+/// The table of a type with one member, which tells CPython where weak references are.
+pub fn weakrefs_member(offset: usize) -> *mut ffi::PyMemberDef {
+    let offset = offset as Py_ssize_t;
+    known_or(
+        |table| match table {
+            Table::Members(known) if known[0].offset == offset => Some(known.as_ptr()),
+            _ => None,
+        },
+        || {
+            let member = ffi::PyMemberDef {
+                name: c"__weaklistoffset__".as_ptr(),
+                type_code: ffi::Py_T_PYSSIZET,
+                offset,
+                flags: ffi::Py_READONLY as c_int,
+                doc: ptr::null(),
+            };
+            let table = Box::leak(Box::new([member, ffi::PyMemberDef::default()]));
+            (Table::Members(table), table.as_ptr())
+        },
+    )
+}
+
+/// Keeps the list whole across a fork.
+pub fn before_fork() {
+    TABLES.lock_before_fork();
+}
+
+/// # Safety
+/// After [`before_fork`], in the same thread, once in each process.
+pub unsafe fn after_fork() {
+    // SAFETY: as the caller promises.
+    unsafe { TABLES.unlock_after_fork() };
+}

@@ -1,0 +1,386 @@
+//! Making types and functions for CPython by hand.
+//!
+//! PyO3's classes are not used: their calls pass through `catch_unwind`, which the interpreter's
+//! way of ending daemon threads up to 3.13 turns into an abort, their types are process-wide, and
+//! they cost half of what a lock costs (ARCHITECTURE.md, "Why no PyO3 classes").
+
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::ptr;
+
+use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+
+use crate::capi::errors::Raised;
+use crate::capi::{static_tables, stock, trashcan};
+
+pub type NoArgs = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+pub type VarArgsKeywords =
+    unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+pub type Fast =
+    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t) -> *mut PyObject;
+pub type FastKeywords = unsafe extern "C-unwind" fn(
+    *mut PyObject,
+    *const *mut PyObject,
+    Py_ssize_t,
+    *mut PyObject,
+) -> *mut PyObject;
+
+/// How CPython calls a function.
+#[derive(Clone, Copy)]
+pub enum Call {
+    /// No arguments.
+    NoArgs(NoArgs),
+    /// One positional argument.
+    Object(NoArgs),
+    /// One positional argument, of a class method.
+    ClassObject(NoArgs),
+    /// Positional arguments, as a tuple.
+    VarArgs(NoArgs),
+    /// Any arguments, as a tuple and a dict.
+    VarArgsKeywords(VarArgsKeywords),
+    /// Positional arguments, as an array.
+    Fast(Fast),
+    /// Any arguments, as an array and the names of its last elements.
+    FastKeywords(FastKeywords),
+}
+
+/// Where a docstring comes from.
+#[derive(Clone, Copy)]
+pub enum Doc {
+    /// From the stock object of this name; where there is none, there is no such function.
+    Stock,
+    /// Ours.
+    Own(&'static CStr),
+    /// From the stock object of this name; where there is none, ours.
+    StockOr(&'static CStr),
+}
+
+/// A function of the module or a method of a type.
+#[derive(Clone, Copy)]
+pub struct Function {
+    pub name: &'static CStr,
+    pub call: Call,
+    pub doc: Doc,
+}
+
+impl Function {
+    pub const fn stock(name: &'static CStr, call: Call) -> Function {
+        Function { name, call, doc: Doc::Stock }
+    }
+
+    /// How CPython is to call it, and what.
+    pub fn flags_and_pointer(&self) -> (c_int, *mut c_void) {
+        match self.call {
+            Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
+            Call::Object(f) => (ffi::METH_O, f as *mut c_void),
+            Call::ClassObject(f) => (ffi::METH_O | ffi::METH_CLASS, f as *mut c_void),
+            Call::VarArgs(f) => (ffi::METH_VARARGS, f as *mut c_void),
+            Call::VarArgsKeywords(f) => (ffi::METH_VARARGS | ffi::METH_KEYWORDS, f as *mut c_void),
+            Call::Fast(f) => (ffi::METH_FASTCALL, f as *mut c_void),
+            Call::FastKeywords(f) => (ffi::METH_FASTCALL | ffi::METH_KEYWORDS, f as *mut c_void),
+        }
+    }
+}
+
+/// An attribute that is computed.
+#[derive(Clone, Copy)]
+pub struct Property {
+    pub name: &'static CStr,
+    pub get: Getter,
+    pub set: Option<Setter>,
+    pub doc: Option<&'static CStr>,
+}
+
+pub type Getter = unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
+/// The value is null when the attribute is deleted. The closure is the property's name.
+pub type Setter = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut c_void) -> c_int;
+
+/// What a type is to be like.
+#[derive(Clone, Copy)]
+pub enum Like {
+    /// Nothing: it has this docstring and the flags it says.
+    Nothing(&'static CStr),
+    /// A stock type, borrowed, from which docstrings and visible flags are taken; null if this
+    /// version has none.
+    Stock(*mut PyTypeObject),
+}
+
+/// What a type is made of.
+pub struct Type<'a> {
+    /// With its module, as in reprs: `_thread.lock`.
+    pub name: &'static CStr,
+    pub size: usize,
+    /// Where the list of weak references is, if instances can be weakly referenced.
+    pub weakrefs: Option<usize>,
+    /// Where the dict is, if instances can have other attributes.
+    pub dict: Option<usize>,
+    /// Flags beside those that the stock type decides.
+    pub flags: core::ffi::c_ulong,
+    pub like: Like,
+    /// The base, borrowed; null for `object`.
+    pub base: *mut PyTypeObject,
+    pub methods: &'a [Function],
+    pub properties: &'a [Property],
+    /// How the type itself is called, if not by way of a tuple, `tp_new` and `tp_init`. For this very
+    /// type; derived ones do not inherit it.
+    pub vectorcall: Option<FastKeywords>,
+    pub slots: &'a [(c_int, *mut c_void)],
+}
+
+/// A type without any of what is optional, for `..PLAIN`.
+pub const PLAIN: Type<'static> = Type {
+    name: c"",
+    size: 0,
+    weakrefs: None,
+    dict: None,
+    flags: 0,
+    like: Like::Nothing(c""),
+    base: ptr::null_mut(),
+    methods: &[],
+    properties: &[],
+    vectorcall: None,
+    slots: &[],
+};
+
+impl Type<'_> {
+    /// Makes the type. A new reference.
+    ///
+    /// # Safety
+    /// Attached; every slot is of the kind that its number says; `size`, `weakrefs` and `dict`
+    /// describe the struct that the slots expect.
+    pub unsafe fn make(self, module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
+        let mut slots: Vec<ffi::PyType_Slot> =
+            self.slots.iter().map(|&(slot, pfunc)| ffi::PyType_Slot { slot, pfunc }).collect();
+        let mut add = |slot, pfunc: *mut c_void| {
+            if !pfunc.is_null() {
+                slots.push(ffi::PyType_Slot { slot, pfunc });
+            }
+        };
+        // SAFETY: as the caller promises.
+        unsafe {
+            add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
+            add(ffi::Py_tp_methods, static_tables::methods(self.methods, self.holder()).cast());
+            add(ffi::Py_tp_members, self.members().cast());
+        }
+        if !self.properties.is_empty() {
+            add(ffi::Py_tp_getset, static_tables::properties(self.properties).cast());
+        }
+        add(ffi::Py_tp_base, self.base.cast());
+        slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
+        let mut flags = ffi::Py_TPFLAGS_DEFAULT | self.flags;
+        if let Like::Stock(stock) = self.like
+            && !stock.is_null()
+        {
+            // SAFETY: a valid type.
+            flags |= unsafe { ffi::PyType_GetFlags(stock) } & stock::VISIBLE_FLAGS;
+        }
+        let mut spec = ffi::PyType_Spec {
+            name: self.name.as_ptr(),
+            basicsize: self.size as c_int,
+            itemsize: 0,
+            flags: flags as c_uint,
+            slots: slots.as_mut_ptr(),
+        };
+        // SAFETY: the spec is complete and ends with a zero slot; CPython copies what it keeps,
+        // but for the name and the tables, which live for ever.
+        let made = unsafe { ffi::PyType_FromModuleAndSpec(module, &mut spec, ptr::null_mut()) };
+        if made.is_null() {
+            return Err(Raised);
+        }
+        let made = made.cast::<PyTypeObject>();
+        // Where the stock type shows neither of these in its dict, neither do we.
+        // SAFETY: nobody has the type yet.
+        unsafe {
+            if let Some(offset) = self.weakrefs {
+                (*made).tp_weaklistoffset = offset as Py_ssize_t;
+            }
+            if let Some(offset) = self.dict {
+                (*made).tp_dictoffset = offset as Py_ssize_t;
+            }
+            // CPython calls it with these arguments; it differs in that it may be unwound.
+            (*made).tp_vectorcall = core::mem::transmute::<
+                Option<FastKeywords>,
+                Option<ffi::vectorcallfunc>,
+            >(self.vectorcall);
+        }
+        Ok(made)
+    }
+
+    /// Where the docstrings of the methods are.
+    fn holder(&self) -> *mut PyObject {
+        match self.like {
+            Like::Nothing(_) => ptr::null_mut(),
+            Like::Stock(stock) => stock.cast(),
+        }
+    }
+
+    /// # Safety
+    /// As [`Type::make`].
+    unsafe fn doc(&self) -> *const c_char {
+        match self.like {
+            Like::Nothing(doc) if doc.is_empty() => ptr::null(),
+            Like::Nothing(doc) => doc.as_ptr(),
+            Like::Stock(stock) if stock.is_null() => ptr::null(),
+            // SAFETY: a valid type.
+            Like::Stock(stock) => unsafe { (*stock).tp_doc },
+        }
+    }
+
+    /// The member that tells CPython where weak references are, if the stock type has it.
+    fn members(&self) -> *mut ffi::PyMemberDef {
+        let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: a valid type, if there is one. The interpreter's builtin ones have their dict
+        // elsewhere from 3.12 on.
+        let dict = if stock.is_null() { ptr::null_mut() } else { unsafe { (*stock).tp_dict } };
+        if dict.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: a dict; attached, as `make` requires.
+        let shown = unsafe { ffi::PyDict_GetItemString(dict, c"__weaklistoffset__".as_ptr()) };
+        if shown.is_null() {
+            return ptr::null_mut();
+        }
+        static_tables::weakrefs_member(offset)
+    }
+}
+
+/// Makes errors call a type by this name, as they do those written in Python: without its module.
+///
+/// # Safety
+/// Attached; a heap type that no other thread has.
+pub unsafe fn set_short_name(class: *mut PyTypeObject, name: &'static CStr) {
+    // SAFETY: as the caller promises; the name lives for ever, and CPython frees its own copy by
+    // another pointer.
+    unsafe { (*class).tp_name = name.as_ptr() };
+}
+
+/// A new object of a type, all zero behind the header, tracked by the collector if it is a GC type.
+///
+/// # Safety
+/// Attached; all bytes zero is a valid `T`, and the type was made for it.
+#[inline]
+pub unsafe fn allocate<T>(class: *mut PyTypeObject) -> *mut T {
+    // SAFETY: every type has tp_alloc, inherited if not its own.
+    unsafe {
+        match (*class).tp_alloc {
+            Some(allocate) => allocate(class, 0).cast(),
+            None => ptr::null_mut(),
+        }
+    }
+}
+
+/// The end of every dealloc: frees the memory and gives back the reference to the type.
+///
+/// # Safety
+/// Attached; nothing of the object is used any more.
+#[inline]
+pub unsafe fn free(object: *mut PyObject) {
+    // SAFETY: every type has tp_free; instances of heap types own a reference to their type.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        if let Some(free) = (*class).tp_free {
+            free(object.cast());
+        }
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// A traverse that visits the type only: for objects that refer to nothing else.
+///
+/// # Safety
+/// Called by the collector.
+pub unsafe extern "C-unwind" fn traverse_type(
+    object: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector passes a valid object.
+    unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
+}
+
+/// A struct that CPython frees, and that the collector looks into.
+pub trait Collected {
+    /// Where the list of weak references is.
+    ///
+    /// # Safety
+    /// `slf` is an object of the type.
+    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject;
+
+    /// Visits what it refers to beside its type.
+    ///
+    /// # Safety
+    /// Called by the collector with an object of the type.
+    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int;
+
+    /// Drops the references by which it can be in a cycle.
+    ///
+    /// # Safety
+    /// Attached; `slf` is an object of the type that nobody can reach any more.
+    unsafe fn clear(slf: *mut PyObject);
+
+    /// Drops the other references, if there are any.
+    ///
+    /// # Safety
+    /// As [`Collected::clear`], and the object is about to be freed.
+    unsafe fn end(_slf: *mut PyObject) {}
+}
+
+/// `tp_dealloc`.
+///
+/// # Safety
+/// Called by CPython when nobody has the object any more.
+pub unsafe extern "C-unwind" fn dealloc<T: Collected>(slf: *mut PyObject) {
+    // SAFETY: as the caller promises.
+    unsafe { trashcan::free_with(slf, dealloc::<T>, dealloc_now::<T>) };
+}
+
+unsafe extern "C-unwind" fn dealloc_now<T: Collected>(slf: *mut PyObject) {
+    // SAFETY: as in `dealloc`.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        if !T::weakrefs(slf).is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        T::clear(slf);
+        T::end(slf);
+        free(slf);
+    }
+}
+
+/// `tp_traverse`.
+///
+/// # Safety
+/// Called by the collector.
+pub unsafe extern "C-unwind" fn traverse<T: Collected>(
+    slf: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match visit(ffi::Py_TYPE(slf).cast(), arg) {
+            0 => T::visit(slf, visit, arg),
+            stop => stop,
+        }
+    }
+}
+
+/// `tp_clear`.
+///
+/// # Safety
+/// Called by the collector.
+pub unsafe extern "C-unwind" fn clear_all<T: Collected>(slf: *mut PyObject) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe { T::clear(slf) };
+    0
+}
+
+/// `name` of a type as CPython prints it in reprs.
+///
+/// # Safety
+/// `object` is a valid object.
+pub unsafe fn type_name(object: *mut PyObject) -> *const c_char {
+    // SAFETY: as the caller promises.
+    unsafe { (*ffi::Py_TYPE(object)).tp_name }
+}

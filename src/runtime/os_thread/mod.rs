@@ -1,0 +1,18 @@
+//! Threads of the operating system.
+
+use core::ffi::c_void;
+
+pub mod inherited;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod platform;
+
+pub use inherited::Inherited;
+pub use platform::*;
+
+/// The whole life of a new thread.
+pub trait Run {
+    /// # Safety
+    /// As the caller of `spawn` promises; the frame may be unwound.
+    unsafe fn run(argument: *mut c_void);
+}

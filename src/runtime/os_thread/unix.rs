@@ -1,0 +1,146 @@
+//! POSIX threads.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use super::Run;
+use crate::capi::compat::{PyEval_RestoreThread, PyEval_SaveThread};
+
+/// The stack size where the platform's default is too small for the interpreter; as in CPython.
+const DEFAULT_STACK: usize = if cfg!(target_vendor = "apple") {
+    16 << 20
+} else if cfg!(any(target_os = "freebsd", target_env = "musl")) {
+    4 << 20
+} else {
+    0
+};
+
+/// A thread that was started joinable.
+#[derive(Clone, Copy)]
+pub struct OsThread(libc::pthread_t);
+
+impl OsThread {
+    /// As a number, so that it can be kept in an atomic.
+    pub fn to_bits(self) -> u64 {
+        #[allow(clippy::unnecessary_cast, reason = "it is not u64 everywhere")]
+        (self.0 as u64)
+    }
+
+    /// From [`OsThread::to_bits`].
+    pub fn from_bits(bits: u64) -> OsThread {
+        OsThread(bits as libc::pthread_t)
+    }
+
+    /// Joins it, detached from the interpreter. False on error.
+    ///
+    /// # Safety
+    /// Attached; nobody else joins or detaches the thread.
+    pub unsafe fn join_detached(self) -> bool {
+        // SAFETY: as the caller promises; attached again with the same state.
+        unsafe {
+            let state = PyEval_SaveThread();
+            let joined = libc::pthread_join(self.0, ptr::null_mut()) == 0;
+            PyEval_RestoreThread(state);
+            joined
+        }
+    }
+
+    /// The calling one.
+    pub fn current() -> OsThread {
+        // SAFETY: needs nothing.
+        OsThread(unsafe { libc::pthread_self() })
+    }
+
+    /// Joins it, without an interpreter. False on error.
+    ///
+    /// # Safety
+    /// Not attached; no other thread joins or detaches it.
+    pub unsafe fn join(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { libc::pthread_join(self.0, ptr::null_mut()) == 0 }
+    }
+
+    /// Lets it end by itself. False on error.
+    ///
+    /// # Safety
+    /// Nobody else joins or detaches the thread.
+    pub unsafe fn detach(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { libc::pthread_detach(self.0) == 0 }
+    }
+}
+
+/// Sets memory aside. Not by malloc: the allocator would keep it where a new thread, which has a
+/// heap of its own, does not find it.
+pub fn set_aside(size: usize) -> Option<*mut c_void> {
+    // SAFETY: a new mapping, of a size that is not zero.
+    let memory = unsafe {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let private = libc::MAP_PRIVATE | libc::MAP_ANON;
+        libc::mmap(ptr::null_mut(), size, access, private, -1, 0)
+    };
+    (memory != libc::MAP_FAILED).then_some(memory)
+}
+
+/// # Safety
+/// From [`set_aside`], with the same size, and once.
+pub unsafe fn give_back(memory: *mut c_void, size: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::munmap(memory, size) };
+}
+
+/// Whether there is as much memory just now.
+pub fn has_memory(size: usize) -> bool {
+    // SAFETY: any size will do; freed once, and null may be.
+    unsafe {
+        // Else the compiler sees that nobody uses it, and takes it for granted.
+        let memory = core::hint::black_box(libc::malloc(size));
+        libc::free(memory);
+        !memory.is_null()
+    }
+}
+
+/// Starts a thread that calls `R::run(argument)`, with a stack of this size, 0 for the default: the
+/// thread and its identifier, or nothing if it cannot.
+///
+/// # Safety
+/// `R::run(argument)` may be called in another thread, once.
+pub unsafe fn spawn<R: Run>(
+    argument: *mut c_void,
+    joinable: bool,
+    stack: usize,
+) -> Option<(OsThread, u64)> {
+    unsafe extern "C-unwind" fn entry<R: Run>(argument: *mut c_void) -> *mut c_void {
+        // SAFETY: as the caller of `spawn` promised.
+        unsafe { R::run(argument) };
+        ptr::null_mut()
+    }
+
+    let stack = if stack == 0 { DEFAULT_STACK } else { stack };
+    let state =
+        if joinable { libc::PTHREAD_CREATE_JOINABLE } else { libc::PTHREAD_CREATE_DETACHED };
+    let mut attributes = MaybeUninit::uninit();
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: the attributes are initialised before they are used and destroyed after; the entry
+    // has C's calling convention, and may be unwound.
+    unsafe {
+        if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let started = libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), state) == 0
+            && (stack == 0 || libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) == 0)
+            && libc::pthread_create(
+                thread.as_mut_ptr(),
+                attributes.as_ptr(),
+                core::mem::transmute::<
+                    unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+                    extern "C" fn(*mut c_void) -> *mut c_void,
+                >(entry::<R>),
+                argument,
+            ) == 0;
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        // CPython's identifier of a thread is its pthread_t.
+        started.then(|| OsThread(thread.assume_init())).map(|thread| (thread, thread.to_bits()))
+    }
+}

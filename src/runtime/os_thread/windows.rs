@@ -1,0 +1,134 @@
+//! Windows threads. Untested: the project has no Windows machine.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use super::Run;
+use crate::capi::compat::{PyEval_RestoreThread, PyEval_SaveThread};
+
+type Handle = *mut c_void;
+
+const INFINITE: u32 = u32::MAX;
+const STACK_SIZE_PARAM_IS_A_RESERVATION: u32 = 0x0001_0000;
+
+unsafe extern "system" {
+    fn CloseHandle(handle: Handle) -> i32;
+    fn WaitForSingleObject(handle: Handle, milliseconds: u32) -> u32;
+}
+
+unsafe extern "C" {
+    /// Not CreateThread: the C runtime wants to know its threads.
+    fn _beginthreadex(
+        security: *mut c_void,
+        stack: u32,
+        entry: unsafe extern "system-unwind" fn(*mut c_void) -> u32,
+        argument: *mut c_void,
+        flags: u32,
+        id: *mut u32,
+    ) -> usize;
+}
+
+/// A thread that was started joinable.
+#[derive(Clone, Copy)]
+pub struct OsThread(Handle);
+
+impl OsThread {
+    /// As a number, so that it can be kept in an atomic.
+    pub fn to_bits(self) -> u64 {
+        self.0.expose_provenance() as u64
+    }
+
+    /// From [`OsThread::to_bits`].
+    pub fn from_bits(bits: u64) -> OsThread {
+        OsThread(ptr::with_exposed_provenance_mut(bits as usize))
+    }
+
+    /// Joins it, detached from the interpreter. False on error.
+    ///
+    /// # Safety
+    /// Attached; nobody else joins or detaches the thread.
+    pub unsafe fn join_detached(self) -> bool {
+        // SAFETY: as the caller promises; attached again with the same state.
+        unsafe {
+            let state = PyEval_SaveThread();
+            let joined = WaitForSingleObject(self.0, INFINITE) == 0;
+            PyEval_RestoreThread(state);
+            CloseHandle(self.0) != 0 && joined
+        }
+    }
+
+    /// No thread is kept here, so none asks.
+    pub fn current() -> OsThread {
+        OsThread(ptr::null_mut())
+    }
+
+    /// Joins it, without an interpreter. False on error.
+    ///
+    /// # Safety
+    /// Not attached; no other thread joins or detaches it.
+    pub unsafe fn join(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { WaitForSingleObject(self.0, INFINITE) == 0 && CloseHandle(self.0) != 0 }
+    }
+
+    /// Lets it end by itself. False on error.
+    ///
+    /// # Safety
+    /// Nobody else joins or detaches the thread.
+    pub unsafe fn detach(self) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { CloseHandle(self.0) != 0 }
+    }
+}
+
+/// Sets memory aside.
+pub fn set_aside(size: usize) -> Option<*mut c_void> {
+    // SAFETY: any size will do.
+    let memory = unsafe { libc::malloc(size) };
+    (!memory.is_null()).then_some(memory)
+}
+
+/// # Safety
+/// From [`set_aside`], and once.
+pub unsafe fn give_back(memory: *mut c_void, _: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::free(memory) };
+}
+
+/// Whether there is a little memory just now: a thread-local variable takes none here.
+pub fn has_memory(_size: usize) -> bool {
+    true
+}
+
+/// Starts a thread that calls `R::run(argument)`, with a stack of this size, 0 for the default: the
+/// thread and its identifier, or nothing if it cannot.
+///
+/// # Safety
+/// `R::run(argument)` may be called in another thread, once.
+pub unsafe fn spawn<R: Run>(
+    argument: *mut c_void,
+    joinable: bool,
+    stack: usize,
+) -> Option<(OsThread, u64)> {
+    unsafe extern "system-unwind" fn entry<R: Run>(argument: *mut c_void) -> u32 {
+        // SAFETY: as the caller of `spawn` promised.
+        unsafe { R::run(argument) };
+        0
+    }
+    let stack = u32::try_from(stack).ok()?;
+    let mut ident = 0;
+    // SAFETY: the entry has the platform's calling convention; the handle is ours to close.
+    unsafe {
+        let flags = STACK_SIZE_PARAM_IS_A_RESERVATION;
+        let thread =
+            _beginthreadex(ptr::null_mut(), stack, entry::<R>, argument, flags, &mut ident);
+        if thread == 0 {
+            return None;
+        }
+        let thread = OsThread(ptr::with_exposed_provenance_mut(thread));
+        if !joinable {
+            thread.detach();
+        }
+        Some((thread, u64::from(ident)))
+    }
+}

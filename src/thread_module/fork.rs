@@ -1,0 +1,120 @@
+//! What happens to rthread in a fork.
+//!
+//! Registered with the operating system and not with `os.register_at_fork`: it has to come before
+//! `threading`'s own hook, which expects the handles of dead threads to be done, and whoever
+//! imported `threading` before rthread has registered that one first. It also covers forks that
+//! Python does not know of. `os.register_at_fork` is used as well, for what has to be done while the
+//! other threads still run.
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+#[cfg(unix)]
+use std::sync::Once;
+
+use pyo3_ffi::{self as ffi, PyObject};
+
+use crate::capi::compat;
+use crate::capi::errors::Raised;
+use crate::capi::static_tables::{self, Definition};
+#[cfg(unix)]
+use crate::runtime::idle_threads;
+use crate::runtime::lifetime;
+#[cfg(unix)]
+use crate::runtime::sentinels;
+#[cfg(unix)]
+use crate::sync;
+#[cfg(unix)]
+use crate::thread_module::handle;
+#[cfg(unix)]
+use crate::thread_module::start;
+
+/// The thread that called fork, in the child; 0 in a process that is not one.
+static SURVIVOR: AtomicU64 = AtomicU64::new(0);
+
+/// The one thread of this process that is older than it, by its identifier.
+pub fn survivor() -> u64 {
+    SURVIVOR.load(Ordering::Relaxed)
+}
+
+/// Registers the handlers, once in a process.
+#[cfg(unix)]
+pub fn register() {
+    unsafe extern "C" fn prepare() {
+        // No other thread may be in the middle of changing the tables.
+        handle::before_fork();
+        start::before_fork();
+        idle_threads::before_fork();
+        sentinels::before_fork();
+        static_tables::before_fork();
+    }
+    unsafe extern "C" fn parent() {
+        // SAFETY: `prepare` ran in this thread.
+        unsafe {
+            static_tables::after_fork();
+            sentinels::after_fork();
+            idle_threads::after_fork_in_parent();
+            start::after_fork();
+            handle::after_fork_in_parent();
+        }
+        lifetime::has_forked();
+    }
+    unsafe extern "C" fn child() {
+        // First: every queue, those of the tables' locks among them, may hold dead threads.
+        sync::fork::after_fork_in_child();
+        SURVIVOR.store(compat::thread_ident(), Ordering::Relaxed);
+        // SAFETY: `prepare` ran in this thread.
+        unsafe {
+            static_tables::after_fork();
+            sentinels::after_fork();
+            idle_threads::after_fork_in_child();
+            start::after_fork();
+            handle::after_fork_in_child();
+            lifetime::after_fork_in_child();
+        }
+    }
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the handlers stay loaded: extension modules are never unloaded. It fails only
+        // without memory, and then forks leave the handles of dead threads unfinished.
+        unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    });
+}
+
+/// There is no fork.
+#[cfg(not(unix))]
+pub fn register() {}
+
+/// Has Python tell of its forks, in the calling interpreter: before them, as other threads can run then,
+/// and after them. A program may say that a fork is about to come, and make its child by other means.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn register_in_python() -> Result<(), Raised> {
+    static BEFORE: Definition =
+        Definition::new(c"before_fork", ffi::METH_NOARGS, before_fork as *mut c_void);
+    static AFTER: Definition =
+        Definition::new(c"after_fork", ffi::METH_NOARGS, after_fork as *mut c_void);
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    for (definition, when) in [(&BEFORE, c"before"), (&AFTER, c"after_in_parent")] {
+        // SAFETY: attached.
+        unsafe {
+            let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
+            definition.register(ptr::null_mut(), module, c"register_at_fork", Some(when))?;
+        }
+    }
+    Ok(())
+}
+
+unsafe extern "C-unwind" fn before_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached.
+    unsafe { lifetime::before_fork() };
+    compat::none()
+}
+
+unsafe extern "C-unwind" fn after_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    lifetime::after_fork_in_parent();
+    compat::none()
+}

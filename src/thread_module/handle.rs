@@ -1,0 +1,515 @@
+//! `_thread._ThreadHandle`: a thread to wait for.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::mem::{ManuallyDrop, offset_of};
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyTypeObject};
+
+use crate::capi::errors::{Raised, raise, runtime_error};
+use crate::capi::refs::drop_ref;
+use crate::capi::types::{self, Call, Function, Like, PLAIN, Property, Type};
+use crate::capi::{compat, stock};
+use crate::runtime::blocking::{self, Signals, Timeout, Waited};
+use crate::runtime::os_thread::OsThread;
+use crate::runtime::state::State;
+use crate::runtime::try_arc::{Place, Shared};
+use crate::sync::{Awaitable, Life, Mutex, Stage, spin};
+
+/// One thread, shared between the thread itself, its Python handle and whoever waits for it.
+///
+/// It owns the operating system's thread: exactly one of a join, `_set_done` and the drop of the
+/// last reference joins or detaches it.
+pub struct Handle {
+    life: Life,
+    /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
+    awaited_by: AtomicU64,
+    links: Links,
+}
+
+/// All handles, for the fork and for `_shutdown`. A list through the handles themselves: to be in
+/// it takes no memory. A handle leaves it when it is dropped, so those in it are valid under the
+/// mutex, but may have lost their last owner.
+static HANDLES: Mutex<List> = Mutex::new(List { first: None });
+
+struct List {
+    first: Option<Place<Handle>>,
+}
+
+// SAFETY: handles are made for sharing.
+unsafe impl Send for List {}
+
+/// Where a handle is in the list. Accessed under its mutex.
+struct Links {
+    is_listed: Cell<bool>,
+    next: Cell<Option<Place<Handle>>>,
+    previous: Cell<Option<Place<Handle>>>,
+}
+
+// SAFETY: accessed under the mutex of the list, but for the flag, which says before the handle is
+// shared whether it will be.
+unsafe impl Send for Links {}
+// SAFETY: as above.
+unsafe impl Sync for Links {}
+
+impl List {
+    fn add(&mut self, place: Place<Handle>) {
+        // SAFETY: the handle is being made; the first one is in the list.
+        unsafe {
+            place.get().links.is_listed.set(true);
+            place.get().links.next.set(self.first);
+            if let Some(first) = self.first {
+                first.get().links.previous.set(Some(place));
+            }
+        }
+        self.first = Some(place);
+    }
+
+    fn remove(&mut self, links: &Links) {
+        // SAFETY: what is next to a handle in the list is in the list.
+        unsafe {
+            match links.previous.get() {
+                Some(previous) => previous.get().links.next.set(links.next.get()),
+                None => self.first = links.next.get(),
+            }
+            if let Some(next) = links.next.get() {
+                next.get().links.previous.set(links.previous.get());
+            }
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<Handle>> {
+        // SAFETY: in the list, as above.
+        core::iter::successors(self.first, |place| unsafe { place.get() }.links.next.get())
+    }
+}
+
+impl Handle {
+    /// A handle whose thread is not started; none if there is no memory.
+    pub fn new() -> Option<Shared<Handle>> {
+        let handle = Shared::new(Handle {
+            life: Life::new(),
+            awaited_by: AtomicU64::new(0),
+            links: Links {
+                is_listed: Cell::new(false),
+                next: Cell::new(None),
+                previous: Cell::new(None),
+            },
+        })?;
+        HANDLES.lock().add(handle.place());
+        Some(handle)
+    }
+
+    /// The identifier of the thread, 0 before it runs.
+    pub fn ident(&self) -> u64 {
+        self.life.ident()
+    }
+
+    /// Claims the right to start the thread; false if somebody did before.
+    pub fn begin_start(&self) -> bool {
+        self.life.begin_start()
+    }
+
+    /// By the starter, before the thread runs any Python code.
+    pub fn set_running(&self, os_thread: OsThread, ident: u64) {
+        self.life.set_running(os_thread.to_bits(), ident);
+    }
+
+    /// There is no thread, or no more, and a join returns at once: the start failed, or this is the
+    /// child of a fork, and the thread is gone.
+    pub fn abandon(&self) {
+        self.await_at_exit(None);
+        self.life.abandon();
+    }
+
+    /// Lets `_shutdown` of an interpreter wait for the thread, or no longer.
+    pub fn await_at_exit(&self, interpreter: Option<*mut PyInterpreterState>) {
+        let address = interpreter.map_or(0, |interpreter| interpreter.addr() as u64);
+        self.awaited_by.store(address, Ordering::Release);
+    }
+
+    /// A thread that joins this one is not likely to wait for long.
+    pub fn expect(&self) {
+        spin::expect(self.life.exiting().place());
+    }
+
+    /// By the thread, which is kept for another start: a join has nothing to join any more. False if the
+    /// handle does not own the thread.
+    pub fn disown(&self) -> bool {
+        self.life.disown().is_some()
+    }
+
+    /// The last thing the thread does: its state is gone, a join may return now.
+    pub fn set_exiting(&self) {
+        self.await_at_exit(None);
+        let _ = self.life.exiting().set();
+    }
+
+    /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
+    /// one does.
+    ///
+    /// # Safety
+    /// Attached; the caller holds a reference.
+    unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
+        // SAFETY: as the caller promises; the number is of a thread that nobody else ends.
+        let ended = self.life.end(
+            |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
+            |bits| unsafe { how(OsThread::from_bits(bits)) },
+        )?;
+        if !ended {
+            // SAFETY: attached.
+            unsafe { runtime_error(c"Failed joining thread") };
+            return Err(Raised);
+        }
+        Ok(())
+    }
+
+    /// Waits for a thread that is about to end, and joins it. No signal ends that.
+    ///
+    /// # Safety
+    /// Attached; the caller holds a reference; no exception is set.
+    pub unsafe fn reap(&self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            blocking::wait_for_event(self.life.exiting());
+            if self.finish(OsThread::join_detached).is_err() {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+
+    /// Waits until the thread has ended. False if the time was up.
+    ///
+    /// # Safety
+    /// Attached; the caller holds a reference.
+    pub unsafe fn join(&self, timeout: Timeout) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.check_started()?;
+            self.join_begun(timeout)
+        }
+    }
+
+    /// [`Handle::join`] for a thread that may be just about to run. A start that fails ends the
+    /// wait too.
+    ///
+    /// # Safety
+    /// As [`Handle::join`].
+    unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            if !self.life.exiting().is_set() {
+                // Only now: once it exits, another thread, perhaps this one, may have its ident.
+                if self.ident() == compat::thread_ident() {
+                    runtime_error(c"Cannot join current thread");
+                    return Err(Raised);
+                }
+                if let Some(exception) = compat::join_refused_at_shutdown() {
+                    raise(exception, c"cannot join thread at interpreter shutdown");
+                    return Err(Raised);
+                }
+                if blocking::wait(self.life.exiting(), timeout, Signals::Handle)? != Waited::Got {
+                    return Ok(false);
+                }
+            }
+            self.finish(OsThread::join_detached)?;
+        }
+        Ok(true)
+    }
+
+    unsafe fn check_started(&self) -> Result<(), Raised> {
+        if self.life.stage() < Stage::Running {
+            // SAFETY: attached, as every caller promises.
+            unsafe { runtime_error(c"thread not started") };
+            return Err(Raised);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.links.is_listed.get() {
+            HANDLES.lock().remove(&self.links);
+        }
+        if let Some(bits) = self.life.disown() {
+            // SAFETY: it was started joinable, and nobody else has joined or detached it.
+            unsafe { OsThread::from_bits(bits).detach() };
+        }
+    }
+}
+
+/// Waits for the threads that the interpreter has to wait for, but for the calling one. An
+/// exception, such as Ctrl-C, ends the wait.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn join_all() -> Result<(), Raised> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mine = compat::interpreter().addr() as u64;
+        let me = compat::thread_ident();
+        while let Some(handle) = next_awaited(mine, me) {
+            // Not dropped where the wait unwinds: see `blocking`.
+            let handle = ManuallyDrop::new(handle);
+            let joined = handle.join_begun(Timeout::Never);
+            drop(ManuallyDrop::into_inner(handle));
+            if joined.is_err() {
+                return compat::raised_in_shutdown();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn next_awaited(interpreter: u64, me: u64) -> Option<Shared<Handle>> {
+    HANDLES.lock().places().find_map(|place| {
+        // SAFETY: in the list, whose mutex is held. Only one reference is made, and kept: dropping
+        // the last one takes the mutex.
+        unsafe {
+            let handle = place.get();
+            let awaited = handle.awaited_by.load(Ordering::Acquire) == interpreter;
+            if awaited && handle.ident() != me { place.share() } else { None }
+        }
+    })
+}
+
+/// Keeps the table whole across a fork.
+pub fn before_fork() {
+    HANDLES.lock_before_fork();
+}
+
+/// # Safety
+/// After [`before_fork`], in the same thread, once in each process.
+pub unsafe fn after_fork_in_parent() {
+    // SAFETY: as the caller promises.
+    unsafe { HANDLES.unlock_after_fork() };
+}
+
+/// Only the calling thread is left: the others' handles are done, those not started stay.
+///
+/// # Safety
+/// As [`after_fork_in_parent`].
+pub unsafe fn after_fork_in_child() {
+    // SAFETY: as the caller promises.
+    unsafe { HANDLES.unlock_after_fork() };
+    let me = compat::thread_ident();
+    for place in HANDLES.lock().places() {
+        // SAFETY: in the list, whose mutex is held.
+        let handle = unsafe { place.get() };
+        if handle.life.stage() != Stage::NotStarted && handle.ident() != me {
+            handle.abandon();
+        }
+    }
+}
+
+#[repr(C)]
+pub struct HandleObject {
+    base: PyObject,
+    weakrefs: *mut PyObject,
+    /// None only while the object is made.
+    handle: Option<Shared<Handle>>,
+}
+
+const METHODS: &[Function] = &[
+    Function::stock(c"join", Call::VarArgs(join)),
+    Function::stock(c"_set_done", Call::NoArgs(set_done)),
+    Function::stock(c"is_done", Call::NoArgs(is_done)),
+];
+
+/// Makes the type, also where stock has none. A new reference.
+///
+/// # Safety
+/// Attached; `stock_module` is the stock module.
+pub unsafe fn make_type(
+    module: *mut PyObject,
+    stock_module: *mut PyObject,
+) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: the slots are what their numbers say and expect a HandleObject.
+    unsafe {
+        let like = stock::type_named(stock_module, c"_ThreadHandle");
+        let made = Type {
+            name: c"_thread._ThreadHandle",
+            size: size_of::<HandleObject>(),
+            flags: ffi::Py_TPFLAGS_HAVE_GC,
+            like: Like::Stock(like),
+            methods: METHODS,
+            properties: &[Property { name: c"ident", get: get_ident, set: None, doc: None }],
+            slots: &[
+                (ffi::Py_tp_new, new as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_repr, repr as *mut c_void),
+                (ffi::Py_tp_traverse, types::traverse_type as *mut c_void),
+            ],
+            ..PLAIN
+        }
+        .make(module);
+        drop_ref(like.cast());
+        made
+    }
+}
+
+const _: () = assert!(offset_of!(HandleObject, base) == 0);
+
+/// A new handle object, not started.
+///
+/// # Safety
+/// Attached; `class` is the handle type.
+pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
+    // SAFETY: as the caller promises; all zero is an object without a handle, which it is given
+    // before anybody sees it.
+    unsafe {
+        let object = types::allocate::<HandleObject>(class);
+        if object.is_null() {
+            return ptr::null_mut();
+        }
+        (*object).handle = Handle::new();
+        if (*object).handle.is_none() {
+            drop_ref(object.cast());
+            return ffi::PyErr_NoMemory();
+        }
+        object.cast()
+    }
+}
+
+/// A reference to the handle inside an object.
+///
+/// # Safety
+/// `object` is a HandleObject.
+pub unsafe fn share(object: *mut PyObject) -> Shared<Handle> {
+    // SAFETY: a finished object has a handle.
+    unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
+}
+
+/// # Safety
+/// `object` is a HandleObject, and outlives the result.
+unsafe fn of<'a>(object: *mut PyObject) -> &'a Handle {
+    // SAFETY: a finished object has a handle, and keeps it.
+    unsafe { (*object.cast::<HandleObject>()).handle.as_deref().unwrap_unchecked() }
+}
+
+unsafe extern "C-unwind" fn new(
+    class: *mut PyTypeObject,
+    _: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with the handle type, which has no subclasses.
+    unsafe { make(class) }
+}
+
+unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when nobody has the object any more; the reference is its own.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        drop((*slf.cast::<HandleObject>()).handle.take());
+        types::free(slf);
+    }
+}
+
+unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a HandleObject; the format takes a string and an unsigned
+    // long long.
+    unsafe {
+        ffi::PyUnicode_FromFormat(
+            c"<%s object: ident=%llu>".as_ptr(),
+            types::type_name(slf),
+            of(slf).ident(),
+        )
+    }
+}
+
+unsafe extern "C-unwind" fn get_ident(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a HandleObject.
+    unsafe { ffi::PyLong_FromUnsignedLongLong(of(slf).ident()) }
+}
+
+unsafe extern "C-unwind" fn join(slf: *mut PyObject, args: *mut PyObject) -> *mut PyObject {
+    let mut seconds: *mut PyObject = ptr::null_mut();
+    // SAFETY: called by CPython, attached, with a HandleObject and a tuple.
+    unsafe {
+        if compat::PyArg_ParseTuple(args, c"|O:join".as_ptr(), &raw mut seconds) == 0 {
+            return ptr::null_mut();
+        }
+        let timeout = if seconds.is_null() || seconds == ffi::Py_None() {
+            Timeout::Never
+        } else {
+            match compat::nanoseconds(seconds) {
+                Err(Raised) => return ptr::null_mut(),
+                Ok(0) => Timeout::Zero,
+                // Negative means for ever here, as in the stock method; `Thread.join` never asks.
+                Ok(span) => u64::try_from(span)
+                    .map_or(Timeout::Never, |span| Timeout::For(Duration::from_nanos(span))),
+            }
+        };
+        match of(slf).join(timeout) {
+            Ok(_) => compat::none(),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn is_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
+    unsafe {
+        let handle = of(slf);
+        if !handle.life.exiting().is_set() {
+            return compat::bool_object(false);
+        }
+        match handle.finish(OsThread::join_detached) {
+            Ok(()) => compat::bool_object(true),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
+    unsafe {
+        let handle = of(slf);
+        if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
+            return ptr::null_mut();
+        }
+        let _ = handle.life.exiting().set();
+    }
+    compat::none()
+}
+
+/// `_make_thread_handle(ident)`: for a thread that rthread did not start, such as the main one.
+///
+/// # Safety
+/// Called by CPython with the module and an object.
+pub unsafe extern "C-unwind" fn make_thread_handle(
+    module: *mut PyObject,
+    ident: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: attached; valid objects.
+    unsafe {
+        if ffi::PyLong_Check(ident) == 0 {
+            return raise(ffi::PyExc_TypeError, c"ident must be an integer");
+        }
+        let ident = ffi::PyLong_AsUnsignedLongLong(ident);
+        if !ffi::PyErr_Occurred().is_null() {
+            return ptr::null_mut();
+        }
+        let object = make((*State::of(module)).handle_type);
+        if !object.is_null() {
+            of(object).life.set_foreign(ident);
+        }
+        object
+    }
+}
+
+/// `_shutdown()`.
+///
+/// # Safety
+/// Called by CPython.
+pub unsafe extern "C-unwind" fn shutdown(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: attached.
+    match unsafe { join_all() } {
+        Ok(()) => compat::none(),
+        Err(Raised) => ptr::null_mut(),
+    }
+}

@@ -1,0 +1,14 @@
+//! The names of `_thread`.
+
+pub mod acquire_args;
+pub mod excepthook;
+pub mod fork;
+pub mod functions;
+pub mod handle;
+pub mod local;
+pub mod lock;
+pub mod os_thread_name;
+pub mod rlock;
+pub mod sentinel;
+pub mod start;
+pub mod tss;

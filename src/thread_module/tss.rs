@@ -1,0 +1,268 @@
+//! `rthread.TSS`: CPython's Thread Specific Storage API (PEP 539) as an object.
+//!
+//! Not made of the platform's own slots. Those belong to an operating system's thread, and a value
+//! belongs to a thread state, which is not the same in sub-interpreters: up to 3.12 the threads that
+//! call into one take turns with its state. A slot would outlive its value then.
+
+use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+
+use crate::capi::errors::{Raised, runtime_error};
+use crate::capi::refs::drop_ref;
+use crate::capi::types::{self, Call, Doc, Function, Like, PLAIN, Property, Type};
+use crate::capi::{compat, trashcan};
+use crate::runtime::state::State;
+use crate::runtime::thread_values::keys::{self, Owner};
+
+#[repr(C)]
+struct TssObject {
+    owner: Owner,
+    /// Odd while the key is created; one more with each `create` and `delete`.
+    life: AtomicUsize,
+    module: *const State,
+}
+
+const METHODS: &[Function] = &[
+    Function {
+        name: c"create",
+        call: Call::NoArgs(create),
+        doc: Doc::Own(
+            c"create($self, /)\n--\n\n\
+            Create the key. Every thread's value is None at first.\n\n\
+            A key that is created already stays as it is.",
+        ),
+    },
+    Function {
+        name: c"set",
+        call: Call::Object(set),
+        doc: Doc::Own(
+            c"set($self, value, /)\n--\n\n\
+            Set the calling thread's value.\n\n\
+            It is dropped when the thread ends, when it is set again or when the key is deleted.\n\
+            Raises RuntimeError if the key is not created.",
+        ),
+    },
+    Function {
+        name: c"get",
+        call: Call::NoArgs(get),
+        doc: Doc::Own(
+            c"get($self, /)\n--\n\n\
+            Return the calling thread's value, None if it has set none.\n\n\
+            Raises RuntimeError if the key is not created.",
+        ),
+    },
+    Function {
+        name: c"delete",
+        call: Call::NoArgs(delete),
+        doc: Doc::Own(
+            c"delete($self, /)\n--\n\n\
+            Delete the key and drop the values of all threads.\n\n\
+            Does nothing if the key is not created. It can be created again.",
+        ),
+    },
+];
+
+const DOC: &core::ffi::CStr = c"TSS()\n--\n\n\
+    Thread specific storage: one value for each thread.\n\n\
+    A new object has no key yet: create() makes it, and delete() drops it with all values.\n\
+    See PyThread_tss_create() in CPython's C API, and PEP 539.";
+
+/// Makes the type. A new reference.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
+    // SAFETY: the slots are what their numbers say and expect a TssObject.
+    unsafe {
+        Type {
+            name: c"rthread.TSS",
+            size: size_of::<TssObject>(),
+            weakrefs: Some(offset_of!(TssObject, owner.weakrefs)),
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+            like: Like::Nothing(DOC),
+            methods: METHODS,
+            properties: &[Property {
+                name: c"is_created",
+                get: is_created,
+                set: None,
+                doc: Some(c"Whether the key is created: set() and get() work."),
+            }],
+            slots: &[
+                (ffi::Py_tp_new, new as *mut c_void),
+                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+                (ffi::Py_tp_repr, repr as *mut c_void),
+                (ffi::Py_tp_traverse, traverse as *mut c_void),
+                (ffi::Py_tp_clear, clear_values as *mut c_void),
+            ],
+            ..PLAIN
+        }
+        .make(module)
+    }
+}
+
+impl TssObject {
+    /// Which of its lives the key is in, if it is created.
+    fn life(&self) -> Option<usize> {
+        Some(self.life.load(Ordering::SeqCst)).filter(|&life| is_odd(life))
+    }
+
+    /// Ends one life or begins the next, where that makes the key `created` or not.
+    fn set_created(&self, created: bool) {
+        // It fails where it is so already.
+        let _ = self.life.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |life| {
+            (is_odd(life) != created).then_some(life.wrapping_add(1))
+        });
+    }
+}
+
+fn is_odd(life: usize) -> bool {
+    life % 2 == 1
+}
+
+unsafe extern "C-unwind" fn new(
+    class: *mut PyTypeObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython with valid arguments; all zero is a valid TssObject.
+    unsafe {
+        if compat::refuse_arguments(c"TSS", args, kwargs).is_err() {
+            return ptr::null_mut();
+        }
+        let Ok(module) = State::of_type(class) else { return ptr::null_mut() };
+        let tss = types::allocate::<TssObject>(class);
+        if tss.is_null() {
+            return ptr::null_mut();
+        }
+        (*tss).module = module;
+        if (*tss).owner.table.fill(None).is_err() {
+            drop_ref(tss.cast());
+            return ptr::null_mut();
+        }
+        tss.cast()
+    }
+}
+
+unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
+    // SAFETY: called by CPython when the last reference is gone.
+    unsafe { trashcan::free_with(slf, dealloc, dealloc_now) };
+}
+
+unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
+    // SAFETY: as in `dealloc`.
+    unsafe {
+        let tss = slf.cast::<TssObject>();
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        if !(*tss).owner.weakrefs.is_null() {
+            ffi::PyObject_ClearWeakRefs(slf);
+        }
+        (*tss).owner.table.end();
+        types::free(slf);
+    }
+}
+
+unsafe extern "C-unwind" fn traverse(
+    slf: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: called by the collector with a TssObject.
+    unsafe {
+        match visit(ffi::Py_TYPE(slf).cast(), arg) {
+            0 => (*slf.cast::<TssObject>()).owner.table.traverse(visit, arg),
+            stop => stop,
+        }
+    }
+}
+
+/// The collector breaks a cycle: as `delete`, and nobody can call anything afterwards but
+/// finalizers, which find the key gone.
+unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
+    // SAFETY: called by the collector with a TssObject.
+    unsafe {
+        let tss = slf.cast::<TssObject>();
+        (*tss).set_created(false);
+        (*tss).owner.table.clear();
+    }
+    0
+}
+
+unsafe fn not_created() -> *mut PyObject {
+    // SAFETY: attached.
+    unsafe { runtime_error(c"TSS key is not created: call create() first") }
+}
+
+unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with a TssObject; the format takes two strings and a pointer.
+    unsafe {
+        let created = (*slf.cast::<TssObject>()).life().is_some();
+        let state = if created { c"created" } else { c"not created" };
+        ffi::PyUnicode_FromFormat(
+            c"<%s %s object at %p>".as_ptr(),
+            state.as_ptr(),
+            types::type_name(slf),
+            slf,
+        )
+    }
+}
+
+unsafe extern "C-unwind" fn is_created(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by CPython with a TssObject.
+    compat::bool_object(unsafe { (*slf.cast::<TssObject>()).life().is_some() })
+}
+
+unsafe extern "C-unwind" fn create(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a TssObject.
+    unsafe { (*slf.cast::<TssObject>()).set_created(true) };
+    compat::none()
+}
+
+unsafe extern "C-unwind" fn get(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a TssObject.
+    unsafe {
+        let tss = slf.cast::<TssObject>();
+        if (*tss).life().is_none() {
+            return not_created();
+        }
+        let Ok(current) = keys::current((*tss).module) else { return ptr::null_mut() };
+        let value = (*tss).owner.table.get(current.key);
+        if value.is_null() { compat::none() } else { value }
+    }
+}
+
+unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a TssObject and an object.
+    unsafe {
+        let tss = slf.cast::<TssObject>();
+        let table = &(*tss).owner.table;
+        let Some(life) = (*tss).life() else { return not_created() };
+        let Ok(current) = keys::current((*tss).module) else { return ptr::null_mut() };
+        let Ok(before) = table.insert(slf, current, value) else { return ptr::null_mut() };
+        // A `delete` in another thread may have cleared the table before our value came. One that is
+        // still to come finds it.
+        let result = if (*tss).life() == Some(life) {
+            compat::none()
+        } else {
+            table.remove(slf, current.key);
+            not_created()
+        };
+        // At the very end: a finalizer of the old value that calls get() finds the new one.
+        drop_ref(before);
+        result
+    }
+}
+
+unsafe extern "C-unwind" fn delete(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython, attached, with a TssObject.
+    unsafe {
+        let tss = slf.cast::<TssObject>();
+        // Finalizers run while the table is cleared; they find an object without a key.
+        (*tss).set_created(false);
+        (*tss).owner.table.clear();
+    }
+    compat::none()
+}
