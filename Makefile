@@ -155,10 +155,11 @@ lint: build
 	$(portable) $(clippy) --no-default-features $(deny)
 	$(loom) $(clippy) --no-default-features $(deny)
 	$(shuttle) $(clippy) --no-default-features $(deny)
+	$(python) -m tests.sources.layers
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython tests/models .ci/demo.py .ci/table.py .ci/third_party.py
+	$(python) -m mypy benches tests/cpython tests/models tests/sources .ci/demo.py .ci/table.py .ci/third_party.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
 # The part without Python, on both parkers.

@@ -5,7 +5,7 @@ from .mutant import Mutant
 CHANNEL = [
     Mutant(
         "channel: an item is given and nobody told",
-        "channel.rs",
+        "channel/mod.rs",
         "return (Accepted::Done, Some(self.grant(getter, item)));",
         "{ drop(self.grant(getter, item)); return (Accepted::Done, None); }",
         (
@@ -19,7 +19,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: put without the guard while a thread waits",
-        "channel.rs",
+        "channel/mod.rs",
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",
         ("alone::an_item_reaches_one_who_waits",),
@@ -28,7 +28,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: got without the guard while a thread waits",
-        "channel.rs",
+        "channel/mod.rs",
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",
         ("alone::one_place_is_used_by_all_in_turn",),
@@ -36,7 +36,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: a thread that waits does not say so",
-        "channel.rs",
+        "channel/mod.rs",
         "self.outside.fetch_add(change.cast_unsigned(), Ordering::Relaxed);",
         "",
         (
@@ -46,7 +46,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: room is made and nobody let in",
-        "channel.rs",
+        "channel/mod.rs",
         "self.admit()",
         "None",
         (
@@ -58,7 +58,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: more is let in than there is room for",
-        "channel.rs",
+        "channel/mod.rs",
         "self.is_full()",
         "false",
         (
@@ -68,7 +68,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: an item is lost on time-out",
-        "channel.rs",
+        "channel/mod.rs",
         "settled",
         "false",
         (
@@ -81,7 +81,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: shutting down forgets who waits to get",
-        "channel.rs",
+        "channel/mod.rs",
         "self.empty(&self.getters, Phase::Dismissed, |_| true);",
         "",
         ("channel::shutting_down_leaves_nobody_waiting",),
@@ -89,21 +89,21 @@ CHANNEL = [
     ),
     Mutant(
         "channel: shutting down forgets who waits to put",
-        "channel.rs",
+        "channel/mod.rs",
         "self.empty(&self.putters, Phase::Dismissed, |_| true);",
         "",
         ("channel::shutting_down_leaves_nobody_waiting",),
     ),
     Mutant(
         "channel: what is thrown away is never done",
-        "channel.rs",
+        "channel/mod.rs",
         "self.finish(items.len() as u64)",
         "None",
         ("channel::shutting_down_at_once_ends_joins",),
     ),
     Mutant(
         "channel: a higher limit lets nobody in",
-        "channel.rs",
+        "channel/mod.rs",
         "self.admit()",
         "None::<Wake>",
         ("channel::a_higher_limit_lets_those_in_who_wait",),
@@ -111,7 +111,7 @@ CHANNEL = [
     ),
     Mutant(
         "channel: the last task ends no join",
-        "channel.rs",
+        "channel/mod.rs",
         "self.end_joins(ended);",
         "",
         ("channel::a_join_ends_with_the_last_task",),

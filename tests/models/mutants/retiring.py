@@ -207,7 +207,7 @@ RETIRE = [
     ),
     Mutant(
         "channel: it is shut down when it is retired",
-        "channel.rs",
+        "channel/mod.rs",
         "self.flags() & RETIRED != 0",
         "false",
         ("retire::a_channel_is_shut_down_before_it_is_retired_or_not_at_all",),
@@ -220,7 +220,7 @@ RETIRE = [
 GRANTS = [
     Mutant(
         "grants: an item that is taken back is claimed as well",
-        "channel.rs",
+        "channel/mod.rs",
         "getter.set_phase(Phase::Dismissed);",
         "",
         ("grants::an_item_is_claimed_or_taken_back",),
@@ -242,7 +242,7 @@ GRANTS = [
     ),
     Mutant(
         "grants: what is taken back comes last",
-        "channel.rs",
+        "channel/mod.rs",
         "item.is_none_or(|item| self.ring.push_front(item))",
         "item.is_none_or(|item| self.ring.push(item))",
         (
@@ -252,7 +252,7 @@ GRANTS = [
     ),
     Mutant(
         "grants: a child does not take items back",
-        "channel.rs",
+        "channel/mod.rs",
         "self.take_back_granted();",
         "",
         ("grants::the_child_of_a_fork_has_what_was_put_and_not_got",),
@@ -268,7 +268,7 @@ GRANTS = [
     ),
     Mutant(
         "grants: a child looks without taking items back",
-        "channel.rs",
+        "channel/mod.rs",
         "self.has_orphans()",
         "false",
         ("grants::the_child_of_a_fork_has_what_was_put_and_not_got",),

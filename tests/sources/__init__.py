@@ -1,0 +1,1 @@
+"""What the sources of `src/` have to keep to, beside the compiler."""
