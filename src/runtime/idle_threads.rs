@@ -23,7 +23,7 @@ use crate::capi::compat::{self, Gil, Kept};
 use crate::runtime::blocking;
 use crate::runtime::lifetime::{Lifetime, MOMENT};
 use crate::runtime::os_thread::{Inherited, OsThread};
-use crate::runtime::try_arc::{Place, Shared};
+use crate::runtime::try_arc::{RawArc, TryArc};
 use crate::sync::spin::{self, Looked, Place as Spot};
 use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, turns, wait_with};
 
@@ -57,7 +57,7 @@ pub struct Worker {
     state: Cell<Option<(Kept, *mut PyInterpreterState, *const Lifetime)>>,
     /// Accessed under the mutex of the pool.
     is_listed: Cell<bool>,
-    next: Cell<Option<Place<Worker>>>,
+    next: Cell<Option<RawArc<Worker>>>,
 }
 
 // SAFETY: what is not made for sharing is accessed under the mutex of the pool, or as its comment says.
@@ -67,7 +67,7 @@ unsafe impl Sync for Worker {}
 
 struct Pool {
     /// The threads that are kept, the latest first: a list that owns its workers.
-    first: Option<Place<Worker>>,
+    first: Option<RawArc<Worker>>,
     count: usize,
     /// How many were kept and have not ended yet.
     leaving: usize,
@@ -84,7 +84,7 @@ static POOL: Mutex<Pool> =
     Mutex::new(Pool { first: None, count: 0, leaving: 0, forks: 0, ended: None });
 
 impl Pool {
-    fn add(&mut self, worker: Place<Worker>) {
+    fn add(&mut self, worker: RawArc<Worker>) {
         // SAFETY: the caller gives a reference to the list.
         let listed = unsafe { worker.get() };
         listed.is_listed.set(true);
@@ -93,8 +93,8 @@ impl Pool {
     }
 
     /// Takes the first worker out that is fit; its reference is the caller's.
-    fn take(&mut self, fits: impl Fn(&Worker) -> bool) -> Option<Place<Worker>> {
-        let mut before: Option<Place<Worker>> = None;
+    fn take(&mut self, fits: impl Fn(&Worker) -> bool) -> Option<RawArc<Worker>> {
+        let mut before: Option<RawArc<Worker>> = None;
         let mut at = self.first;
         while let Some(place) = at {
             // SAFETY: workers in the list are valid under its mutex.
@@ -139,8 +139,8 @@ impl Caller for Idle {
 
 impl Worker {
     /// For the calling thread; none if there is no memory.
-    pub fn new(stack: usize) -> Option<Shared<Worker>> {
-        Shared::new(Worker {
+    pub fn new(stack: usize) -> Option<TryArc<Worker>> {
+        TryArc::new(Worker {
             thread: OsThread::current(),
             ident: compat::thread_ident(),
             // SAFETY: needs nothing.
@@ -204,7 +204,7 @@ impl Worker {
             if self.is_listed.get() {
                 // SAFETY: in the list, which had a reference; the thread has another.
                 unsafe {
-                    pool.take(|worker| ptr::eq(worker, self)).map(|place| drop(place.take()))
+                    pool.take(|worker| ptr::eq(worker, self)).map(|place| drop(place.into_arc()))
                 };
                 pool.leaving += 1;
                 self.count_leaving();
@@ -257,14 +257,14 @@ pub fn may_keep(limit: usize) -> bool {
 ///
 /// # Safety
 /// The thread has a reference to the worker.
-pub unsafe fn keep(worker: Place<Worker>, limit: usize, disown: impl FnOnce() -> bool) -> bool {
+pub unsafe fn keep(worker: RawArc<Worker>, limit: usize, disown: impl FnOnce() -> bool) -> bool {
     let mut pool = POOL.lock();
     if pool.count >= limit || pool.forks > 0 || !disown() {
         return false;
     }
     // SAFETY: as the caller promises.
-    let Some(listed) = (unsafe { worker.share() }) else { return false };
-    pool.add(listed.leave());
+    let Some(listed) = (unsafe { worker.upgrade() }) else { return false };
+    pool.add(listed.into_raw());
     true
 }
 
@@ -273,14 +273,14 @@ pub unsafe fn keep(worker: Place<Worker>, limit: usize, disown: impl FnOnce() ->
 ///
 /// # Safety
 /// Attached to this interpreter.
-pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<Shared<Worker>> {
+pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<TryArc<Worker>> {
     let fits = |worker: &Worker| {
         worker.stack == stack && worker.state.get().is_none_or(|(_, of, _)| of == interpreter)
     };
     loop {
         let place = POOL.lock().take(fits)?;
         // SAFETY: the reference was the list's. The thread waits for its job.
-        let worker = unsafe { place.take() };
+        let worker = unsafe { place.into_arc() };
         if let Some(inherited) = Inherited::for_thread(worker.native) {
             STARTS.fetch_add(1, Ordering::Relaxed);
             if worker.state.get().is_some() {
@@ -345,7 +345,7 @@ fn end_all() {
             place
         };
         // SAFETY: the reference was the list's.
-        let Some(worker) = place.map(|place| unsafe { place.take() }) else { break };
+        let Some(worker) = place.map(|place| unsafe { place.into_arc() }) else { break };
         worker.count_leaving();
         worker.give(ptr::null_mut());
     }

@@ -179,11 +179,11 @@ impl Lifetime {
     }
 
     /// The calling thread has come to its end, and is about to drop what it was started with. To be
-    /// followed by [`Lifetime::leave`] with what this gives.
+    /// followed by [`Lifetime::delete_state`] with what this gives.
     ///
     /// # Safety
     /// This is the lifetime of `interpreter`; attached to it. This may be the end of the thread.
-    pub unsafe fn come_to_end(&self, interpreter: *mut PyInterpreterState) -> Epoch {
+    pub unsafe fn begin_exit(&self, interpreter: *mut PyInterpreterState) -> Epoch {
         // SAFETY: as the caller promises.
         unsafe { self.closing.leave(interpreter) }
     }
@@ -191,9 +191,9 @@ impl Lifetime {
     /// Gives up the calling thread's state.
     ///
     /// # Safety
-    /// Attached with `state`, to none afterwards; `counted` is from [`Lifetime::come_to_end`]. This
+    /// Attached with `state`, to none afterwards; `counted` is from [`Lifetime::begin_exit`]. This
     /// may be the end of the thread.
-    pub unsafe fn leave(&self, state: *mut PyThreadState, counted: Epoch) {
+    pub unsafe fn delete_state(&self, state: *mut PyThreadState, counted: Epoch) {
         // SAFETY: as the caller promises.
         unsafe {
             if !compat::IS_FREE_THREADED {

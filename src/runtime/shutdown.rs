@@ -45,7 +45,7 @@ const HELD_UP: Duration = Duration::from_secs(1);
 /// there may be no memory for one, and what is destroyed with the other may wait for something.
 const PATIENCE: usize = 10_000;
 
-/// The part of [`Closing::crossing`] that counts.
+/// The part of [`Closing::in_transition`] that counts.
 const COUNT: u64 = u32::MAX as u64;
 
 /// Whether the end of an interpreter has to hear of threads that have no state yet.
@@ -58,7 +58,7 @@ pub struct Closing {
     end: OnceLock<End>,
     /// How many threads have been started and have no state yet, or are at their end; above that, the
     /// epoch of forks in which they were counted: those of an older one are not there any more.
-    crossing: AtomicU64,
+    in_transition: AtomicU64,
 }
 
 /// Counts forks, see `sync::fork`.
@@ -87,7 +87,11 @@ pub enum Start {
 
 impl Closing {
     pub const fn new() -> Closing {
-        Closing { near: AtomicBool::new(false), end: OnceLock::new(), crossing: AtomicU64::new(0) }
+        Closing {
+            near: AtomicBool::new(false),
+            end: OnceLock::new(),
+            in_transition: AtomicU64::new(0),
+        }
     }
 
     /// A thread is about to be started. To be followed by [`Closing::give_up`], or by
@@ -112,7 +116,7 @@ impl Closing {
             Some(end) if end.thread == compat::thread_ident() => Start::Last,
             end => {
                 // SAFETY: attached, as the caller promises.
-                unsafe { hold_up(end) };
+                unsafe { block_until_finalized(end) };
                 Start::Usual
             }
         };
@@ -134,7 +138,7 @@ impl Closing {
         if self.near.load(Ordering::SeqCst) && interpreter == compat::main_interpreter() {
             self.has_left(fork::epoch());
             // SAFETY: as the caller promises.
-            unsafe { hold_up(self.end()) };
+            unsafe { block_until_finalized(self.end()) };
             self.count();
         }
         fork::epoch()
@@ -156,7 +160,7 @@ impl Closing {
     /// It has no state any more. What was destroyed with that may have forked.
     pub fn has_left(&self, counted: Epoch) {
         if compat::IS_FREE_THREADED && counted == fork::epoch() {
-            self.crossing.fetch_sub(1, Ordering::SeqCst);
+            self.in_transition.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -173,19 +177,19 @@ impl Closing {
     /// By the new thread: it has a state, or never will.
     pub fn has_begun(&self) {
         if COUNTS_STARTS {
-            self.crossing.fetch_sub(1, Ordering::SeqCst);
+            self.in_transition.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     fn count(&self) {
         let epoch = u64::from(fork::epoch()) << COUNT.count_ones();
         let one_more = |found| Some(if found & !COUNT == epoch { found + 1 } else { epoch + 1 });
-        let _ = self.crossing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
+        let _ = self.in_transition.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
     }
 
     /// How many threads of this process are on their way in or out.
-    fn crossing(&self) -> u64 {
-        let found = self.crossing.load(Ordering::SeqCst);
+    fn in_transition(&self) -> u64 {
+        let found = self.in_transition.load(Ordering::SeqCst);
         if found >> COUNT.count_ones() == u64::from(fork::epoch()) { found & COUNT } else { 0 }
     }
 
@@ -205,13 +209,13 @@ impl Closing {
         self.near.store(true, Ordering::SeqCst);
         // SAFETY: as the caller promises.
         unsafe { idle_threads::drain() };
-        let mut crossing = self.crossing();
+        let mut in_transition = self.in_transition();
         let mut patience = PATIENCE;
-        while crossing > 0 && patience > 0 {
+        while in_transition > 0 && patience > 0 {
             // SAFETY: as the caller promises.
             unsafe { blocking::pause(MOMENT) };
-            let before = core::mem::replace(&mut crossing, self.crossing());
-            patience = if before == crossing { patience - 1 } else { PATIENCE };
+            let before = core::mem::replace(&mut in_transition, self.in_transition());
+            patience = if before == in_transition { patience - 1 } else { PATIENCE };
         }
         // Once more: a thread that was counted may have been kept after the first time.
         // SAFETY: as the caller promises.
@@ -226,7 +230,7 @@ impl Closing {
 /// # Safety
 /// As [`Closing::begin`].
 #[cold]
-unsafe fn hold_up(end: Option<&End>) {
+unsafe fn block_until_finalized(end: Option<&End>) {
     let Some(end) = end else { return };
     // SAFETY: as the caller promises.
     unsafe {

@@ -13,49 +13,49 @@ struct Inner<T> {
 }
 
 /// One of the owners.
-pub struct Shared<T>(NonNull<Inner<T>>);
+pub struct TryArc<T>(NonNull<Inner<T>>);
 
 /// Where a shared value is, for somebody who does not own it.
-pub struct Place<T>(NonNull<Inner<T>>);
+pub struct RawArc<T>(NonNull<Inner<T>>);
 
 // SAFETY: as for an Arc: owners in several threads share the value, and any may be the last.
-unsafe impl<T: Send + Sync> Send for Shared<T> {}
+unsafe impl<T: Send + Sync> Send for TryArc<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+unsafe impl<T: Send + Sync> Sync for TryArc<T> {}
 
-impl<T> Shared<T> {
+impl<T> TryArc<T> {
     /// The first owner of a value; none if there is no memory for it.
-    pub fn new(value: T) -> Option<Shared<T>> {
+    pub fn new(value: T) -> Option<TryArc<T>> {
         const { assert!(align_of::<Inner<T>>() <= compat::RAW_ALIGNMENT) };
         let inner = compat::raw_malloc(size_of::<Inner<T>>())?.cast::<Inner<T>>();
         // SAFETY: fresh memory of this size, aligned for anything of C's.
         unsafe { inner.write(Inner { owners: AtomicUsize::new(1), value }) };
-        Some(Shared(inner))
+        Some(TryArc(inner))
     }
 
     /// Where it is. Valid as long as somebody owns it.
-    pub fn place(&self) -> Place<T> {
-        Place(self.0)
+    pub fn as_raw(&self) -> RawArc<T> {
+        RawArc(self.0)
     }
 
     /// Gives the ownership to whoever knows the place.
-    pub fn leave(self) -> Place<T> {
-        let place = self.place();
+    pub fn into_raw(self) -> RawArc<T> {
+        let place = self.as_raw();
         core::mem::forget(self);
         place
     }
 }
 
-impl<T> Clone for Shared<T> {
-    fn clone(&self) -> Shared<T> {
+impl<T> Clone for TryArc<T> {
+    fn clone(&self) -> TryArc<T> {
         // Relaxed: a new owner comes from an old one, which orders the two.
         // SAFETY: valid while it has an owner.
         unsafe { self.0.as_ref() }.owners.fetch_add(1, Ordering::Relaxed);
-        Shared(self.0)
+        TryArc(self.0)
     }
 }
 
-impl<T> Deref for Shared<T> {
+impl<T> Deref for TryArc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -64,7 +64,7 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T> Drop for TryArc<T> {
     fn drop(&mut self) {
         // SAFETY: valid while it has an owner, and nobody but the last one frees it. Release and
         // Acquire: what the others did with the value comes before its end.
@@ -78,58 +78,58 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-impl<T> Clone for Place<T> {
-    fn clone(&self) -> Place<T> {
+impl<T> Clone for RawArc<T> {
+    fn clone(&self) -> RawArc<T> {
         *self
     }
 }
 
-impl<T> Copy for Place<T> {}
+impl<T> Copy for RawArc<T> {}
 
-impl<T> PartialEq for Place<T> {
-    fn eq(&self, other: &Place<T>) -> bool {
+impl<T> PartialEq for RawArc<T> {
+    fn eq(&self, other: &RawArc<T>) -> bool {
         self.0 == other.0
     }
 }
 
-impl<T> Place<T> {
+impl<T> RawArc<T> {
     /// As an argument for C.
-    pub fn into_raw(self) -> *mut core::ffi::c_void {
+    pub fn into_ptr(self) -> *mut core::ffi::c_void {
         self.0.as_ptr().cast()
     }
 
     /// # Safety
-    /// From [`Place::into_raw`] of the same type.
-    pub unsafe fn from_raw(raw: *mut core::ffi::c_void) -> Place<T> {
+    /// From [`RawArc::into_ptr`] of the same type.
+    pub unsafe fn from_ptr(raw: *mut core::ffi::c_void) -> RawArc<T> {
         // SAFETY: as the caller promises.
-        Place(unsafe { NonNull::new_unchecked(raw.cast()) })
+        RawArc(unsafe { NonNull::new_unchecked(raw.cast()) })
     }
 
     /// Takes over the ownership that somebody has left.
     ///
     /// # Safety
     /// Somebody has, and nobody else takes it.
-    pub unsafe fn take(self) -> Shared<T> {
-        Shared(self.0)
+    pub unsafe fn into_arc(self) -> TryArc<T> {
+        TryArc(self.0)
     }
 
     /// One more owner; none if the last one has just gone.
     ///
     /// # Safety
     /// The memory is valid: the value's destructor cannot have run to its end.
-    pub unsafe fn share(self) -> Option<Shared<T>> {
+    pub unsafe fn upgrade(self) -> Option<TryArc<T>> {
         // SAFETY: as the caller promises.
         let owners = unsafe { &self.0.as_ref().owners };
         let more = |count| (count > 0).then_some(count + 1);
         // Relaxed: how many there are says nothing else.
         owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Shared(self.0))
+        Some(TryArc(self.0))
     }
 
     /// The value.
     ///
     /// # Safety
-    /// As [`Place::share`], for as long as the result is used.
+    /// As [`RawArc::upgrade`], for as long as the result is used.
     pub unsafe fn get<'a>(self) -> &'a T {
         // SAFETY: as the caller promises.
         unsafe { &self.0.as_ref().value }

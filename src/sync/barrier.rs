@@ -5,7 +5,7 @@
 //! meanwhile belongs to the next round and waits at the entrance. During a turn the round is
 //! complete: a time-out does not break it any more, it only has to wait how the turn ends.
 //!
-//! A round that ends writes down for each of its waiters how (its *verdict*), all under one guard,
+//! A round that ends writes down for each of its waiters how (its *verdict*), all under one queue lock,
 //! and only then wakes them one by one. Whoever leaves later, because it was woken or because its
 //! time was up, goes by the verdict. So what happens to the next round, which may be over before
 //! the last one of this is awake, does not concern it.
@@ -16,8 +16,8 @@ use super::event::Event;
 use super::fork;
 use super::parker::Wake;
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
-use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
+use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 /// Who gets in.
@@ -96,16 +96,16 @@ pub struct Turn {
 /// See the module's documentation. All zero is a barrier that can be begun.
 #[repr(C)]
 pub struct Barrier {
-    /// The word is the number of the round, under the guard.
-    queue: WaitQueue,
+    /// The word is the number of the round, under the queue lock.
+    queue: WaitList,
     entrance: Event,
     parties: AtomicU32,
     count: AtomicU32,
     state: AtomicU32,
     /// Whether the last one has its turn: zero, or one more than twice the epoch in which that began.
-    /// Under the guard.
+    /// Under the queue lock.
     acting: AtomicU32,
-    /// The number of the thread that has, or had, the last turn. Under the guard.
+    /// The number of the thread that has, or had, the last turn. Under the queue lock.
     actor: AtomicU32,
 }
 
@@ -114,7 +114,7 @@ impl Barrier {
         /// A barrier for so many threads, at least one.
         pub fn new(parties: u32) -> Barrier {
             Barrier {
-                queue: WaitQueue::new(),
+                queue: WaitList::new(),
                 entrance: Event::new(),
                 parties: AtomicU32::new(parties),
                 count: AtomicU32::new(0),
@@ -176,7 +176,7 @@ impl Barrier {
     #[inline]
     #[must_use]
     pub fn pass(&self) -> Option<u32> {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let number = self.count();
         if self.state() != BarrierState::Whole || self.is_acting() || number + 1 < self.parties() {
             queue.release();
@@ -192,7 +192,7 @@ impl Barrier {
     /// If the answer is [`Arrival::Wait`] the waiter is in the queue, and has to stay where it is
     /// until it has left, as after [`Awaitable::enqueue`].
     pub unsafe fn arrive(&self, waiter: &Waiter) -> Arrival {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let arrival = match self.state() {
             BarrierState::Broken => Arrival::Broken,
             BarrierState::Retired => Arrival::Retired,
@@ -229,7 +229,7 @@ impl Barrier {
     }
 
     fn end_turn(&self, turn: Turn, state: BarrierState, verdict: Verdict) -> TurnEnd {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         if !self.is_acting() || self.round() != turn.round {
             queue.release();
             return TurnEnd::Over;
@@ -256,7 +256,7 @@ impl Barrier {
     }
 
     fn restart(&self, state: BarrierState) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         if self.state() == BarrierState::Retired {
             queue.release();
             return false;
@@ -272,7 +272,7 @@ impl Barrier {
     /// entrance is let in, and finds the barrier retired. Neither the count nor the round changes:
     /// so a turn that was over before is told from the one that was not.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<BarrierRemains> {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let state = self.state();
         let undecided = || queue.iter().filter(|waiter| !is_decided(waiter));
         let needed = undecided().count();
@@ -308,7 +308,7 @@ impl Barrier {
         }
     }
 
-    // What is read and written under the guard needs no order of its own; the state is read
+    // What is read and written under the queue lock needs no order of its own; the state is read
     // without it too, and says what `begin` has made visible.
 
     fn set_state(&self, state: BarrierState) {
@@ -326,10 +326,10 @@ impl Barrier {
     /// Ends the round: its threads leave with this verdict. Goes on in this state. The barrier is
     /// not retired.
     #[inline]
-    fn end_round(&self, queue: Queue<'_>, state: BarrierState, verdict: Verdict) {
+    fn end_round(&self, queue: LockedList<'_>, state: BarrierState, verdict: Verdict) {
         if self.is_acting() {
             self.acting.store(0, Ordering::Relaxed);
-            // Under the guard: the last one of the next round clears it.
+            // Under the queue lock: the last one of the next round clears it.
             let _live = self.entrance.set();
         }
         // The state first: a thread whose time is up does this while it is detached. A process that
@@ -346,7 +346,7 @@ impl Barrier {
     }
 
     /// Writes the verdict down for all who have none, and wakes whoever has one.
-    fn send_away<'a>(&'a self, queue: Queue<'a>, verdict: Verdict) {
+    fn send_away<'a>(&'a self, queue: LockedList<'a>, verdict: Verdict) {
         for waiter in queue.iter().filter(|waiter| Barrier::verdict(waiter) == Verdict::None) {
             note(waiter, verdict);
         }
@@ -358,7 +358,7 @@ impl Barrier {
     ///
     /// # Safety
     /// The waiter was queued here.
-    unsafe fn leave(queue: &Queue<'_>, waiter: &Waiter) -> bool {
+    unsafe fn leave(queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         if !waiter.is_settled() {
             if !is_decided(waiter) {
                 return false;
@@ -376,7 +376,7 @@ fn note(waiter: &Waiter, verdict: Verdict) {
 }
 
 /// Takes out the first waiter if it has its verdict.
-fn next(queue: &Queue<'_>) -> Option<Wake> {
+fn next(queue: &LockedList<'_>) -> Option<Wake> {
     queue.let_go(|first| is_decided(first).then(|| phase_of(first)))
 }
 
@@ -392,10 +392,10 @@ fn phase_of(waiter: &Waiter) -> Phase {
 }
 
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
 unsafe impl Awaitable for Barrier {
     // It has been counted; the round goes on without waiting for its signal handlers.
-    const STAYS: bool = true;
+    const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     /// Not used: [`Barrier::arrive`] queues.
     unsafe fn enqueue(&self, _: &Waiter, _: bool) -> bool {
@@ -404,7 +404,7 @@ unsafe impl Awaitable for Barrier {
 
     /// It is counted still.
     unsafe fn requeue(&self, waiter: &Waiter) {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         if is_decided(waiter) && !waiter.is_settled() {
             waiter.signal(phase_of(waiter)).send();
         }
@@ -416,7 +416,7 @@ unsafe impl Awaitable for Barrier {
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         // SAFETY: as the caller promises.
         let left = unsafe { Barrier::leave(&queue, waiter) };
         let wake = if left { next(&queue) } else { None };
@@ -427,7 +427,7 @@ unsafe impl Awaitable for Barrier {
     /// A thread that does not wait any longer breaks the barrier. During a turn it is too late for
     /// that, and the thread waits on until the turn is over, or a signal handler raises.
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         // SAFETY: as the caller promises.
         if unsafe { Barrier::leave(&queue, waiter) } {
             queue.release();
@@ -444,8 +444,8 @@ unsafe impl Awaitable for Barrier {
     }
 
     /// A thread that has to leave for another reason is not counted any more.
-    unsafe fn forgo(&self, waiter: &Waiter) {
-        let queue = self.queue.guard();
+    unsafe fn abandon(&self, waiter: &Waiter) {
+        let queue = self.queue.lock_queue();
         // SAFETY: as the caller promises; not settled means that it is in the queue still.
         unsafe {
             if !Barrier::leave(&queue, waiter) {

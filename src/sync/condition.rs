@@ -1,11 +1,11 @@
 //! Threads that wait until they are notified.
 //!
 //! The word holds RETIRED and, above it, counts the waiters that no notification has reached. It
-//! changes under the guard. The count is exact only there,
+//! changes under the queue lock. The count is exact only there,
 //! but a thread that notifies holds the lock that every waiter held when it queued, and so sees at
 //! least those that it has to wake.
 //!
-//! A notification first notes, all under one guard, which waiters it is for, and then wakes the
+//! A notification first notes, all under one queue lock, which waiters it is for, and then wakes the
 //! first of them, of which each wakes another one when it claims. So it is not lost whatever happens
 //! to the condition between two of them, and no more threads are awake than can run.
 
@@ -13,8 +13,8 @@ use core::ptr;
 
 use super::parker::Wake;
 use super::primitive::{Ordering, const_unless_modelled};
-use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
+use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 /// The condition is no more, see [`Condition::retire`].
@@ -25,7 +25,7 @@ const ONE: u32 = 2;
 /// is one that has no waiters.
 #[repr(transparent)]
 pub struct Condition {
-    queue: WaitQueue,
+    queue: WaitList,
 }
 
 impl Default for Condition {
@@ -38,7 +38,7 @@ impl Condition {
     const_unless_modelled! {
         /// A condition without waiters.
         pub fn new() -> Condition {
-            Condition { queue: WaitQueue::new() }
+            Condition { queue: WaitList::new() }
         }
     }
 
@@ -48,7 +48,7 @@ impl Condition {
         if self.queue.word.load(Ordering::Relaxed) < ONE {
             return 0;
         }
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let waiters = self.queue.word.load(Ordering::Relaxed) / ONE;
         queue.release();
         waiters as usize
@@ -70,7 +70,7 @@ impl Condition {
 
     #[cold]
     fn wake(&self, count: usize) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let word = self.queue.word.load(Ordering::Relaxed);
         if word & RETIRED != 0 {
             queue.release();
@@ -90,7 +90,7 @@ impl Condition {
     /// Ends the condition for good, see [`Retire`]. A waiter that a notification was for has got
     /// it, also if it has not been woken yet; the others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<()> {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let word = self.queue.word.load(Ordering::Relaxed);
         let needed = (word / ONE) as usize;
         if word & RETIRED != 0 || needed > tickets.len() {
@@ -114,10 +114,10 @@ impl Condition {
         Retire::Done { state: (), used: handed.used(tickets) }
     }
 
-    /// Takes the guard. The first time in the child of a fork there are no waiters, whatever the
+    /// Takes the queue lock. The first time in the child of a fork there are no waiters, whatever the
     /// word says.
-    fn guard(&self) -> Queue<'_> {
-        let queue = self.queue.guard();
+    fn lock_queue(&self) -> LockedList<'_> {
+        let queue = self.queue.lock_queue();
         if queue.is_stale() {
             self.queue.word.fetch_and(RETIRED, Ordering::Relaxed);
         }
@@ -128,7 +128,7 @@ impl Condition {
     ///
     /// # Safety
     /// The waiter is in the queue.
-    unsafe fn remove(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
+    unsafe fn remove(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         // SAFETY: as the caller promises.
         unsafe { queue.remove(waiter) };
         let notified = is_notified(waiter);
@@ -145,7 +145,7 @@ impl Condition {
 const NOTIFIED: *mut () = ptr::without_provenance_mut(1);
 
 /// Takes out the first waiter if a notification was for it.
-fn next(queue: &Queue<'_>) -> Option<Wake> {
+fn next(queue: &LockedList<'_>) -> Option<Wake> {
     queue.let_go(|first| is_notified(first).then_some(Phase::Granted))
 }
 
@@ -154,14 +154,14 @@ fn is_notified(waiter: &Waiter) -> bool {
 }
 
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
 unsafe impl Awaitable for Condition {
     // It would miss a notification that comes while a handler runs.
-    const STAYS: bool = true;
+    const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     /// Settles at once only if the condition is retired: the waiter is dismissed.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let retired = self.queue.word.load(Ordering::Relaxed) & RETIRED != 0;
         if retired {
             waiter.set_phase(Phase::Dismissed);
@@ -176,7 +176,7 @@ unsafe impl Awaitable for Condition {
     }
 
     unsafe fn requeue(&self, waiter: &Waiter) {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         if is_notified(waiter) && !waiter.is_settled() {
             waiter.signal(Phase::Granted).send();
         }
@@ -189,7 +189,7 @@ unsafe impl Awaitable for Condition {
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let settled = waiter.is_settled();
         let wake = if settled { next(&queue) } else { None };
         queue.release_and_wake(wake);
@@ -197,14 +197,14 @@ unsafe impl Awaitable for Condition {
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         // SAFETY: not settled means that it is in the queue still.
         let settled = waiter.is_settled() || unsafe { self.remove(&queue, waiter) };
         queue.release();
         if settled { Cancelled::Settled } else { Cancelled::Left }
     }
 
-    unsafe fn forgo(&self, waiter: &Waiter) {
+    unsafe fn abandon(&self, waiter: &Waiter) {
         // SAFETY: as the caller promises.
         let cancelled = unsafe { self.cancel(waiter) };
         if cancelled == Cancelled::Settled {

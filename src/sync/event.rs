@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | SET | the flag | by `set`, `mark` and `clear` |
 //! | NOTIFIED | it was a `set` that set SET: it wakes the round | by `set` and `clear` |
-//! | PARKED | the queue is not empty | under the guard |
+//! | PARKED | the queue is not empty | under the queue lock |
 //! | RETIRED | every method fails | set by `retire`, for good |
 //! | from 4 up | the *round*: how often a `set` has been cleared | by `clear` |
 //!
@@ -16,12 +16,12 @@ use core::ptr;
 
 use super::parker::Wake;
 use super::primitive::{Ordering, const_unless_modelled};
-use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
+use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 const SET: u32 = 1;
-/// The queue is not empty. Set under the guard, cleared with the last waiter.
+/// The queue is not empty. Set under the queue lock, cleared with the last waiter.
 const PARKED: u32 = 2;
 /// The event is no more, see [`Event::retire`].
 const RETIRED: u32 = 4;
@@ -32,7 +32,7 @@ const ROUND: u32 = 16;
 /// Starts unset. `set` lets everybody through who waits or comes later.
 #[repr(transparent)]
 pub struct Event {
-    queue: WaitQueue,
+    queue: WaitList,
 }
 
 impl Default for Event {
@@ -45,7 +45,7 @@ impl Event {
     const_unless_modelled! {
         /// An event that is not set.
         pub fn new() -> Event {
-            Event { queue: WaitQueue::new() }
+            Event { queue: WaitList::new() }
         }
     }
 
@@ -112,7 +112,7 @@ impl Event {
     /// A waiter of a round in which `set` has been called has got what it waited for, also where
     /// that `set` has not come to it yet; the others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<bool> {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
             if seen & RETIRED != 0 {
@@ -147,7 +147,7 @@ impl Event {
             };
             wake.send();
         }
-        self.settle(&queue);
+        self.update_parked(&queue);
         queue.release();
         Retire::Done { state: seen & SET != 0, used: handed.used(tickets) }
     }
@@ -155,19 +155,19 @@ impl Event {
     /// Wakes the first of those that `set` was called for.
     #[cold]
     fn wake(&self) {
-        self.queue.let_some_go(self.queue.guard(), |queue| self.next(queue));
+        self.queue.let_some_go(self.queue.lock_queue(), |queue| self.next(queue));
     }
 
     /// Takes out the first waiter if `set` was called for it.
-    fn next(&self, queue: &Queue<'_>) -> Option<Wake> {
+    fn next(&self, queue: &LockedList<'_>) -> Option<Wake> {
         let seen = self.queue.word.load(Ordering::Relaxed);
         let wake = queue.let_go(|first| is_notified(first, seen).then_some(Phase::Granted));
-        self.settle(queue);
+        self.update_parked(queue);
         wake
     }
 
     /// Clears PARKED if the queue is empty.
-    fn settle(&self, queue: &Queue<'_>) {
+    fn update_parked(&self, queue: &LockedList<'_>) {
         if queue.is_empty() {
             self.queue.word.fetch_and(!PARKED, Ordering::Relaxed);
         }
@@ -194,20 +194,20 @@ fn is_at_most(round: u32, last: u32) -> bool {
 }
 
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
 unsafe impl Awaitable for Event {
     // An event may be set and cleared again while a handler runs.
-    const STAYS: bool = true;
+    const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         // Either this sees the flag, or `set` sees that somebody waits.
         let seen = self.queue.word.fetch_or(PARKED, Ordering::Acquire);
         let settled = seen & (SET | RETIRED) != 0;
         if settled {
             let retired = seen & RETIRED != 0;
             waiter.set_phase(if retired { Phase::Dismissed } else { Phase::Granted });
-            self.settle(&queue);
+            self.update_parked(&queue);
         } else {
             let round = ptr::without_provenance_mut(round_of(seen) as usize);
             waiter.note.store(round, Ordering::Relaxed);
@@ -219,7 +219,7 @@ unsafe impl Awaitable for Event {
     }
 
     unsafe fn requeue(&self, waiter: &Waiter) {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let seen = self.queue.word.fetch_or(PARKED, Ordering::Acquire);
         if is_notified(waiter, seen) && !waiter.is_settled() {
             waiter.signal(Phase::Granted).send();
@@ -228,12 +228,12 @@ unsafe impl Awaitable for Event {
             // SAFETY: as the caller promises; it is in no queue of this process.
             unsafe { queue.push(waiter, true) };
         }
-        self.settle(&queue);
+        self.update_parked(&queue);
         queue.release();
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let settled = waiter.is_settled();
         let wake = if settled { self.next(&queue) } else { None };
         queue.release_and_wake(wake);
@@ -241,12 +241,12 @@ unsafe impl Awaitable for Event {
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
-        let queue = self.queue.guard();
+        let queue = self.queue.lock_queue();
         let mut settled = waiter.is_settled();
         if !settled {
             // SAFETY: not settled, so it is in the queue still.
             unsafe { queue.remove(waiter) };
-            self.settle(&queue);
+            self.update_parked(&queue);
             // Its turn to be woken may not have come.
             settled = is_notified(waiter, self.queue.word.load(Ordering::Acquire));
             if settled {

@@ -3,7 +3,7 @@
 //! Of the threads of a process only the forking one exists in the child. A queue that had waiters
 //! then holds nodes of threads that are gone, and its guard may be held by one of them. There is
 //! no list of all queues to walk; instead each queue remembers the epoch it was last used in, and
-//! one that is met with an older epoch is empty and unguarded (see [`Guard`](super::guard::Guard)).
+//! one that is met with an older epoch is empty and unguarded (see [`QueueLock`](super::queue_lock::QueueLock)).
 //! What a word beside it says of waiters is then void as well: a lock is not reserved for one any
 //! more, and what a waiter was granted and has not claimed is taken back (see `grants`).
 

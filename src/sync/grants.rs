@@ -5,7 +5,7 @@
 //! be taken back.
 //!
 //! The child of a fork reads this list as it was at the moment of the fork, which may be in the
-//! middle of a change: the guard may have been held by a thread that is gone. Therefore the list
+//! middle of a change: the queue lock may have been held by a thread that is gone. Therefore the list
 //! *is* the chain from `newest` along `next`, and each change of it takes effect with one store
 //! into that chain. A waiter is complete before the store that links it in, and the one that it
 //! leads to is in the list already; taking one out is a store as well, of a link around it. The
@@ -16,7 +16,7 @@ use core::ptr;
 use super::primitive::{AtomicPtr, Ordering, const_unless_modelled};
 use super::waiter::Waiter;
 
-/// See the module's documentation. Only to be touched under the guard of the primitive.
+/// See the module's documentation. Only to be touched under the queue lock of the primitive.
 pub(super) struct Grants {
     newest: AtomicPtr<Waiter>,
 }
@@ -29,7 +29,7 @@ impl Grants {
         }
     }
 
-    /// Whether there is none; without the guard this is a guess.
+    /// Whether there is none; without the queue lock this is a guess.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.newest.load(Ordering::Relaxed).is_null()
@@ -75,7 +75,7 @@ impl Grants {
 
     /// The waiter that was granted something last.
     pub(super) fn newest(&self) -> Option<&Waiter> {
-        // SAFETY: null, or a waiter of the list. Its thread takes the guard, which the caller
+        // SAFETY: null, or a waiter of the list. Its thread takes the queue lock, which the caller
         // holds, and takes it out before it goes; a thread that has ceased to be in the child of a
         // fork has left its waiter behind, on the heap.
         unsafe { self.newest.load(Ordering::Acquire).as_ref() }

@@ -2,7 +2,7 @@
 //!
 //! The word of the queue holds four bits, of which the first two exclude each other:
 //!
-//! | LOCKED | RESERVED | PARKED | |
+//! | LOCKED | HANDED_OFF | PARKED | |
 //! |---|---|---|---|
 //! | 0 | 0 | 0 | free |
 //! | 1 | 0 | 0 | held, nobody waits |
@@ -10,12 +10,12 @@
 //! | 1 | 0 | 1 | held, and the queue is not empty |
 //! | 0 | 1 | any | free, but only for the waiter that it was handed to, which has left the queue |
 //!
-//! LOCKED changes by compare-exchange, with or without the guard; RESERVED under the guard only,
-//! and so does PARKED, which says whether the queue is empty. The fourth, QUIET, says that a waiter
+//! LOCKED changes by compare-exchange, with or without the queue lock; HANDED_OFF under the queue lock only,
+//! and so does PARKED, which says whether the queue is empty. The fourth, WAKE_PENDING, says that a waiter
 //! is awake, or will wake up soon by itself, and look: a release need not tell anybody, and is one
 //! atomic step as if nobody waited. The fifth, USED, is set with LOCKED and cleared by a waiter that
 //! looks: it says whether the lock was taken between two looks. One more bit is the owner's, see
-//! [`Lock::tag`]. The bits above count the waits that their callers have announced, see
+//! [`Lock::mark_sentinel`]. The bits above count the waits that their callers have announced, see
 //! [`Lock::try_acquire_alone`].
 //!
 //! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
@@ -25,8 +25,8 @@
 //! and finds the lock taken again may have met a thread that takes it at every turn, or one that is
 //! about to wait for something itself. It looks for a moment whether the lock comes to rest, that
 //! is, whether it is free and was not taken since the look before, and then takes it; else it just
-//! looks again after a [`NAP`], instead of slowing the other thread down. A waiter that has waited
-//! for [`FAIRNESS`] is handed the lock by the next release, and nobody can get in between. It does not count as locked before that waiter takes it:
+//! looks again after a [`RETRY_AFTER`], instead of slowing the other thread down. A waiter that has waited
+//! for [`TIME_TO_BE_FAIR`] is handed the lock by the next release, and nobody can get in between. It does not count as locked before that waiter takes it:
 //! a thread that releases a lock and has not let anybody else run finds it unlocked, and cannot
 //! release it again. So no thread starves, and a lock that is fought over changes hands about a
 //! thousand times a second and not a million.
@@ -34,25 +34,25 @@
 use core::time::Duration;
 
 use super::primitive::{Ordering, const_unless_modelled};
-use super::queue::{Queue, WaitQueue};
+use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 const LOCKED: u32 = 1;
 const PARKED: u32 = 2;
-const RESERVED: u32 = 4;
-const TAG: u32 = 8;
-const QUIET: u32 = 16;
+const HANDED_OFF: u32 = 4;
+const IS_SENTINEL: u32 = 8;
+const WAKE_PENDING: u32 = 16;
 const USED: u32 = 32;
 /// One announced wait.
 const WAIT: u32 = 1 << 8;
 /// Not to be had by a newcomer.
-const BUSY: u32 = LOCKED | RESERVED;
+const UNAVAILABLE: u32 = LOCKED | HANDED_OFF;
 
 /// How long a thread waits until it is served before any newcomer.
-pub const FAIRNESS: Duration = Duration::from_millis(1);
+pub const TIME_TO_BE_FAIR: Duration = Duration::from_millis(1);
 
 /// How long a waiter sleeps that has been woken and found the lock taken again.
-const NAP: Duration = Duration::from_micros(100);
+const RETRY_AFTER: Duration = Duration::from_micros(100);
 
 /// The lock was not locked, so it cannot be released.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct NotLocked;
 /// See the module's documentation. Sixteen bytes; all zero is a free lock.
 #[repr(transparent)]
 pub struct Lock {
-    queue: WaitQueue,
+    queue: WaitList,
 }
 
 impl Default for Lock {
@@ -74,7 +74,7 @@ impl Lock {
     const_unless_modelled! {
         /// A free lock.
         pub fn new() -> Lock {
-            Lock { queue: WaitQueue::new() }
+            Lock { queue: WaitList::new() }
         }
     }
 
@@ -86,7 +86,7 @@ impl Lock {
 
     #[inline]
     fn try_acquire_from(&self, mut seen: u32) -> bool {
-        while seen & BUSY == 0 {
+        while seen & UNAVAILABLE == 0 {
             // Acquire pairs with the Release of the release before.
             match self.queue.word.compare_exchange_weak(
                 seen,
@@ -98,7 +98,7 @@ impl Lock {
                 Err(now) => seen = now,
             }
         }
-        seen & RESERVED != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
+        seen & HANDED_OFF != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
     }
 
     /// Takes the lock without an atomic step, if it is free and no other thread can be at it. Else
@@ -140,7 +140,7 @@ impl Lock {
     /// so, and the calling thread may be in a wait that has been announced.
     #[must_use]
     pub fn renewed(&self) -> Lock {
-        let kept = self.queue.word.load(Ordering::Relaxed) & (TAG | !(WAIT - 1));
+        let kept = self.queue.word.load(Ordering::Relaxed) & (IS_SENTINEL | !(WAIT - 1));
         let lock = Lock::new();
         lock.queue.word.store(kept, Ordering::Relaxed);
         lock
@@ -149,17 +149,17 @@ impl Lock {
     /// The waiter that the lock was handed to did not come along to this process.
     #[cold]
     fn try_acquire_from_the_dead(&self) -> bool {
-        self.guard().release();
+        self.lock_queue().release();
         self.try_acquire()
     }
 
-    /// Takes the guard of the queue. The first time in the child of a fork, nobody is in there, nor
+    /// Takes the queue lock of the queue. The first time in the child of a fork, nobody is in there, nor
     /// on the way from there to the lock.
     #[inline]
-    fn guard(&self) -> Queue<'_> {
-        let queue = self.queue.guard();
+    fn lock_queue(&self) -> LockedList<'_> {
+        let queue = self.queue.lock_queue();
         if queue.is_stale() {
-            self.queue.word.fetch_and(!RESERVED, Ordering::Relaxed);
+            self.queue.word.fetch_and(!HANDED_OFF, Ordering::Relaxed);
         }
         queue
     }
@@ -172,7 +172,7 @@ impl Lock {
     #[inline]
     pub fn release(&self) -> Result<(), NotLocked> {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
-        while seen & (PARKED | QUIET) != PARKED {
+        while seen & (PARKED | WAKE_PENDING) != PARKED {
             if seen & LOCKED == 0 {
                 return Err(NotLocked);
             }
@@ -191,29 +191,29 @@ impl Lock {
 
     #[cold]
     fn release_parked(&self) -> Result<(), NotLocked> {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let Some(first) = queue.front() else {
             // Nobody waits after all, or this is the child of a fork and they are gone.
             let result = self.unlock(PARKED);
             queue.release();
             return result;
         };
-        if first.has_waited(FAIRNESS) {
-            if let Err(error) = self.reserve() {
+        if first.has_waited(TIME_TO_BE_FAIR) {
+            if let Err(error) = self.hand_off() {
                 queue.release();
                 return Err(error);
             }
             let asleep = first.phase() == Phase::Queued;
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
-            self.settle(&queue);
+            self.update_parked(&queue);
             let wake = first.signal(Phase::Granted);
             queue.release_and_wake(asleep.then_some(wake));
             return Ok(());
         }
         // One that is awake already will look at the lock: waking it twice, or another one too,
         // would only make them fight.
-        if let Err(error) = self.unlock_quietly() {
+        if let Err(error) = self.unlock_and_wake() {
             queue.release();
             return Err(error);
         }
@@ -222,13 +222,13 @@ impl Lock {
         Ok(())
     }
 
-    /// Clears LOCKED, which must be set, and sets QUIET: a waiter is being woken.
-    fn unlock_quietly(&self) -> Result<(), NotLocked> {
+    /// Clears LOCKED, which must be set, and sets WAKE_PENDING: a waiter is being woken.
+    fn unlock_and_wake(&self) -> Result<(), NotLocked> {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & LOCKED != 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
-                (seen & !LOCKED) | QUIET,
+                (seen & !LOCKED) | WAKE_PENDING,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -239,13 +239,13 @@ impl Lock {
         Err(NotLocked)
     }
 
-    /// Turns LOCKED, which must be set, into RESERVED: nobody gets in between.
-    fn reserve(&self) -> Result<(), NotLocked> {
+    /// Turns LOCKED, which must be set, into HANDED_OFF: nobody gets in between.
+    fn hand_off(&self) -> Result<(), NotLocked> {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & LOCKED != 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen ^ BUSY,
+                seen ^ UNAVAILABLE,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -256,11 +256,11 @@ impl Lock {
         Err(NotLocked)
     }
 
-    /// The waiter that the lock is reserved for takes it. Under the guard.
-    fn redeem(&self) {
-        // RESERVED keeps everybody else from setting LOCKED, so turning both turns them round.
-        let before = self.queue.word.fetch_xor(BUSY, Ordering::Acquire);
-        debug_assert_eq!(before & BUSY, RESERVED);
+    /// The waiter that the lock is reserved for takes it. Under the queue lock.
+    fn accept_handoff(&self) {
+        // HANDED_OFF keeps everybody else from setting LOCKED, so turning both turns them round.
+        let before = self.queue.word.fetch_xor(UNAVAILABLE, Ordering::Acquire);
+        debug_assert_eq!(before & UNAVAILABLE, HANDED_OFF);
     }
 
     /// Clears LOCKED, which must be set, and the bits of `also`.
@@ -269,20 +269,20 @@ impl Lock {
         if before & LOCKED == 0 { Err(NotLocked) } else { Ok(()) }
     }
 
-    /// After the waiter that was awake has left: clears QUIET, and PARKED if the queue is empty.
-    fn settle(&self, queue: &Queue<'_>) {
+    /// After the waiter that was awake has left: clears WAKE_PENDING, and PARKED if the queue is empty.
+    fn update_parked(&self, queue: &LockedList<'_>) {
         let also = if queue.is_empty() { PARKED } else { 0 };
-        self.queue.word.fetch_and(!(QUIET | also), Ordering::Relaxed);
+        self.queue.word.fetch_and(!(WAKE_PENDING | also), Ordering::Relaxed);
     }
 
     /// A waiter that is awake has found the lock taken and asks to be told of the next release.
     /// False if it has become free.
-    fn ask_again(&self) -> bool {
+    fn request_wake(&self) -> bool {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
-        while seen & BUSY != 0 {
+        while seen & UNAVAILABLE != 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen & !QUIET,
+                seen & !WAKE_PENDING,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
@@ -300,7 +300,7 @@ impl Lock {
     }
 
     fn is_busy(&self) -> bool {
-        self.queue.word.load(Ordering::Relaxed) & BUSY != 0
+        self.queue.word.load(Ordering::Relaxed) & UNAVAILABLE != 0
     }
 
     /// Whether anybody waits for the lock at this moment.
@@ -309,14 +309,14 @@ impl Lock {
     }
 
     /// Sets a bit that the lock carries for its owner until it is made new.
-    pub fn tag(&self) {
-        self.queue.word.fetch_or(TAG, Ordering::Relaxed);
+    pub fn mark_sentinel(&self) {
+        self.queue.word.fetch_or(IS_SENTINEL, Ordering::Relaxed);
     }
 
-    /// Whether [`Lock::tag`] was called.
+    /// Whether [`Lock::mark_sentinel`] was called.
     #[inline]
-    pub fn is_tagged(&self) -> bool {
-        self.queue.word.load(Ordering::Relaxed) & TAG != 0
+    pub fn is_sentinel(&self) -> bool {
+        self.queue.word.load(Ordering::Relaxed) & IS_SENTINEL != 0
     }
 }
 
@@ -325,22 +325,22 @@ impl Lock {
     ///
     /// # Safety
     /// It is in the queue.
-    unsafe fn look(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
+    unsafe fn try_claim(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         loop {
             if self.try_acquire() {
                 // SAFETY: as the caller promises.
                 unsafe { queue.remove(waiter) };
-                self.settle(queue);
+                self.update_parked(queue);
                 return true;
             }
-            if waiter.phase() == Phase::Woken && !waiter.has_waited(FAIRNESS) {
-                // QUIET stays: it will look by itself.
-                waiter.nap(NAP);
+            if waiter.phase() == Phase::Woken && !waiter.has_waited(TIME_TO_BE_FAIR) {
+                // WAKE_PENDING stays: it will look by itself.
+                waiter.nap(RETRY_AFTER);
                 return false;
             }
             // From here on the next release finds it in the queue, and is after this in the order
             // of changes to the word, or was before: then the lock is free.
-            if self.ask_again() {
+            if self.request_wake() {
                 waiter.set_phase(Phase::Queued);
                 return false;
             }
@@ -349,7 +349,7 @@ impl Lock {
 }
 
 // SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
 unsafe impl Awaitable for Lock {
     fn begin(&self) {
         // Relaxed: the thread has its turn, and what hands that on shows the count to the next one.
@@ -367,20 +367,20 @@ unsafe impl Awaitable for Lock {
         if seen & USED != 0 {
             self.queue.word.fetch_and(!USED, Ordering::Relaxed);
         }
-        seen & (BUSY | USED) == 0
+        seen & (UNAVAILABLE | USED) == 0
     }
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         // PARKED has to be set in one step with seeing LOCKED: a release in between would take
         // the fast path and wake nobody.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
-            let next = if seen & BUSY == 0 {
-                seen | RESERVED
+            let next = if seen & UNAVAILABLE == 0 {
+                seen | HANDED_OFF
             } else if queue.is_empty() {
                 // In the child of a fork nobody is awake, whatever the word says.
-                (seen | PARKED) & !QUIET
+                (seen | PARKED) & !WAKE_PENDING
             } else {
                 seen | PARKED
             };
@@ -394,7 +394,7 @@ unsafe impl Awaitable for Lock {
                 Err(now) => seen = now,
             }
         }
-        let granted = seen & BUSY == 0;
+        let granted = seen & UNAVAILABLE == 0;
         if granted {
             waiter.set_phase(Phase::Granted);
         } else {
@@ -406,27 +406,27 @@ unsafe impl Awaitable for Lock {
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let claimed = if waiter.phase() == Phase::Granted {
-            self.redeem();
+            self.accept_handoff();
             true
         } else {
             // SAFETY: not granted, so it is in the queue still.
-            unsafe { self.look(&queue, waiter) }
+            unsafe { self.try_claim(&queue, waiter) }
         };
         queue.release();
         claimed
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         if waiter.phase() == Phase::Granted {
             queue.release();
             return Cancelled::Settled;
         }
         // SAFETY: not granted, so it is in the queue still.
         unsafe { queue.remove(waiter) };
-        self.settle(&queue);
+        self.update_parked(&queue);
         // A wake-up that this waiter does not use belongs to the next one.
         let wake = match queue.front() {
             Some(next) if !self.is_busy() && next.phase() == Phase::Queued => {

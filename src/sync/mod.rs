@@ -13,13 +13,13 @@ mod condition;
 mod event;
 pub mod fork;
 mod grants;
-mod guard;
-mod life;
+mod join_state;
 mod lock;
 mod mutex;
 mod parker;
 mod primitive;
-mod queue;
+mod protocol;
+mod queue_lock;
 mod reentrant;
 mod retire;
 mod ring;
@@ -28,25 +28,25 @@ mod semaphore;
 pub mod spin;
 #[cfg(not(modelled))]
 pub mod turns;
-mod wait;
+mod wait_list;
 mod waiter;
 
 pub use barrier::{Arrival, Barrier, BarrierRemains, BarrierState, Turn, TurnEnd, Verdict};
 pub use channel::{Accepted, Channel, Get, Join, NotDone, PerList, Put, Remains, Taken};
 pub use condition::Condition;
 pub use event::Event;
-pub use life::{Life, Stage};
-pub use lock::{FAIRNESS, Lock, NotLocked};
+pub use join_state::{JoinState, Stage};
+pub use lock::{Lock, NotLocked, TIME_TO_BE_FAIR};
 pub use mutex::{Mutex, MutexGuard};
 pub use parker::Parked;
-pub use queue::WaitQueue;
-#[cfg(not(modelled))]
-pub use queue::wake_at_once;
+pub use protocol::{Caller, Waited, wait, wait_as, wait_with};
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
 pub use retire::{Retire, Ticket};
 pub use ring::{Item, Items, Pile, Ring};
 pub use semaphore::{NotReleased, Semaphore};
-pub use wait::{Caller, Waited, wait, wait_as, wait_with};
+pub use wait_list::WaitList;
+#[cfg(not(modelled))]
+pub use wait_list::wake_at_once;
 #[cfg(not(modelled))]
 pub use waiter::Answer;
 pub use waiter::{Awaitable, Cancelled, Deadline, Waiter};

@@ -9,7 +9,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::lock::Lock;
 use super::primitive::const_unless_modelled;
-use super::wait::wait;
+use super::protocol::wait;
 
 /// Gives one thread at a time access to a value.
 pub struct Mutex<T> {

@@ -1,6 +1,6 @@
 //! The end of a primitive whose state and waiters move elsewhere.
 //!
-//! A primitive is *retired* under its guard, at once: from then on its methods say that it is, and
+//! A primitive is *retired* under its queue lock, at once: from then on its methods say that it is, and
 //! no waiter is in its queue any more. Each waiter that left without having got what it waited for
 //! has a [`Ticket`] instead, in the order of the queue, and goes on waiting by that. The caller
 //! makes the tickets beforehand, in such a way that one can be used before its waiter is awake:

@@ -1,13 +1,13 @@
 //! A double-ended buffer of words, for a channel.
 //!
-//! Changed under the guard of the channel. The parts are atomic all the same, for two reasons: the
-//! length may be asked for without the guard, and a process may be forked while another thread is
+//! Changed under the queue lock of the channel. The parts are atomic all the same, for two reasons: the
+//! length may be asked for without the queue lock, and a process may be forked while another thread is
 //! in the middle of a change. Therefore every change takes effect with its last store, and what a
 //! child inherits is either from before it or from after it.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-// Not from `primitive`: the guard orders all of this, and the model checker need not look at it.
+// Not from `primitive`: the queue lock orders all of this, and the model checker need not look at it.
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{Layout, alloc, dealloc};
 
@@ -89,12 +89,12 @@ impl Ring {
         }
     }
 
-    /// How many items there are: exact under the guard, and a good guess without it.
+    /// How many items there are: exact under the queue lock, and a good guess without it.
     #[inline]
     pub fn len(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed);
         let length = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
-        // Without the guard the front may have overtaken the back that was seen.
+        // Without the queue lock the front may have overtaken the back that was seen.
         if length > isize::MAX as usize { 0 } else { length }
     }
 

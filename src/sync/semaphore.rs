@@ -4,14 +4,14 @@
 //! |---|---|---|
 //! | from 2 up | how many permits there are | by any thread that has seen the flags |
 //! | RETIRED | every method fails | set by `retire`, for good |
-//! | PARKED | the queue is not empty | under the guard |
+//! | PARKED | the queue is not empty | under the queue lock |
 //!
 //! One word holds the counter and, in its low bits, two flags, so that taking and giving back are
 //! one atomic step each while nobody waits. Who is served when is decided as for [`Lock`]: a
-//! release wakes a waiter and lets newcomers be faster, until one has waited for [`FAIRNESS`]:
+//! release wakes a waiter and lets newcomers be faster, until one has waited for [`TIME_TO_BE_FAIR`]:
 //! that one gets what is released, and no other thread can get in between.
 //!
-//! Invariant outside of the guard: if a release has made the counter larger than zero and threads
+//! Invariant outside of the queue lock: if a release has made the counter larger than zero and threads
 //! wait, at least one waiter has been woken and will look again. Only [`Semaphore::set_value`]
 //! wakes none.
 //!
@@ -25,14 +25,14 @@
 use core::ptr;
 
 use super::grants::Grants;
-use super::lock::FAIRNESS;
+use super::lock::TIME_TO_BE_FAIR;
 use super::parker::Wake;
 use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
-use super::queue::{Queue, WaitQueue};
 use super::retire::{Retire, Ticket, Tickets};
+use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
-/// The queue is not empty. Changed under the guard.
+/// The queue is not empty. Changed under the queue lock.
 const PARKED: u64 = 1;
 /// The semaphore is no more, see [`Semaphore::retire`].
 const RETIRED: u64 = 2;
@@ -55,7 +55,7 @@ pub enum NotReleased {
 pub struct Semaphore {
     /// The counter and the flags; the word of the queue is not used.
     value: AtomicU64,
-    queue: WaitQueue,
+    queue: WaitList,
     /// Waiters that have been granted a permit by another thread.
     grants: Grants,
 }
@@ -66,7 +66,7 @@ impl Semaphore {
         pub fn new(value: u64) -> Semaphore {
             Semaphore {
                 value: AtomicU64::new(value * ONE),
-                queue: WaitQueue::new(),
+                queue: WaitList::new(),
                 grants: Grants::new(),
             }
         }
@@ -97,7 +97,7 @@ impl Semaphore {
     /// A waiter that a permit was granted to did not come along to this process.
     #[cold]
     fn try_acquire_from_the_dead(&self) -> bool {
-        self.guard().release();
+        self.lock_queue().release();
         self.try_acquire()
     }
 
@@ -112,15 +112,15 @@ impl Semaphore {
     #[inline]
     fn collect_orphans(&self) {
         if self.has_orphans() {
-            self.guard().release();
+            self.lock_queue().release();
         }
     }
 
-    /// Takes the guard. The first time in the child of a fork no waiter is in there, and no thread
+    /// Takes the queue lock. The first time in the child of a fork no waiter is in there, and no thread
     /// comes for what it was granted.
     #[inline]
-    fn guard(&self) -> Queue<'_> {
-        let queue = self.queue.guard();
+    fn lock_queue(&self) -> LockedList<'_> {
+        let queue = self.queue.lock_queue();
         if queue.is_stale() {
             self.take_back_under(&queue);
         }
@@ -134,14 +134,14 @@ impl Semaphore {
         if self.grants.is_empty() {
             return 0;
         }
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let count = self.take_back_under(&queue);
         queue.release();
         count
     }
 
     #[cold]
-    fn take_back_under(&self, _: &Queue<'_>) -> u64 {
+    fn take_back_under(&self, _: &LockedList<'_>) -> u64 {
         let mut count = 0;
         while let Some(waiter) = self.grants.newest() {
             // SAFETY: it is the newest of the list.
@@ -228,7 +228,7 @@ impl Semaphore {
     /// first as there are permits: a release may be about to wake them. They are sent away without
     /// a ticket, and look at once; the others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<u64> {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
             if seen & RETIRED != 0 {
@@ -260,7 +260,7 @@ impl Semaphore {
             let wake = if notified { first.dismiss(None) } else { handed.dismiss(first) };
             wake.send();
         }
-        self.settle(&queue);
+        self.update_parked(&queue);
         queue.release();
         Retire::Done { state: seen / ONE, used: handed.used(tickets) }
     }
@@ -269,9 +269,9 @@ impl Semaphore {
     #[cold]
     fn serve(&self) {
         loop {
-            let queue = self.guard();
+            let queue = self.lock_queue();
             let wake = self.serve_one(&queue);
-            self.settle(&queue);
+            self.update_parked(&queue);
             let done = wake.is_none();
             queue.release_and_wake(wake);
             if done {
@@ -281,10 +281,10 @@ impl Semaphore {
     }
 
     /// Grants to a waiter that is due, or wakes one that is not. None if there is nothing to do.
-    fn serve_one(&self, queue: &Queue<'_>) -> Option<Wake> {
+    fn serve_one(&self, queue: &LockedList<'_>) -> Option<Wake> {
         loop {
             let first = queue.front()?;
-            if !first.has_waited(FAIRNESS) {
+            if !first.has_waited(TIME_TO_BE_FAIR) {
                 break;
             }
             if !self.try_acquire() {
@@ -305,7 +305,7 @@ impl Semaphore {
     }
 
     /// Wakes a waiter to look, if there are more permits than waiters that have been woken.
-    fn offer(&self, queue: &Queue<'_>) -> Option<Wake> {
+    fn offer(&self, queue: &LockedList<'_>) -> Option<Wake> {
         let seen = self.value.load(Ordering::Relaxed);
         let next = queue.iter().take(offers_of(seen)).find(|waiter| is_asleep(waiter))?;
         Some(next.signal(Phase::Woken))
@@ -315,7 +315,7 @@ impl Semaphore {
     ///
     /// # Safety
     /// The waiter is in no queue, and stays in place until it has left this one.
-    unsafe fn take_or_queue(&self, queue: &Queue<'_>, waiter: &Waiter) -> bool {
+    unsafe fn take_or_queue(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         // PARKED has to be set in one step with seeing that there is none: a release in between
         // would wake no waiter.
         let mut seen = self.value.load(Ordering::Relaxed);
@@ -348,7 +348,7 @@ impl Semaphore {
     }
 
     /// Clears PARKED if the queue is empty.
-    fn settle(&self, queue: &Queue<'_>) {
+    fn update_parked(&self, queue: &LockedList<'_>) {
         if queue.is_empty() {
             self.value.fetch_and(!PARKED, Ordering::Relaxed);
         }
@@ -366,14 +366,14 @@ fn is_asleep(waiter: &Waiter) -> bool {
 }
 
 // SAFETY: a waiter is reachable through the queue and the grants only, between push and remove, and
-// every access to it is made under the guard; claim and cancel take the guard before the waiter may
+// every access to it is made under the queue lock; claim and cancel take the queue lock before the waiter may
 // go, and one that was granted a permit has to claim.
 unsafe impl Awaitable for Semaphore {
     /// Where there is a permit, it is left to `claim` to take it.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         // For `claim`, should another thread be faster.
         waiter.note.store(ptr::without_provenance_mut(resumed.into()), Ordering::Relaxed);
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let mut seen = self.value.load(Ordering::Relaxed);
         let wait = loop {
             if seen & RETIRED != 0 || seen >= ONE {
@@ -401,7 +401,7 @@ unsafe impl Awaitable for Semaphore {
     }
 
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         let mut wake = None;
         let claimed = match waiter.phase() {
             Phase::Granted => {
@@ -418,10 +418,10 @@ unsafe impl Awaitable for Semaphore {
                     waiter.set_phase(Phase::Granted);
                     // SAFETY: not settled, so it was in the queue still.
                     unsafe { queue.remove(waiter) };
-                    self.settle(&queue);
+                    self.update_parked(&queue);
                     // One wake-up may stand for several releases.
                     wake = self.serve_one(&queue);
-                    self.settle(&queue);
+                    self.update_parked(&queue);
                 } else {
                     waiter.set_phase(Phase::Queued);
                 }
@@ -433,7 +433,7 @@ unsafe impl Awaitable for Semaphore {
     }
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
-        let queue = self.guard();
+        let queue = self.lock_queue();
         if waiter.is_settled() {
             queue.release();
             return Cancelled::Settled;
@@ -442,7 +442,7 @@ unsafe impl Awaitable for Semaphore {
         unsafe { queue.remove(waiter) };
         // A wake-up that this waiter does not use belongs to the next one. Not a permit: see above.
         let wake = self.offer(&queue);
-        self.settle(&queue);
+        self.update_parked(&queue);
         queue.release_and_wake(wake);
         Cancelled::Left
     }

@@ -10,7 +10,7 @@ use super::retire::Ticket;
 /// When a wait ends unserved; `None` means never.
 pub type Deadline = Option<Instant>;
 
-/// Where a waiter stands. Written under the guard of the queue that it waits in.
+/// Where a waiter stands. Written under the queue lock of the queue that it waits in.
 ///
 /// ```text
 ///            enqueue             wake-up: try again            claim fails
@@ -34,10 +34,10 @@ pub(crate) enum Phase {
 }
 
 /// What a primitive notes about a waiter: which round it waits for, or what it brings and gets.
-/// Belongs to the primitive that it waits for; accessed under the guard.
+/// Belongs to the primitive that it waits for; accessed under the queue lock.
 pub(super) type Note = AtomicPtr<()>;
 
-/// One wait of one thread: a node of a [`WaitQueue`](super::WaitQueue) and the thread's parker.
+/// One wait of one thread: a node of a [`WaitList`](super::WaitList) and the thread's parker.
 pub struct Waiter {
     pub(super) next: AtomicPtr<Waiter>,
     pub(super) previous: AtomicPtr<Waiter>,
@@ -98,7 +98,7 @@ impl Waiter {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Relaxed: the guard of the queue orders every access.
+        // Relaxed: the queue lock of the queue orders every access.
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Queued,
@@ -116,7 +116,7 @@ impl Waiter {
     }
 
     /// The ticket that it was left, if what it waited for was retired meanwhile. For its own
-    /// thread, after the wait, or after [`Awaitable::forgo`] if a handler raised.
+    /// thread, after the wait, or after [`Awaitable::abandon`] if a handler raised.
     #[must_use]
     pub fn ticket(&self) -> Option<Ticket> {
         Ticket::new(self.ticket.load(Ordering::Relaxed))
@@ -144,7 +144,7 @@ impl Waiter {
         self.set_phase(Phase::Queued);
     }
 
-    /// Moves to `phase` and stores the wake-up. Call it under the guard, send the result after.
+    /// Moves to `phase` and stores the wake-up. Call it under the queue lock, send the result after.
     pub(super) fn signal(&self, phase: Phase) -> Wake {
         self.set_phase(phase);
         #[cfg(not(modelled))]
@@ -266,7 +266,7 @@ pub struct Answer {
 
 #[cfg(not(modelled))]
 impl Look {
-    /// To be called under the guard, before the wake-up.
+    /// To be called under the queue lock, before the wake-up.
     fn answered(&self, since: Instant, parker: &Parker) {
         use super::turns;
         self.era.store(turns::era(), Ordering::Relaxed);
@@ -321,13 +321,13 @@ pub enum Cancelled {
 ///
 /// # Safety
 /// An implementation keeps the address of a waiter only from `enqueue` (when that returns false)
-/// until `claim` returns true, `cancel` returns [`Cancelled::Left`] or `forgo` returns, and touches
-/// the waiter only under the guard that those take. So a waiter that has left may be freed.
+/// until `claim` returns true, `cancel` returns [`Cancelled::Left`] or `abandon` returns, and touches
+/// the waiter only under the queue lock that those take. So a waiter that has left may be freed.
 pub unsafe trait Awaitable {
     /// Whether a waiter stays in the queue while its thread runs signal handlers. It must, where
     /// what it waits for is over in a moment: it would miss that. It must not, where others would
     /// wait for what it has been offered until the handlers are done.
-    const STAYS: bool = false;
+    const STAYS_QUEUED_DURING_SIGNALS: bool = false;
 
     /// A wait for this begins, of a thread that has its turn, if there are turns; it may give it up
     /// before the wait is over.
@@ -383,7 +383,7 @@ pub unsafe trait Awaitable {
     /// The waiter was queued here before the fork and had not left.
     unsafe fn requeue(&self, waiter: &Waiter) {
         let _ = waiter;
-        debug_assert!(!Self::STAYS);
+        debug_assert!(!Self::STAYS_QUEUED_DURING_SIGNALS);
     }
 
     /// Leaves the queue because a signal handler raised, where waiters stay for that long. What
@@ -391,7 +391,7 @@ pub unsafe trait Awaitable {
     ///
     /// # Safety
     /// As [`Awaitable::cancel`].
-    unsafe fn forgo(&self, waiter: &Waiter) {
+    unsafe fn abandon(&self, waiter: &Waiter) {
         // SAFETY: as the caller promises; settled, it claims, and so has left as well.
         unsafe {
             if self.cancel(waiter) == Cancelled::Settled {

@@ -16,15 +16,15 @@ use crate::capi::{compat, stock};
 use crate::runtime::blocking::{self, Signals, Timeout, Waited};
 use crate::runtime::os_thread::OsThread;
 use crate::runtime::state::State;
-use crate::runtime::try_arc::{Place, Shared};
-use crate::sync::{Awaitable, Life, Mutex, Stage, spin};
+use crate::runtime::try_arc::{RawArc, TryArc};
+use crate::sync::{Awaitable, JoinState, Mutex, Stage, spin};
 
 /// One thread, shared between the thread itself, its Python handle and whoever waits for it.
 ///
 /// It owns the operating system's thread: exactly one of a join, `_set_done` and the drop of the
 /// last reference joins or detaches it.
 pub struct Handle {
-    life: Life,
+    join_state: JoinState,
     /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
     awaited_by: AtomicU64,
     links: Links,
@@ -36,7 +36,7 @@ pub struct Handle {
 static HANDLES: Mutex<List> = Mutex::new(List { first: None });
 
 struct List {
-    first: Option<Place<Handle>>,
+    first: Option<RawArc<Handle>>,
 }
 
 // SAFETY: handles are made for sharing.
@@ -45,8 +45,8 @@ unsafe impl Send for List {}
 /// Where a handle is in the list. Accessed under its mutex.
 struct Links {
     is_listed: Cell<bool>,
-    next: Cell<Option<Place<Handle>>>,
-    previous: Cell<Option<Place<Handle>>>,
+    next: Cell<Option<RawArc<Handle>>>,
+    previous: Cell<Option<RawArc<Handle>>>,
 }
 
 // SAFETY: accessed under the mutex of the list, but for the flag, which says before the handle is
@@ -56,7 +56,7 @@ unsafe impl Send for Links {}
 unsafe impl Sync for Links {}
 
 impl List {
-    fn add(&mut self, place: Place<Handle>) {
+    fn add(&mut self, place: RawArc<Handle>) {
         // SAFETY: the handle is being made; the first one is in the list.
         unsafe {
             place.get().links.is_listed.set(true);
@@ -81,7 +81,7 @@ impl List {
         }
     }
 
-    fn places(&self) -> impl Iterator<Item = Place<Handle>> {
+    fn places(&self) -> impl Iterator<Item = RawArc<Handle>> {
         // SAFETY: in the list, as above.
         core::iter::successors(self.first, |place| unsafe { place.get() }.links.next.get())
     }
@@ -89,9 +89,9 @@ impl List {
 
 impl Handle {
     /// A handle whose thread is not started; none if there is no memory.
-    pub fn new() -> Option<Shared<Handle>> {
-        let handle = Shared::new(Handle {
-            life: Life::new(),
+    pub fn new() -> Option<TryArc<Handle>> {
+        let handle = TryArc::new(Handle {
+            join_state: JoinState::new(),
             awaited_by: AtomicU64::new(0),
             links: Links {
                 is_listed: Cell::new(false),
@@ -99,30 +99,30 @@ impl Handle {
                 previous: Cell::new(None),
             },
         })?;
-        HANDLES.lock().add(handle.place());
+        HANDLES.lock().add(handle.as_raw());
         Some(handle)
     }
 
     /// The identifier of the thread, 0 before it runs.
     pub fn ident(&self) -> u64 {
-        self.life.ident()
+        self.join_state.ident()
     }
 
     /// Claims the right to start the thread; false if somebody did before.
     pub fn begin_start(&self) -> bool {
-        self.life.begin_start()
+        self.join_state.begin_start()
     }
 
     /// By the starter, before the thread runs any Python code.
     pub fn set_running(&self, os_thread: OsThread, ident: u64) {
-        self.life.set_running(os_thread.to_bits(), ident);
+        self.join_state.set_running(os_thread.to_bits(), ident);
     }
 
     /// There is no thread, or no more, and a join returns at once: the start failed, or this is the
     /// child of a fork, and the thread is gone.
     pub fn abandon(&self) {
         self.await_at_exit(None);
-        self.life.abandon();
+        self.join_state.abandon();
     }
 
     /// Lets `_shutdown` of an interpreter wait for the thread, or no longer.
@@ -133,19 +133,19 @@ impl Handle {
 
     /// A thread that joins this one is not likely to wait for long.
     pub fn expect(&self) {
-        spin::expect(self.life.exiting().place());
+        spin::expect(self.join_state.exiting().place());
     }
 
     /// By the thread, which is kept for another start: a join has nothing to join any more. False if the
     /// handle does not own the thread.
     pub fn disown(&self) -> bool {
-        self.life.disown().is_some()
+        self.join_state.disown().is_some()
     }
 
     /// The last thing the thread does: its state is gone, a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);
-        let _ = self.life.exiting().set();
+        let _ = self.join_state.exiting().set();
     }
 
     /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
@@ -155,7 +155,7 @@ impl Handle {
     /// Attached; the caller holds a reference.
     unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
         // SAFETY: as the caller promises; the number is of a thread that nobody else ends.
-        let ended = self.life.end(
+        let ended = self.join_state.end(
             |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
             |bits| unsafe { how(OsThread::from_bits(bits)) },
         )?;
@@ -174,7 +174,7 @@ impl Handle {
     pub unsafe fn reap(&self) {
         // SAFETY: as the caller promises.
         unsafe {
-            blocking::wait_for_event(self.life.exiting());
+            blocking::wait_for_event(self.join_state.exiting());
             if self.finish(OsThread::join_detached).is_err() {
                 ffi::PyErr_Clear();
             }
@@ -201,7 +201,7 @@ impl Handle {
     unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
         // SAFETY: as the caller promises.
         unsafe {
-            if !self.life.exiting().is_set() {
+            if !self.join_state.exiting().is_set() {
                 // Only now: once it exits, another thread, perhaps this one, may have its ident.
                 if self.ident() == compat::thread_ident() {
                     runtime_error(c"Cannot join current thread");
@@ -211,7 +211,9 @@ impl Handle {
                     raise(exception, c"cannot join thread at interpreter shutdown");
                     return Err(Raised);
                 }
-                if blocking::wait(self.life.exiting(), timeout, Signals::Handle)? != Waited::Got {
+                if blocking::wait(self.join_state.exiting(), timeout, Signals::Handle)?
+                    != Waited::Got
+                {
                     return Ok(false);
                 }
             }
@@ -221,7 +223,7 @@ impl Handle {
     }
 
     unsafe fn check_started(&self) -> Result<(), Raised> {
-        if self.life.stage() < Stage::Running {
+        if self.join_state.stage() < Stage::Running {
             // SAFETY: attached, as every caller promises.
             unsafe { runtime_error(c"thread not started") };
             return Err(Raised);
@@ -235,7 +237,7 @@ impl Drop for Handle {
         if self.links.is_listed.get() {
             HANDLES.lock().remove(&self.links);
         }
-        if let Some(bits) = self.life.disown() {
+        if let Some(bits) = self.join_state.disown() {
             // SAFETY: it was started joinable, and nobody else has joined or detached it.
             unsafe { OsThread::from_bits(bits).detach() };
         }
@@ -265,14 +267,14 @@ pub unsafe fn join_all() -> Result<(), Raised> {
     Ok(())
 }
 
-fn next_awaited(interpreter: u64, me: u64) -> Option<Shared<Handle>> {
+fn next_awaited(interpreter: u64, me: u64) -> Option<TryArc<Handle>> {
     HANDLES.lock().places().find_map(|place| {
         // SAFETY: in the list, whose mutex is held. Only one reference is made, and kept: dropping
         // the last one takes the mutex.
         unsafe {
             let handle = place.get();
             let awaited = handle.awaited_by.load(Ordering::Acquire) == interpreter;
-            if awaited && handle.ident() != me { place.share() } else { None }
+            if awaited && handle.ident() != me { place.upgrade() } else { None }
         }
     })
 }
@@ -300,7 +302,7 @@ pub unsafe fn after_fork_in_child() {
     for place in HANDLES.lock().places() {
         // SAFETY: in the list, whose mutex is held.
         let handle = unsafe { place.get() };
-        if handle.life.stage() != Stage::NotStarted && handle.ident() != me {
+        if handle.join_state.stage() != Stage::NotStarted && handle.ident() != me {
             handle.abandon();
         }
     }
@@ -311,7 +313,7 @@ pub struct HandleObject {
     base: PyObject,
     weakrefs: *mut PyObject,
     /// None only while the object is made.
-    handle: Option<Shared<Handle>>,
+    handle: Option<TryArc<Handle>>,
 }
 
 const METHODS: &[Function] = &[
@@ -379,7 +381,7 @@ pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
 ///
 /// # Safety
 /// `object` is a HandleObject.
-pub unsafe fn share(object: *mut PyObject) -> Shared<Handle> {
+pub unsafe fn share(object: *mut PyObject) -> TryArc<Handle> {
     // SAFETY: a finished object has a handle.
     unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
 }
@@ -455,7 +457,7 @@ unsafe extern "C-unwind" fn is_done(slf: *mut PyObject, _: *mut PyObject) -> *mu
     // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
     unsafe {
         let handle = of(slf);
-        if !handle.life.exiting().is_set() {
+        if !handle.join_state.exiting().is_set() {
             return compat::bool_object(false);
         }
         match handle.finish(OsThread::join_detached) {
@@ -472,7 +474,7 @@ unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *m
         if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
             return ptr::null_mut();
         }
-        let _ = handle.life.exiting().set();
+        let _ = handle.join_state.exiting().set();
     }
     compat::none()
 }
@@ -496,7 +498,7 @@ pub unsafe extern "C-unwind" fn make_thread_handle(
         }
         let object = make((*State::of(module)).handle_type);
         if !object.is_null() {
-            of(object).life.set_foreign(ident);
+            of(object).join_state.set_foreign(ident);
         }
         object
     }

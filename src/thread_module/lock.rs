@@ -124,7 +124,7 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
     // SAFETY: called by CPython when nobody has the object any more.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
-        if of(slf).is_tagged() {
+        if of(slf).is_sentinel() {
             sentinels::forget(of(slf));
         }
         if !(*slf.cast::<LockObject>()).weakrefs.is_null() {

@@ -31,7 +31,7 @@ pub unsafe extern "C-unwind" fn set_sentinel(
             return ptr::null_mut();
         }
         let lock = &(*object).lock;
-        lock.tag();
+        lock.mark_sentinel();
         let lifetime = &(*state).lifetime;
         if lifetime.kept_threads.load(Ordering::Relaxed) > 0 {
             // A kept thread ends sooner than others, as a thread that waits for that is to know.

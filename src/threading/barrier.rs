@@ -298,14 +298,14 @@ unsafe fn wait_queued(
     number: u32,
     seconds: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; after `forgo` or a wait it is in no queue.
+    // SAFETY: as the caller promises; after `abandon` or a wait it is in no queue.
     unsafe {
         let timeout = blocking::refuse_at_shutdown().and_then(|()| arguments::timeout(seconds));
         let deadline = timeout.as_ref().map_or(None, |&timeout| blocking::deadline(timeout));
         let waited = match timeout {
             Ok(_) => blocking::wait_queued(&waiter, of(slf), deadline, Signals::Handle),
             Err(Raised) => {
-                of(slf).forgo(waiter.get());
+                of(slf).abandon(waiter.get());
                 Err(Raised)
             }
         };

@@ -14,7 +14,7 @@ mod channel;
 mod condition;
 mod event;
 mod grants;
-mod life;
+mod join_state;
 mod lock;
 mod materialize;
 mod reentrant;

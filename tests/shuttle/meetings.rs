@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rthread::sync::{Barrier, Condition, Event, Life, Lock, Stage, Waited};
+use rthread::sync::{Barrier, Condition, Event, JoinState, Lock, Stage, Waited};
 
 use crate::waits::{
     Endless, Hurried, Interrupted, Limited, Raising, acquire, meet, wait, wait_for,
@@ -137,7 +137,7 @@ fn a_barrier_that_is_broken_and_reset() {
 #[test]
 fn five_join_one() {
     model(|| {
-        let shared = Arc::new((Life::new(), AtomicUsize::new(0)));
+        let shared = Arc::new((JoinState::new(), AtomicUsize::new(0)));
         let (life, _) = &*shared;
         assert!(life.begin_start());
         life.set_running(1, 7);

@@ -167,7 +167,7 @@ fn one_that_has_to_leave_is_not_counted() {
     let waiter = Waiter::new();
     assert_eq!(arrive(&barrier, &waiter), Arrival::Wait(0));
     // SAFETY: it is in the queue.
-    unsafe { barrier.forgo(&waiter) };
+    unsafe { barrier.abandon(&waiter) };
     assert_eq!((barrier.state(), barrier.count()), (BarrierState::Whole, 0));
     assert_eq!(barrier.pass(), None);
 }

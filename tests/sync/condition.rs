@@ -55,7 +55,7 @@ fn one_that_cannot_use_its_notification_passes_it_on() {
     unsafe {
         assert!(!condition.enqueue(&first, false) && !condition.enqueue(&second, false));
         assert!(condition.notify(1));
-        condition.forgo(&first);
+        condition.abandon(&first);
         assert_eq!(second.park(deadline(60_000), false), Parked::Unparked);
         assert!(condition.claim(&second));
     }

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rthread::sync::{
-    Accepted, Arrival, Awaitable, Barrier, Caller, Channel, FAIRNESS, Get, Lock, Put, Retire,
-    Semaphore, Taken, Turn, TurnEnd, Waited, Waiter, fork, wait, wait_with,
+    Accepted, Arrival, Awaitable, Barrier, Caller, Channel, Get, Lock, Put, Retire, Semaphore,
+    TIME_TO_BE_FAIR, Taken, Turn, TurnEnd, Waited, Waiter, fork, wait, wait_with,
 };
 
 use crate::channel::{get, item, numbers};
@@ -95,7 +95,7 @@ fn a_grandchild_finds_what_the_child_did_not_touch() {
 fn with_one_granted(then: impl FnOnce(&Semaphore)) {
     let semaphore = Semaphore::new(0);
     let waiter = Waiter::new();
-    thread::sleep(FAIRNESS);
+    thread::sleep(TIME_TO_BE_FAIR);
     // SAFETY: the waiter stays where it is, and leaves.
     unsafe {
         assert!(!semaphore.enqueue(&waiter, false));
@@ -124,7 +124,7 @@ fn what_is_taken_back_is_not_claimed_any_more() {
     let semaphore = Semaphore::new(0);
     let [getter, waiter] = [(); 2].map(|()| Waiter::new());
     let get = Get::new(&channel);
-    thread::sleep(FAIRNESS);
+    thread::sleep(TIME_TO_BE_FAIR);
     // SAFETY: the waiters stay where they are, and leave.
     unsafe {
         assert!(!get.enqueue(&getter, false) && !semaphore.enqueue(&waiter, false));
@@ -268,7 +268,7 @@ fn a_fork_at_any_moment_loses_no_permit() {
                         holders.fetch_add(1, Ordering::Relaxed);
                         turns.fetch_add(1, Ordering::Relaxed);
                         // Some hold it for as long as makes the others due.
-                        let span = if round % 16 == 0 { FAIRNESS } else { Duration::ZERO };
+                        let span = if round % 16 == 0 { TIME_TO_BE_FAIR } else { Duration::ZERO };
                         // SAFETY: attached.
                         unsafe { thread_state.detached(|| thread::sleep(span)) };
                         holders.fetch_sub(1, Ordering::Relaxed);

@@ -21,8 +21,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rthread::sync::{
-    Awaitable, Cancelled, Event, FAIRNESS, Lock, Mutex, NotLocked, Parked, ReentrantLock, Saved,
-    Waiter, wait,
+    Awaitable, Cancelled, Event, Lock, Mutex, NotLocked, Parked, ReentrantLock, Saved,
+    TIME_TO_BE_FAIR, Waiter, wait,
 };
 
 const THREADS: usize = 4;
@@ -146,7 +146,7 @@ fn a_waiter_is_served_while_another_thread_hammers() {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 acquire(&lock);
-                thread::sleep(FAIRNESS / 20);
+                thread::sleep(TIME_TO_BE_FAIR / 20);
                 lock.release().unwrap();
             }
         });
@@ -165,7 +165,7 @@ fn waiters_are_served_in_order() {
     let lock = Lock::new();
     acquire(&lock);
     let [first, second, third] = [Waiter::new(), Waiter::new(), Waiter::new()];
-    thread::sleep(FAIRNESS);
+    thread::sleep(TIME_TO_BE_FAIR);
     // SAFETY: the waiters stay where they are, and each is queued once, and claimed or cancelled
     // while it is.
     unsafe {
@@ -217,11 +217,11 @@ fn newcomers_may_be_faster_at_first() {
 #[test]
 fn a_tag_changes_nothing_else() {
     let lock = Lock::new();
-    lock.tag();
-    assert!(lock.is_tagged() && !lock.is_locked());
+    lock.mark_sentinel();
+    assert!(lock.is_sentinel() && !lock.is_locked());
     assert!(lock.try_acquire());
     assert!(!lock.try_acquire());
-    assert!(lock.release().is_ok() && lock.is_tagged());
+    assert!(lock.release().is_ok() && lock.is_sentinel());
     assert_eq!(lock.release(), Err(NotLocked));
 }
 

@@ -6,8 +6,8 @@ use std::thread;
 
 use rthread::sync::{
     Accepted, Arrival, Awaitable, Barrier, BarrierRemains, BarrierState, Cancelled, Channel,
-    Condition, Event, FAIRNESS, Get, Join, Lock, NotDone, NotReleased, Parked, PerList, Put,
-    Retire, Semaphore, Taken, Ticket, TurnEnd, Verdict, Waiter, wait,
+    Condition, Event, Get, Join, Lock, NotDone, NotReleased, Parked, PerList, Put, Retire,
+    Semaphore, TIME_TO_BE_FAIR, Taken, Ticket, TurnEnd, Verdict, Waiter, wait,
 };
 
 use crate::barrier::arrive;
@@ -118,8 +118,8 @@ fn a_waiter_whose_handler_raises_has_its_ticket() {
     assert_eq!(condition.retire(&tickets(2, 1)), Retire::Done { state: (), used: 1 });
     // SAFETY: both were queued and have not left.
     unsafe {
-        event.forgo(&to_event);
-        condition.forgo(&to_condition);
+        event.abandon(&to_event);
+        condition.abandon(&to_condition);
     }
     assert_eq!((left(&to_event), left(&to_condition)), (Left::With(1), Left::With(2)));
 }
@@ -174,7 +174,7 @@ fn a_waiter_keeps_what_it_was_granted_before_the_semaphore_was_retired() {
     let [first, second] = waiters();
     queue(&semaphore, &first);
     queue(&semaphore, &second);
-    thread::sleep(FAIRNESS);
+    thread::sleep(TIME_TO_BE_FAIR);
     semaphore.release(1, u64::MAX).unwrap();
     assert_eq!(semaphore.retire(&tickets(1, 2)), Retire::Done { state: 0, used: 1 });
     assert_eq!(leave(&semaphore, &first), Left::Granted);

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rthread::sync::{Awaitable, Cancelled, FAIRNESS, NotReleased, Parked, Semaphore, Waiter, wait};
+use rthread::sync::{
+    Awaitable, Cancelled, NotReleased, Parked, Semaphore, TIME_TO_BE_FAIR, Waiter, wait,
+};
 
 use crate::{ROUNDS, THREADS, deadline, until};
 
@@ -95,7 +97,7 @@ fn as_many_get_in_as_were_let_in() {
 fn waiters_are_served_in_order() {
     let semaphore = Semaphore::new(0);
     let waiters = [Waiter::new(), Waiter::new(), Waiter::new()];
-    thread::sleep(FAIRNESS);
+    thread::sleep(TIME_TO_BE_FAIR);
     // SAFETY: the waiters stay where they are, and each is queued once, and claimed or cancelled
     // while it is.
     unsafe {

@@ -3,7 +3,7 @@
 //! Items are handed over directly: a put that finds a thread waiting to get gives the item to the
 //! one that has waited longest, and a get from a full channel lets in the item of the thread that
 //! has waited longest to put. So neither can be overtaken for ever, and a thread that wakes up
-//! never finds that somebody was faster. Outside of the guard:
+//! never finds that somebody was faster. Outside of the queue lock:
 //!
 //! - threads wait to get only while the buffer is empty;
 //! - threads wait to put only while it is full, or somebody has just raised the limit and lets
@@ -17,15 +17,15 @@
 //! counted. A getter that was given an item and has not claimed it is in the list of grants; in the
 //! child, where its thread does not exist, the item goes back to the front.
 
-// Not from `primitive`: the guard orders all of this, and the model checker need not look at it.
+// Not from `primitive`: the queue lock orders all of this, and the model checker need not look at it.
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
 
 use super::grants::Grants;
-use super::guard::{Guard, Held};
 use super::parker::Wake;
 use super::primitive::const_unless_modelled;
-use super::queue::List;
+use super::queue_lock::{Held, QueueLock};
 use super::ring::{Item, Items, Ring};
+use super::wait_list::List;
 use super::waiter::{Cancelled, Phase, Waiter};
 
 mod retire;
@@ -84,7 +84,7 @@ pub enum NotDone {
 /// See the module's documentation. All zero is empty, without a limit, first in and first out.
 #[repr(C)]
 pub struct Channel {
-    guard: Guard,
+    queue_lock: QueueLock,
     flags: AtomicU32,
     ring: Ring,
     /// No limit if it is not positive.
@@ -113,7 +113,7 @@ impl Channel {
         /// An empty channel without a limit, first in and first out.
         pub fn new() -> Channel {
             Channel {
-                guard: Guard::new(),
+                queue_lock: QueueLock::new(),
                 flags: AtomicU32::new(0),
                 ring: Ring::new(),
                 limit: AtomicIsize::new(0),
@@ -135,7 +135,7 @@ impl Channel {
 
     #[inline]
     fn hold(&self) -> Held<'_> {
-        let held = self.guard.hold();
+        let held = self.queue_lock.hold();
         if held.is_stale() {
             self.forget();
         }
@@ -175,7 +175,7 @@ impl Channel {
         !self.grants.is_empty()
     }
 
-    /// Under the guard.
+    /// Under the queue lock.
     #[cold]
     fn take_back_granted(&self) -> usize {
         let mut count = 0;
@@ -198,7 +198,7 @@ impl Channel {
     /// else has been done with the channel in it.
     #[inline]
     fn has_orphans(&self) -> bool {
-        !self.grants.is_empty() && self.guard.is_stale()
+        !self.grants.is_empty() && self.queue_lock.is_stale()
     }
 
     #[inline]
@@ -262,7 +262,7 @@ impl Channel {
         accepted
     }
 
-    /// [`Channel::try_put`] without the guard, which nobody else takes.
+    /// [`Channel::try_put`] without the queue lock, which nobody else takes.
     ///
     /// # Safety
     /// Where one thread runs at a time, as with a GIL, the caller is that thread; and every other
@@ -277,7 +277,7 @@ impl Channel {
         self.accept(item).0
     }
 
-    /// [`Channel::try_get`] without the guard.
+    /// [`Channel::try_get`] without the queue lock.
     ///
     /// # Safety
     /// As [`Channel::try_put_alone`].
@@ -315,12 +315,12 @@ impl Channel {
         (Accepted::Done, None)
     }
 
-    /// Under the guard. False if there is no memory.
+    /// Under the queue lock. False if there is no memory.
     fn return_to_front(&self, item: Item) -> bool {
         if self.flags() & LIFO == 0 { self.ring.push_front(item) } else { self.ring.push(item) }
     }
 
-    /// Gives an item to the first of the threads that wait for one. Under the guard.
+    /// Gives an item to the first of the threads that wait for one. Under the queue lock.
     #[inline]
     fn grant(&self, getter: &Waiter, item: Item) -> Wake {
         getter.note.store(item.as_ptr(), Ordering::Relaxed);
@@ -451,7 +451,7 @@ impl Channel {
         self.end_joins(ended);
     }
 
-    /// Under the guard. The round that has ended with it, if somebody waits for that.
+    /// Under the queue lock. The round that has ended with it, if somebody waits for that.
     fn finish(&self, count: u64) -> Option<u32> {
         let left = self.unfinished().saturating_sub(count);
         self.unfinished.store(left, Ordering::Relaxed);
@@ -473,7 +473,7 @@ impl Channel {
     /// Takes waiters out from the front as long as they are `meant`.
     fn empty(&self, list: &List, how: Phase, meant: impl Fn(&Waiter) -> bool) {
         loop {
-            // One at a time, so that each is woken with the guard free.
+            // One at a time, so that each is woken with the queue lock free.
             let held = self.hold();
             let Some(first) = list.front().filter(|first| meant(first)) else {
                 held.release();
@@ -518,7 +518,7 @@ impl Channel {
     }
 
     /// The items themselves, for somebody who keeps them in an order of their own, and calls
-    /// neither `try_put` nor `try_get`. To be changed in here only, with the guard held: other
+    /// neither `try_put` nor `try_get`. To be changed in here only, with the queue lock held: other
     /// threads may look.
     pub fn edit<T>(&self, edit: impl FnOnce(&Ring) -> T) -> T {
         let held = self.hold();
@@ -527,7 +527,7 @@ impl Channel {
         result
     }
 
-    /// Looks at the items as long as `look` returns zero, with the guard held; what it returned
+    /// Looks at the items as long as `look` returns zero, with the queue lock held; what it returned
     /// last.
     pub fn visit(&self, mut look: impl FnMut(Item) -> i32) -> i32 {
         let held = self.hold();

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use super::super::queue::List;
 use super::super::retire::{Retire, Ticket, Tickets};
 use super::super::ring::Items;
+use super::super::wait_list::List;
 use super::super::waiter::{Phase, Waiter};
 use super::{Channel, RETIRED, SHUT};
 
@@ -92,7 +92,7 @@ impl Channel {
         held.release();
     }
 
-    /// Sends all waiters of a list away, with tickets or without. Under the guard.
+    /// Sends all waiters of a list away, with tickets or without. Under the queue lock.
     fn dismiss_all(&self, list: &List, mut tickets: Option<&mut Tickets<'_>>) {
         while let Some(first) = list.front() {
             // SAFETY: it is the front of the list.
@@ -106,7 +106,7 @@ impl Channel {
     }
 
     /// Lets those joiners go on that need not wait any more, and sends the others away with
-    /// tickets. Under the guard.
+    /// tickets. Under the queue lock.
     fn end_all_joins(&self, tickets: &mut Tickets<'_>) {
         while let Some(first) = self.joiners.front() {
             let over = self.is_over(first);

@@ -30,7 +30,7 @@ impl<'a> Get<'a> {
 }
 
 // SAFETY: a waiter is reachable through the list only, between push and remove, and every access
-// to it is made under the guard; claim and cancel take the guard before the waiter may go.
+// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
 unsafe impl Awaitable for Get<'_> {
     fn begin(&self) {
         self.channel.count_outside(1);
@@ -115,7 +115,7 @@ impl<'a> Put<'a> {
         Put { channel, item, failed: Cell::new(false), resumed: Cell::new(false) }
     }
 
-    /// Under the guard.
+    /// Under the queue lock.
     ///
     /// # Safety
     /// The waiter is in no list, and stays in place until it has left this one.
@@ -217,7 +217,7 @@ unsafe impl Awaitable for Join<'_> {
     }
 
     // There may be new work by the time a handler is done.
-    const STAYS: bool = true;
+    const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;

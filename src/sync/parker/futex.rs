@@ -76,12 +76,12 @@ impl Wake {
 }
 
 /// Sleeps while `word` is `expected`; may return early.
-pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
+pub(crate) fn queue_lock_wait(word: &AtomicU32, expected: u32) {
     let _ = futex_wait(word, expected, None);
 }
 
-/// Wakes one thread that sleeps in [`guard_wait`] on this word.
-pub(crate) fn guard_wake(word: *const AtomicU32) {
+/// Wakes one thread that sleeps in [`queue_lock_wait`] on this word.
+pub(crate) fn queue_lock_wake(word: *const AtomicU32) {
     futex_wake_one(word);
 }
 

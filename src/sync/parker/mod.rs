@@ -28,7 +28,7 @@ mod futex;
     not(rthread_portable_parker),
     not(modelled)
 ))]
-pub(crate) use futex::{Parker, Wake, guard_wait, guard_wake};
+pub(crate) use futex::{Parker, Wake, queue_lock_wait, queue_lock_wake};
 
 #[cfg(all(
     any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
@@ -39,11 +39,11 @@ mod portable;
     any(not(any(target_os = "linux", target_os = "android")), rthread_portable_parker),
     not(modelled)
 ))]
-pub(crate) use portable::{Parker, Wake, guard_wait, guard_wake};
+pub(crate) use portable::{Parker, Wake, queue_lock_wait, queue_lock_wake};
 
 #[cfg(modelled)]
 mod model;
 #[cfg(shuttle)]
 pub(crate) use model::chance::happens as is_late;
 #[cfg(modelled)]
-pub(crate) use model::{Parker, Wake, guard_wait, guard_wake};
+pub(crate) use model::{Parker, Wake, queue_lock_wait, queue_lock_wake};

@@ -124,7 +124,7 @@ lazy_static! {
     static ref FUTEX: Mutex<Sleepers> = Mutex::new(Sleepers::new());
 }
 
-pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
+pub(crate) fn queue_lock_wait(word: &AtomicU32, expected: u32) {
     let mut sleepers = FUTEX.lock().unwrap();
     if word.load(Ordering::Relaxed) == expected {
         let bed = Arc::new(Condvar::new());
@@ -133,7 +133,7 @@ pub(crate) fn guard_wait(word: &AtomicU32, expected: u32) {
     }
 }
 
-pub(crate) fn guard_wake(word: *const AtomicU32) {
+pub(crate) fn queue_lock_wake(word: *const AtomicU32) {
     let mut sleepers = FUTEX.lock().unwrap();
     if let Some(first) = sleepers.iter().position(|(other, _)| *other == word.addr()) {
         let (_, bed) = sleepers.remove(first).expect("it is there");

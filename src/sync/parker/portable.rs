@@ -78,10 +78,10 @@ impl Wake {
     pub(crate) fn send(self) {}
 }
 
-/// Gives the holder of a guard the processor; it holds it for a few instructions only.
-pub(crate) fn guard_wait(_word: &AtomicU32, _expected: u32) {
+/// Gives the holder of a queue lock the processor; it holds it for a few instructions only.
+pub(crate) fn queue_lock_wait(_word: &AtomicU32, _expected: u32) {
     std::thread::yield_now();
 }
 
-/// Nobody sleeps in [`guard_wait`].
-pub(crate) fn guard_wake(_word: *const AtomicU32) {}
+/// Nobody sleeps in [`queue_lock_wait`].
+pub(crate) fn queue_lock_wake(_word: *const AtomicU32) {}

@@ -21,7 +21,7 @@ use crate::capi::errors::{Raised, runtime_error};
 use crate::capi::refs::drop_ref;
 use crate::runtime::blocking;
 use crate::runtime::state::State;
-use crate::runtime::try_arc::Place;
+use crate::runtime::try_arc::RawArc;
 use crate::sync::{Awaitable, Event, Mutex, spin};
 use crate::thread_module::start::Boot;
 
@@ -107,17 +107,17 @@ impl Waiting {
 }
 
 /// By the new thread: it will not run. False if the starter cannot be told without Python.
-pub fn fail(place: Place<Boot>, failure: Failure) -> bool {
+pub fn fail(place: RawArc<Boot>, failure: Failure) -> bool {
     // SAFETY: the calling thread is one of its owners.
-    let (boot, another) = unsafe { (place.get(), place.share()) };
+    let (boot, another) = unsafe { (place.get(), place.upgrade()) };
     let waiting = &boot.waiting;
     let (Some(event), Some(another)) = (waiting.event(), another) else { return false };
     waiting.failure.store(failure as u8, Ordering::Relaxed);
-    another.leave();
+    another.into_raw();
     {
         let mut failed = FAILED.lock();
         boot.next.store(failed.0, Ordering::Relaxed);
-        failed.0 = place.into_raw();
+        failed.0 = place.into_ptr();
         COUNT.fetch_add(1, Ordering::Release);
     }
     if event.set() {
@@ -127,7 +127,7 @@ pub fn fail(place: Place<Boot>, failure: Failure) -> bool {
     // SAFETY: `started` is alive, and what is taken out is the reference that went in.
     unsafe {
         if let Some(place) = take_failed(waiting.started) {
-            drop(place.take());
+            drop(place.into_arc());
         }
     }
     false
@@ -137,14 +137,14 @@ pub fn fail(place: Place<Boot>, failure: Failure) -> bool {
 ///
 /// # Safety
 /// `started` is alive.
-unsafe fn take_failed(started: *mut PyObject) -> Option<Place<Boot>> {
+unsafe fn take_failed(started: *mut PyObject) -> Option<RawArc<Boot>> {
     let mut failed = FAILED.lock();
-    let mut before: Option<Place<Boot>> = None;
+    let mut before: Option<RawArc<Boot>> = None;
     let mut next = failed.0;
     while !next.is_null() {
         // SAFETY: what is in the list is owned by it, and so alive under its mutex.
         unsafe {
-            let place = Place::<Boot>::from_raw(next);
+            let place = RawArc::<Boot>::from_ptr(next);
             next = place.get().next.load(Ordering::Relaxed);
             if place.get().waiting.started == started {
                 match before {
@@ -198,7 +198,7 @@ unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
             failure if failure == Failure::Ended as u8 => drop_ref(started),
             _ => {}
         }
-        drop(place.take());
+        drop(place.into_arc());
         if raised {
             compat::restore_exception(pending);
         } else {
@@ -212,7 +212,7 @@ unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
 ///
 /// # Safety
 /// Attached; no exception is set; the calling thread owns it, and has not dropped its arguments.
-pub unsafe fn end(place: Place<Boot>) {
+pub unsafe fn end(place: RawArc<Boot>) {
     // SAFETY: as the caller promises.
     unsafe {
         let waiting = &place.get().waiting;
@@ -228,7 +228,7 @@ pub unsafe fn end(place: Place<Boot>) {
 }
 
 #[cold]
-unsafe fn end_failed(place: Place<Boot>) {
+unsafe fn end_failed(place: RawArc<Boot>) {
     // SAFETY: as the caller of `end` promises; the references are ours; new ones are given back.
     unsafe {
         let boot = place.get();

@@ -14,13 +14,13 @@ use crate::capi::refs::drop_ref;
 use crate::runtime::lifetime::{self, Lifetime};
 use crate::runtime::shutdown::Start;
 use crate::runtime::state::State;
-use crate::runtime::try_arc::Shared;
+use crate::runtime::try_arc::TryArc;
 use crate::runtime::{blocking, idle_threads, os_thread};
 use crate::sync::{Event, fork};
 use crate::thread_module::handle::{self, Handle};
 use crate::thread_module::start::late_failure::Waiting;
 use crate::thread_module::start::reserve::Reserve;
-use crate::thread_module::start::run::Life;
+use crate::thread_module::start::run::ThreadLife;
 
 mod late_failure;
 mod reserve;
@@ -47,7 +47,7 @@ struct Boot {
     /// May be null.
     kwargs: *mut PyObject,
     /// None for a thread that cannot be joined.
-    handle: Option<Shared<Handle>>,
+    handle: Option<TryArc<Handle>>,
     /// The end of the interpreter does not wait for it.
     daemon: bool,
     /// It has no handle, and owns the operating system's thread itself.
@@ -83,7 +83,7 @@ unsafe fn start(
     function: *mut PyObject,
     args: *mut PyObject,
     kwargs: *mut PyObject,
-    handle: Option<&Shared<Handle>>,
+    handle: Option<&TryArc<Handle>>,
     daemon: bool,
 ) -> Result<u64, Raised> {
     // SAFETY: as the caller promises.
@@ -103,7 +103,7 @@ unsafe fn start(
             ffi::PyErr_NoMemory();
             return Err(Raised);
         };
-        let boot = Shared::new(Boot {
+        let boot = TryArc::new(Boot {
             interpreter,
             count: Arc::clone(&(*module).count),
             lifetime: Arc::clone(lifetime),
@@ -131,9 +131,9 @@ unsafe fn start(
         for object in [function, args, kwargs] {
             ffi::Py_XINCREF(object);
         }
-        let theirs = boot.clone().leave();
+        let theirs = boot.clone().into_raw();
         // To wait may be the end of this thread: nothing with a destructor may be in the way.
-        let ours = boot.leave();
+        let ours = boot.into_raw();
         let boot = ours.get();
         let closing = &boot.lifetime.closing;
         let start = closing.begin();
@@ -143,8 +143,8 @@ unsafe fn start(
             // One that is to be kept has to be joined when it ends.
             None => {
                 let spawn = || {
-                    os_thread::spawn::<Life>(
-                        theirs.into_raw(),
+                    os_thread::spawn::<ThreadLife>(
+                        theirs.into_ptr(),
                         handle.is_some() || may_be_kept,
                         boot.stack,
                     )
@@ -155,10 +155,10 @@ unsafe fn start(
         };
         let Some((thread, ident)) = started else {
             closing.give_up();
-            drop(theirs.take());
+            drop(theirs.into_arc());
             boot.reserve.give_back();
             drop_arguments(boot);
-            drop(ours.take());
+            drop(ours.into_arc());
             runtime_error(c"can't start new thread");
             return Err(Raised);
         };
@@ -172,14 +172,14 @@ unsafe fn start(
             if let Some(handle) = handle {
                 handle.expect();
             }
-            worker.give(theirs.into_raw());
+            worker.give(theirs.into_ptr());
         }
         if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {
             // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
             // main interpreter ends with the process, and waits near its end alone.
             blocking::wait_for_event(&boot.has_state);
         }
-        drop(ours.take());
+        drop(ours.into_arc());
         Ok(ident)
     }
 }
@@ -192,7 +192,7 @@ unsafe fn start_joinable(
     module: *const State,
     function: *mut PyObject,
     args: *mut PyObject,
-    handle: &Shared<Handle>,
+    handle: &TryArc<Handle>,
     daemon: bool,
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises.

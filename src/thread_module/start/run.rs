@@ -17,7 +17,7 @@ use crate::runtime::os_thread::inherited::Mask;
 use crate::runtime::os_thread::{self, OsThread, Run};
 use crate::runtime::sentinels;
 use crate::runtime::shutdown::Epoch;
-use crate::runtime::try_arc::Place;
+use crate::runtime::try_arc::RawArc;
 use crate::sync::{fork, wait};
 use crate::thread_module::start::late_failure::{self, Failure};
 use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY, drop_arguments};
@@ -26,9 +26,9 @@ use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY, drop_arguments
 ///
 /// No value with a destructor lives in these frames while Python code runs: up to 3.13 the
 /// interpreter ends daemon threads by unwinding their stacks from the inside.
-pub struct Life;
+pub struct ThreadLife;
 
-impl Run for Life {
+impl Run for ThreadLife {
     unsafe fn run(boot: *mut c_void) {
         // SAFETY: as the caller promises.
         unsafe { run(boot) };
@@ -36,12 +36,12 @@ impl Run for Life {
 }
 
 unsafe fn run(boot: *mut c_void) {
-    let mut worker: Option<Place<Worker>> = None;
+    let mut worker: Option<RawArc<Worker>> = None;
     let mut next = boot;
     loop {
         // SAFETY: what `start` gave us; called once for each job.
         unsafe {
-            if !run_job(Place::from_raw(next), &mut worker) {
+            if !run_job(RawArc::from_ptr(next), &mut worker) {
                 break;
             }
             // It is kept, so it has a worker.
@@ -63,7 +63,7 @@ unsafe fn run(boot: *mut c_void) {
     }
     if let Some(worker) = worker {
         // SAFETY: the thread's own reference.
-        unsafe { drop(worker.take()) };
+        unsafe { drop(worker.into_arc()) };
     }
 }
 
@@ -76,7 +76,7 @@ unsafe fn run(boot: *mut c_void) {
 /// # Safety
 /// What `start` gave the thread, which is given back; called once.
 #[inline(never)]
-unsafe fn run_job(place: Place<Boot>, worker: &mut Option<Place<Worker>>) -> bool {
+unsafe fn run_job(place: RawArc<Boot>, worker: &mut Option<RawArc<Worker>>) -> bool {
     // SAFETY: as the caller promises.
     let boot = unsafe { place.get() };
     if boot.handle.is_some() {
@@ -110,7 +110,7 @@ unsafe fn run_job(place: Place<Boot>, worker: &mut Option<Place<Worker>>) -> boo
         unsafe { OsThread::current().detach() };
     }
     // SAFETY: ours.
-    unsafe { drop(place.take()) };
+    unsafe { drop(place.into_arc()) };
     is_kept
 }
 
@@ -123,7 +123,7 @@ type Ended = Option<(Kept, Epoch)>;
 /// # Safety
 /// By the thread of the job, detached.
 #[inline(never)]
-unsafe fn keep(boot: &Boot, place: Option<Place<Worker>>, ended: Ended) -> bool {
+unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool {
     let limit = boot.lifetime.kept_threads.load(Ordering::Relaxed);
     let is_possible = limit > 0 && boot.epoch == fork::epoch() && !boot.lifetime.closing.is_near();
     let mut is_kept = false;
@@ -150,7 +150,7 @@ unsafe fn keep(boot: &Boot, place: Option<Place<Worker>>, ended: Ended) -> bool 
             unsafe {
                 compat::attach_first(kept.state);
                 compat::take_up(kept);
-                boot.lifetime.leave(kept.state, counted);
+                boot.lifetime.delete_state(kept.state, counted);
             }
         }
     }
@@ -161,7 +161,7 @@ unsafe fn keep(boot: &Boot, place: Option<Place<Worker>>, ended: Ended) -> bool 
 ///
 /// # Safety
 /// Called once for each job.
-unsafe fn begin(place: Place<Boot>, worker: Option<Place<Worker>>) -> Begun {
+unsafe fn begin(place: RawArc<Boot>, worker: Option<RawArc<Worker>>) -> Begun {
     // SAFETY: the thread's own until the job is done; a worker is the thread's own.
     unsafe {
         if let Some((kept, lifetime)) = worker.and_then(|worker| worker.get().take_state()) {
@@ -187,7 +187,7 @@ unsafe fn begin(place: Place<Boot>, worker: Option<Place<Worker>>) -> Begun {
 #[inline(never)]
 unsafe fn give_up(boot: &Boot, kept: Kept) {
     // SAFETY: as the caller promises.
-    unsafe { boot.lifetime.leave(kept.state, fork::epoch()) };
+    unsafe { boot.lifetime.delete_state(kept.state, fork::epoch()) };
 }
 
 /// Gives up the state of a thread that ends.
@@ -202,7 +202,7 @@ unsafe fn end_state(kept: Kept, lifetime: Arc<Lifetime>) {
     unsafe {
         compat::attach_first(kept.state);
         compat::take_up(kept);
-        (*lifetime).leave(kept.state, fork::epoch());
+        (*lifetime).delete_state(kept.state, fork::epoch());
         drop(Arc::from_raw(lifetime));
     }
 }
@@ -221,7 +221,7 @@ enum Begun {
 ///
 /// # Safety
 /// Called once.
-unsafe fn make_state(place: Place<Boot>) -> Begun {
+unsafe fn make_state(place: RawArc<Boot>) -> Begun {
     // SAFETY: the thread's own until it ends.
     let boot = unsafe { place.get() };
     // Not given back where it is not needed: that takes longer than all the rest of a start.
@@ -272,8 +272,8 @@ unsafe fn make_state(place: Place<Boot>) -> Begun {
 /// `state` is this thread's, and as new.
 #[inline(never)]
 unsafe fn run_attached(
-    place: Place<Boot>,
-    worker: &mut Option<Place<Worker>>,
+    place: RawArc<Boot>,
+    worker: &mut Option<RawArc<Worker>>,
     state: *mut PyThreadState,
     is_attached: bool,
 ) -> Ended {
@@ -291,13 +291,13 @@ unsafe fn run_attached(
         boot.count.fetch_add(1, Ordering::Relaxed);
         call(boot);
         late_failure::end(place);
-        let counted = boot.lifetime.come_to_end(boot.interpreter);
+        let counted = boot.lifetime.begin_exit(boot.interpreter);
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
         if idle_threads::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed)) {
             // Now: where allocations are traced, to ask for memory attaches.
             if worker.is_none() {
-                *worker = Worker::new(boot.stack).map(|worker| worker.leave());
+                *worker = Worker::new(boot.stack).map(|worker| worker.into_raw());
             }
             if worker.is_some()
                 && let Some(kept) = compat::set_down(state)
@@ -306,7 +306,7 @@ unsafe fn run_attached(
                 return Some((kept, counted));
             }
         }
-        boot.lifetime.leave(state, counted);
+        boot.lifetime.delete_state(state, counted);
     }
     None
 }

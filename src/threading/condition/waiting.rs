@@ -83,7 +83,7 @@ unsafe fn wait_until(
             return Ok(None);
         }
         let Ok(saved) = lock.release_all() else {
-            condition.forgo(waiter.get());
+            condition.abandon(waiter.get());
             let ticket = waiter.get().ticket();
             waiter.free();
             runtime_error(c"cannot release un-acquired lock");

@@ -18,7 +18,7 @@ CHANNEL = [
         ),
     ),
     Mutant(
-        "channel: put without the guard while a thread waits",
+        "channel: put without the queue lock while a thread waits",
         "channel/mod.rs",
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",
@@ -27,7 +27,7 @@ CHANNEL = [
         "            return self.try_put(item);",
     ),
     Mutant(
-        "channel: got without the guard while a thread waits",
+        "channel: got without the queue lock while a thread waits",
         "channel/mod.rs",
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",

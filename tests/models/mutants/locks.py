@@ -8,7 +8,7 @@ LOCK = [
         "lock.rs",
         "Ordering::Release",
         RELAXED,
-        ("lock::mutual_exclusion_and_no_lost_wake_up", "life::two_join_at_once"),
+        ("lock::mutual_exclusion_and_no_lost_wake_up", "join_state::two_join_at_once"),
         near="seen & !LOCKED,\n                Ordering::Release",
     ),
     Mutant(
@@ -23,7 +23,7 @@ LOCK = [
         "lock: taken without an atomic step while a thread waits",
         "lock.rs",
         "seen & !USED == 0",
-        "seen & BUSY == 0",
+        "seen & UNAVAILABLE == 0",
         ("alone::a_lock_is_held_by_one_thread_at_a_time",),
     ),
     Mutant(
@@ -80,10 +80,10 @@ LOCK = [
     Mutant(
         "lock: a newcomer gets in between a hand-off",
         "lock.rs",
-        "seen & BUSY == 0",
+        "seen & UNAVAILABLE == 0",
         "seen & LOCKED == 0",
         ("lock::hand_off_to_a_waiter_that_is_due",),
-        near="while seen & BUSY == 0 {\n            // Acquire",
+        near="while seen & UNAVAILABLE == 0 {\n            // Acquire",
     ),
     Mutant(
         "lock: who gives up keeps its wake-up",
@@ -105,21 +105,21 @@ LOCK = [
     Mutant(
         "lock: it stays quiet when nobody is awake any more",
         "lock.rs",
-        "!(QUIET | also)",
+        "!(WAKE_PENDING | also)",
         "!also",
         ("lock::mutual_exclusion_of_three",),
     ),
     Mutant(
         "lock: who looks in vain does not ask to be told again",
         "lock.rs",
-        "seen & !QUIET",
+        "seen & !WAKE_PENDING",
         "seen",
         ("lock::mutual_exclusion_of_three",),
     ),
     Mutant(
         "lock: who queues does not say so",
         "lock.rs",
-        "(seen | PARKED) & !QUIET",
+        "(seen | PARKED) & !WAKE_PENDING",
         "seen",
         ("lock::mutual_exclusion_and_no_lost_wake_up", "lock::release_by_another_thread"),
     ),

@@ -11,7 +11,7 @@ EVENT = [
         (
             "event::everybody_who_waits_goes_on",
             "event::a_clear_takes_nothing_back",
-            "life::two_join_at_once",
+            "join_state::two_join_at_once",
         ),
         programs=("meetings::an_event_that_is_set_again_and_again",),
     ),
@@ -211,7 +211,7 @@ BARRIER = [
         "let _live = self.entrance.set();",
         "",
         ("barrier::one_who_comes_in_the_turn_waits_at_the_entrance",),
-        near="// Under the guard: the last one of the next round clears it.\n"
+        near="// Under the queue lock: the last one of the next round clears it.\n"
         "            let _live = self.entrance.set();",
     ),
     Mutant(
@@ -226,50 +226,50 @@ BARRIER = [
 LIFE = [
     Mutant(
         "life: two may start it",
-        "life.rs",
+        "join_state.rs",
         "self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()",
         "{ let free = self.stage() as u32 == from; if free { self.enter(Stage::Starting); } "
         "free && to > 0 }",
-        ("life::of_two_starts_one_is_allowed",),
+        ("join_state::of_two_starts_one_is_allowed",),
     ),
     Mutant(
         "life: two join it",
-        "life.rs",
+        "join_state.rs",
         "self.owns_os_thread.swap(false, Ordering::Relaxed)",
         "self.owns_os_thread.load(Ordering::Relaxed)",
         (
-            "life::two_join_at_once",
-            "life::a_join_and_one_who_only_looks",
-            "life::one_who_gives_up_leaves_it_to_the_other",
+            "join_state::two_join_at_once",
+            "join_state::a_join_and_one_who_only_looks",
+            "join_state::one_who_gives_up_leaves_it_to_the_other",
         ),
         programs=("meetings::five_join_one",),
     ),
     Mutant(
         "life: the second join does not wait for the first",
-        "life.rs",
+        "join_state.rs",
         "wait(&self.finish)?;",
         "drop(wait);",
-        ("life::two_join_at_once",),
+        ("join_state::two_join_at_once",),
     ),
     Mutant(
         "life: it is done before it is joined",
-        "life.rs",
+        "join_state.rs",
         "self.stage() == Stage::Done",
         "self.stage() == Stage::Done || self.exiting.is_set()",
-        ("life::two_join_at_once", "life::whoever_is_last_ends_it_if_nobody_has"),
+        ("join_state::two_join_at_once", "join_state::whoever_is_last_ends_it_if_nobody_has"),
     ),
     Mutant(
         "life: a start that fails leaves joiners asleep",
-        "life.rs",
+        "join_state.rs",
         "let _live = self.exiting.set();",
         "",
-        ("life::a_start_that_fails_lets_everybody_go",),
+        ("join_state::a_start_that_fails_lets_everybody_go",),
     ),
     Mutant(
         "life: it runs before it is known who it is",
-        "life.rs",
+        "join_state.rs",
         "Ordering::Release",
         RELAXED,
-        ("life::a_thread_that_runs_is_known",),
+        ("join_state::a_thread_that_runs_is_known",),
     ),
 ]

@@ -1,11 +1,11 @@
-"""Mutants of what every wait goes through: the guard of a queue, and the wait itself."""
+"""Mutants of what every wait goes through: the queue lock of a queue, and the wait itself."""
 
 from .mutant import RELAXED, Mutant
 
 GUARD = [
     Mutant(
         "guard: released without order",
-        "guard.rs",
+        "queue_lock.rs",
         "Ordering::Release",
         RELAXED,
         ("channel::an_item_brings_what_was_done_before", "lock::mutual_exclusion_of_three"),
@@ -13,14 +13,14 @@ GUARD = [
     ),
     Mutant(
         "guard: released without waking who sleeps on it",
-        "guard.rs",
+        "queue_lock.rs",
         "before & STATE == CONTENDED",
         "false",
         ("lock::mutual_exclusion_and_no_lost_wake_up",),
     ),
     Mutant(
         "guard: who has slept forgets that another may sleep",
-        "guard.rs",
+        "queue_lock.rs",
         "take = CONTENDED;",
         "take = HELD;",
         ("channel::two_getters_get_an_item_each",),
@@ -30,7 +30,7 @@ GUARD = [
 WAIT = [
     Mutant(
         "wait: a hand-off at the moment of the time-out is dropped",
-        "wait.rs",
+        "protocol.rs",
         "unsafe { what.cancel(waiter) }",
         "unsafe { match what.cancel(waiter) { Cancelled::Settled => Cancelled::Left, it => it } }",
         (
@@ -43,8 +43,8 @@ WAIT = [
     ),
     Mutant(
         "wait: who was interrupted does not queue again",
-        "wait.rs",
-        "queued = T::STAYS;",
+        "protocol.rs",
+        "queued = T::STAYS_QUEUED_DURING_SIGNALS;",
         "queued = true;",
         (
             "lock::hand_off_against_interruption",
@@ -55,7 +55,7 @@ WAIT = [
     ),
     Mutant(
         "wait: a waiter that stays for the end of a turn times out again and again",
-        "wait.rs",
+        "protocol.rs",
         "*deadline = None",
         "()",
         (
@@ -66,7 +66,7 @@ WAIT = [
     ),
     Mutant(
         "wait: who sleeps is told but not woken",
-        "queue.rs",
+        "wait_list.rs",
         "wake.send();",
         "drop(wake);",
         (

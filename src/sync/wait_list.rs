@@ -1,18 +1,18 @@
 //! A first-in, first-out queue of waiting threads that lives in the object they wait for.
 //!
 //! Sixteen bytes, of which four are lent to the primitive built on top: the nodes are the waiters
-//! themselves, and the guard is a word-sized mutex. Nothing is global, so waiting for one object
+//! themselves, and the queue lock is a word-sized mutex. Nothing is global, so waiting for one object
 //! never disturbs another, and nothing needs repair after a fork (see `fork`).
 
 use core::ptr;
 
-use super::guard::{Guard, Held};
 use super::parker::Wake;
 use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
+use super::queue_lock::{Held, QueueLock};
 use super::waiter::{Phase, Waiter};
 
 /// Waiters in the order in which they came: a ring, known by its first node. Only to be touched
-/// under the guard of the object that it belongs to.
+/// under the queue lock of the object that it belongs to.
 pub(super) struct List {
     head: AtomicPtr<Waiter>,
 }
@@ -35,7 +35,7 @@ impl List {
     }
 
     pub(super) fn front(&self) -> Option<&Waiter> {
-        // SAFETY: a node in the list is alive: its owner takes the guard, which the caller holds,
+        // SAFETY: a node in the list is alive: its owner takes the queue lock, which the caller holds,
         // and unlinks it before it goes (the contract of `Awaitable`).
         unsafe { self.head().as_ref() }
     }
@@ -99,7 +99,7 @@ impl List {
         }
     }
 
-    // Relaxed in both: the guard orders every access.
+    // Relaxed in both: the queue lock orders every access.
     fn head(&self) -> *mut Waiter {
         self.head.load(Ordering::Relaxed)
     }
@@ -111,10 +111,10 @@ impl List {
 
 /// See the module's documentation.
 #[repr(C)]
-pub struct WaitQueue {
+pub struct WaitList {
     /// Belongs to the primitive. The queue neither reads nor writes it.
     pub(super) word: AtomicU32,
-    guard: Guard,
+    queue_lock: QueueLock,
     list: List,
 }
 
@@ -140,52 +140,52 @@ fn at_once() -> u32 {
     1
 }
 
-impl WaitQueue {
+impl WaitList {
     const_unless_modelled! {
         /// An empty queue and a word of zero. All bytes are zero.
-        pub(super) fn new() -> WaitQueue {
-            WaitQueue { word: AtomicU32::new(0), guard: Guard::new(), list: List::new() }
+        pub(super) fn new() -> WaitList {
+            WaitList { word: AtomicU32::new(0), queue_lock: QueueLock::new(), list: List::new() }
         }
     }
 
     /// Whether it was last used in another process, if at all: nobody is in it then.
     pub(super) fn is_stale(&self) -> bool {
-        self.guard.is_stale()
+        self.queue_lock.is_stale()
     }
 
-    /// Takes the guard. Nothing that can block, and no Python code, may run while it is held.
+    /// Takes the queue lock. Nothing that can block, and no Python code, may run while it is held.
     #[inline]
-    pub(super) fn guard(&self) -> Queue<'_> {
-        let held = self.guard.hold();
+    pub(super) fn lock_queue(&self) -> LockedList<'_> {
+        let held = self.queue_lock.hold();
         if held.is_stale() {
             self.list.forget();
         }
-        Queue { list: &self.list, held }
+        LockedList { list: &self.list, held }
     }
 
     /// Wakes some of the waiters that may go, in whatever phase: those that are told by `wake`,
-    /// under the guard, which is free when they are woken. Each wakes the next when it claims.
+    /// under the queue lock, which is free when they are woken. Each wakes the next when it claims.
     pub(super) fn let_some_go<'a>(
         &'a self,
-        mut queue: Queue<'a>,
-        wake: impl Fn(&Queue<'a>) -> Option<Wake>,
+        mut queue: LockedList<'a>,
+        wake: impl Fn(&LockedList<'a>) -> Option<Wake>,
     ) {
         for _ in 0..at_once() {
             let Some(next) = wake(&queue) else { break };
             queue.release_and_wake(Some(next));
-            queue = self.guard();
+            queue = self.lock_queue();
         }
         queue.release();
     }
 }
 
 /// A queue whose guard is held: until [`Queue::release`].
-pub(super) struct Queue<'a> {
+pub(super) struct LockedList<'a> {
     list: &'a List,
     held: Held<'a>,
 }
 
-impl<'a> Queue<'a> {
+impl<'a> LockedList<'a> {
     /// Whether this is the first use of the queue in this process.
     pub(super) fn is_stale(&self) -> bool {
         self.held.is_stale()
@@ -195,7 +195,7 @@ impl<'a> Queue<'a> {
         self.held.release();
     }
 
-    /// Releases the guard, then wakes. In this order, so that the woken find the guard free.
+    /// Releases the queue lock, then wakes. In this order, so that the woken find the queue lock free.
     pub(super) fn release_and_wake(self, wake: Option<Wake>) {
         self.release();
         if let Some(wake) = wake {

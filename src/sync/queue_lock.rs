@@ -1,10 +1,10 @@
 //! A mutex of one word, for the few instructions in which a queue changes.
 
 use super::fork;
-use super::parker::{guard_wait, guard_wake};
+use super::parker::{queue_lock_wait, queue_lock_wake};
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 
-/// The low bits of the guard: a mutex in three states, as in Rust's standard library.
+/// The low bits of the queue lock: a mutex in three states, as in Rust's standard library.
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 /// Held, and somebody may sleep until it is free.
@@ -12,19 +12,19 @@ const CONTENDED: u32 = 2;
 const STATE: u32 = 3;
 const EPOCH_SHIFT: u32 = 2;
 
-/// How often to look before sleeping: a guard is held for some ten instructions.
+/// How often to look before sleeping: a queue lock is held for some ten instructions.
 const SPINS: u32 = 100;
 
 /// The state of the mutex, and above it the fork epoch of its last use.
-pub(super) struct Guard {
+pub(super) struct QueueLock {
     word: AtomicU32,
 }
 
-impl Guard {
+impl QueueLock {
     const_unless_modelled! {
         /// Free. All bytes are zero.
-        pub(super) fn new() -> Guard {
-            Guard { word: AtomicU32::new(0) }
+        pub(super) fn new() -> QueueLock {
+            QueueLock { word: AtomicU32::new(0) }
         }
     }
 
@@ -33,7 +33,7 @@ impl Guard {
         self.word.load(Ordering::Relaxed) & !STATE != fork::epoch() << EPOCH_SHIFT
     }
 
-    /// Takes the guard. Nothing that can block, and no Python code, may run while it is held.
+    /// Takes the queue lock. Nothing that can block, and no Python code, may run while it is held.
     #[inline]
     pub(super) fn hold(&self) -> Held<'_> {
         let epoch = fork::epoch() << EPOCH_SHIFT;
@@ -46,10 +46,10 @@ impl Guard {
             Ok(_) => false,
             Err(_) => self.hold_contended(epoch),
         };
-        Held { guard: self, epoch, stale }
+        Held { queue_lock: self, epoch, stale }
     }
 
-    /// The slow way. Whether the guard was last used in another process.
+    /// The slow way. Whether the queue lock was last used in another process.
     #[cold]
     fn hold_contended(&self, epoch: u32) -> bool {
         let mut spins = 0;
@@ -58,7 +58,7 @@ impl Guard {
             let seen = self.word.load(Ordering::Relaxed);
             let stale = seen & !STATE != epoch;
             if stale || seen & STATE == FREE {
-                // A guard of an older epoch is free whatever it says: its holder and its waiters
+                // A queue lock of an older epoch is free whatever it says: its holder and its waiters
                 // were threads of the process that this one was forked from.
                 if self
                     .word
@@ -74,7 +74,7 @@ impl Guard {
                 core::hint::spin_loop();
                 continue;
             }
-            // Whoever has slept must leave the guard contended: it cannot know whether it was the
+            // Whoever has slept must leave the queue lock contended: it cannot know whether it was the
             // last to sleep.
             take = CONTENDED;
             if seen & STATE == CONTENDED
@@ -83,33 +83,33 @@ impl Guard {
                     .compare_exchange(seen, epoch | CONTENDED, Ordering::Relaxed, Ordering::Relaxed)
                     .is_ok()
             {
-                guard_wait(&self.word, epoch | CONTENDED);
+                queue_lock_wait(&self.word, epoch | CONTENDED);
             }
         }
     }
 }
 
-/// A guard that is held: until [`Held::release`].
+/// A queue lock that is held: until [`Held::release`].
 ///
 /// No `Drop`: code that may be unwound by the interpreter holds one across no call that can, and
 /// an explicit release says where the critical section ends.
 pub(super) struct Held<'a> {
-    guard: &'a Guard,
+    queue_lock: &'a QueueLock,
     epoch: u32,
     stale: bool,
 }
 
 impl Held<'_> {
-    /// Whether this is the first use of the guard in this process: whatever it protects is from
+    /// Whether this is the first use of the queue lock in this process: whatever it protects is from
     /// the parent, and the threads that it speaks of are gone.
     pub(super) fn is_stale(&self) -> bool {
         self.stale
     }
 
     pub(super) fn release(self) {
-        let before = self.guard.word.swap(self.epoch | FREE, Ordering::Release);
+        let before = self.queue_lock.word.swap(self.epoch | FREE, Ordering::Release);
         if before & STATE == CONTENDED {
-            guard_wake(&self.guard.word);
+            queue_lock_wake(&self.queue_lock.word);
         }
     }
 }

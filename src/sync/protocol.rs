@@ -123,7 +123,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                 queued = true;
             }
             Rest::Interrupted => {
-                queued = T::STAYS;
+                queued = T::STAYS_QUEUED_DURING_SIGNALS;
                 resumed = true;
                 // SAFETY: as the caller promises; in the queue if it stays in there.
                 unsafe {
@@ -132,7 +132,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
                     let ran = if queued { fork::run_while_queued(&requeue, run) } else { run() };
                     if let Err(raised) = ran {
                         if queued {
-                            what.forgo(waiter);
+                            what.abandon(waiter);
                         }
                         return Err(raised);
                     }
@@ -197,7 +197,7 @@ unsafe fn park<T: Awaitable + ?Sized>(
         let parked = waiter.park(*deadline, interruptible);
         match parked {
             Parked::Unparked => return Rest::Ready,
-            Parked::Interrupted if T::STAYS => return Rest::Interrupted,
+            Parked::Interrupted if T::STAYS_QUEUED_DURING_SIGNALS => return Rest::Interrupted,
             Parked::TimedOut | Parked::Interrupted => {}
         }
         // SAFETY: as the caller promises.

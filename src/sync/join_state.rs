@@ -24,8 +24,8 @@ pub enum Stage {
 }
 
 /// It owns the operating system's thread, which is a number here: exactly one of those who end it
-/// ([`Life::end`], [`Life::disown`]) is given the number.
-pub struct Life {
+/// ([`JoinState::end`], [`JoinState::disown`]) is given the number.
+pub struct JoinState {
     stage: AtomicU32,
     ident: AtomicU64,
     /// The operating system's thread, meaningful while `owns_os_thread`.
@@ -36,17 +36,17 @@ pub struct Life {
     finish: Lock,
 }
 
-impl Default for Life {
-    fn default() -> Life {
-        Life::new()
+impl Default for JoinState {
+    fn default() -> JoinState {
+        JoinState::new()
     }
 }
 
-impl Life {
+impl JoinState {
     const_unless_modelled! {
         /// Of a thread that is not started.
-        pub fn new() -> Life {
-            Life {
+        pub fn new() -> JoinState {
+            JoinState {
                 stage: AtomicU32::new(Stage::NotStarted as u32),
                 ident: AtomicU64::new(0),
                 os_thread: AtomicU64::new(0),

@@ -3,7 +3,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread::JoinHandle;
-use rthread::sync::{Life, Stage};
+use rthread::sync::{JoinState, Stage};
 
 use crate::waits::{Endless, Limited, Patience, Raising, wait};
 use crate::{model, model_within, spawn};
@@ -12,7 +12,7 @@ const IDENT: u64 = 7;
 
 /// A thread and what the operating system has of it: all that can be had of it once.
 struct Handle {
-    life: Life,
+    life: JoinState,
     os_thread: UnsafeCell<Option<JoinHandle<()>>>,
     ended: UnsafeCell<u32>,
 }
@@ -25,7 +25,7 @@ unsafe impl Send for Handle {}
 impl Handle {
     fn new() -> Arc<Handle> {
         let (os_thread, ended) = (UnsafeCell::new(None), UnsafeCell::new(0));
-        Arc::new(Handle { life: Life::new(), os_thread, ended })
+        Arc::new(Handle { life: JoinState::new(), os_thread, ended })
     }
 
     /// With a thread that ends at once.
