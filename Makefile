@@ -55,11 +55,14 @@ asan_run = LD_PRELOAD=$(libasan) PYTHONMALLOC=malloc PYTHONPATH=tests \
 asan_tests = tests/native tests/behaviour $(addprefix --ignore=,tests/native/test_memory_native.py \
 	$(wildcard tests/native/test_fork_*.py tests/behaviour/test_fork_*.py))
 
-.PHONY: build test test-one test-parallel stress stress-one conformance conformance-one reliability \
+.PHONY: help build test test-one test-parallel stress stress-one conformance conformance-one reliability \
 	reliability-one third-party torture check-models tsan asan asan-run demo bench chart lint \
 	rust-test clean
 # An environment that was not finished is not taken for one the next time.
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
 
 build: $(venv)/built
 
@@ -155,6 +158,8 @@ lint: build
 	$(portable) $(clippy) --no-default-features $(deny)
 	$(loom) $(clippy) --no-default-features $(deny)
 	$(shuttle) $(clippy) --no-default-features $(deny)
+	RUSTDOCFLAGS="-D warnings" PYO3_PYTHON=$(CURDIR)/$(python) CARGO_TARGET_DIR=target/doc \
+		cargo doc --quiet --document-private-items --no-deps
 	$(python) -m tests.sources.layers
 	$(python) -m ruff check
 	$(python) -m ruff format --check

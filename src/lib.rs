@@ -1,8 +1,14 @@
 //! CPython's `_thread` in Rust: the extension module `rthread._rthread`.
 //!
-//! ARCHITECTURE.md says how the parts fit together. In short: `sync` knows no Python; one file for
-//! each thing that Python sees; `blocking` is the only place that waits, `compat` the only one
-//! that knows one CPython version from another.
+//! ARCHITECTURE.md says how the parts fit together. A folder uses only itself and the folders above
+//! it in this list:
+//!
+//! - `sync`: locks and waiting, without Python;
+//! - `capi`: CPython's C interface; `capi::compat` alone knows one CPython version from another;
+//! - `runtime`: the part that each interpreter has: its state, its waits, its lifetime;
+//! - `thread_module`: the functions and types of `_thread`;
+//! - `threading`: the classes of `threading` and `queue`;
+//! - `module`: makes the types, fills the state and publishes the names.
 
 pub mod sync;
 

@@ -1,6 +1,6 @@
 //! The module `rthread._rthread` and its state.
 //!
-//! Everything is per interpreter: types, and the state that they and the functions share.
+//! Each interpreter has its own types, and its own state, which the types and the functions share.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
@@ -54,7 +54,7 @@ const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// For the package, and not among the names that stand in for stock's.
+/// Functions for the package `rthread`. They stand in for no function of the stock module.
 const OWN_FUNCTIONS: &[Function] = &[
     Function {
         name: c"__make_native__",
@@ -83,7 +83,7 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// rthread's own, with a NUL for C.
+/// The version of rthread, with a NUL at its end for C.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
 /// Fills the state of a new module.
@@ -91,7 +91,8 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 /// # Safety
 /// Attached; called once for each module.
 unsafe fn fill(state: &mut State, module: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; what is made is owned by the state, also on failure.
+    // SAFETY: as the caller promises. The state owns every object that is made here, also after a
+    // failure.
     unsafe {
         state.stock = stock::import()?;
         state.lock_type = lock::make_type(module, state.stock)?;
@@ -103,7 +104,8 @@ unsafe fn fill(state: &mut State, module: *mut PyObject) -> Result<(), Raised> {
         state.qualname_name = interned(c"__qualname__")?;
         state.started_name = interned(c"_started")?;
         state.ident_name = interned(c"_ident")?;
-        // Not an object of a type of ours: the collector could not see that it refers to that.
+        // A plain `object`, not an object of one of our types: that would refer to its type, and
+        // the collector could not see the reference.
         state.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
         state.excepthook_type = stock::type_named(state.stock, c"_ExceptHookArgs");
         if state.slot.is_null() || state.excepthook_type.is_null() {
@@ -157,8 +159,9 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
     }
 }
 
-/// A panic is a bug in rthread. It must not unwind into C, so it ends the process, after its
-/// message. The hook is this library's own: Rust code in other extension modules has another.
+/// A panic is a bug in rthread. It must not unwind into C, so the process ends after the message of
+/// the panic. The hook applies to this library only: Rust code in another extension module has a
+/// standard library, and a hook, of its own.
 fn abort_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -176,7 +179,7 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
     unsafe {
         add_functions(module, state)?;
         add(module, c"TSS", state.tss_type.cast())?;
-        // The names that have an object of ours, where stock has the name.
+        // Names of rthread's own objects, published only where the stock module has the name too.
         for (name, object) in [
             (c"lock", state.lock_type),
             (c"LockType", state.lock_type),
@@ -188,7 +191,7 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
                 add(module, name, object.cast())?;
             }
         }
-        // Constants and exceptions are the interpreter's.
+        // The constants and the exception come from the interpreter.
         for name in [c"error", c"TIMEOUT_MAX", c"_ExceptHookArgs", c"_NAME_MAXLEN"] {
             let object = ffi::PyObject_GetAttrString(state.stock, name.as_ptr());
             if object.is_null() {
@@ -221,8 +224,8 @@ unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
     }
 }
 
-/// PyModule_AddFunctions would say that they are `rthread._rthread`'s. They say `_thread`, like
-/// the types and like the functions that they stand in for.
+/// Adds the functions with `_thread` as their module, like the types and like the stock functions
+/// that they stand in for. `PyModule_AddFunctions` would write `rthread._rthread` there.
 unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Raised> {
     // SAFETY: attached; valid objects; the table ends with a null name.
     unsafe {
@@ -309,8 +312,8 @@ unsafe extern "C-unwind" fn free(module: *mut c_void) {
 fn definition() -> *mut ffi::PyModuleDef {
     definition_or(|| {
         let slots = Vec::leak(compat::module_slots(exec as *mut c_void));
-        // SAFETY: the functions have the signatures that CPython calls them with; they differ in
-        // that they may be unwound.
+        // SAFETY: the functions have the signatures with which CPython calls them. The only
+        // difference is that they may be unwound.
         let (traverse, clear, free) = unsafe {
             (
                 core::mem::transmute::<*const (), ffi::traverseproc>(traverse as *const ()),
@@ -332,7 +335,7 @@ fn definition() -> *mut ffi::PyModuleDef {
     })
 }
 
-/// What the import system calls.
+/// The function that the import system calls.
 ///
 /// # Safety
 /// Attached.

@@ -14,8 +14,8 @@ from rthread._install import is_installed as is_installed
 from rthread._install import own as _own
 from rthread._install import uninstall as uninstall
 
-# Which names there are depends on the interpreter, and names with an underscore count too:
-# threading imports several of them.
+# The interpreter decides which names there are. Names with an underscore count too: threading
+# imports several of them.
 globals().update(_own)
 
 _LAZY = ("queue", "threading")
@@ -24,12 +24,12 @@ __version__: str = _rthread.__version__
 
 
 def report() -> object:
-    """Tell what the program runs on.
+    """Tell on which code the program runs.
 
     Returns:
-        An entry for each name of ``_thread``, ``threading`` and ``queue``, which says whether
-        rthread, the interpreter or another tool has made what the name holds. Printed, it is a
-        table.
+        An entry for each name of ``_thread``, ``threading`` and ``queue``. It says whether the
+        object of the name was made by rthread, the interpreter or another tool. Printed, the
+        result is a table.
     """
     from rthread._report import report
 
@@ -37,7 +37,8 @@ def report() -> object:
 
 
 def __getattr__(name: str) -> object:
-    # Running the source of threading once more takes time, and not everyone needs it; nor queues.
+    # Running the source of threading once more takes time, and not every program needs that or
+    # the queues.
     if name in _LAZY:
         __import__(f"rthread.{name}")
         return _sys.modules[f"rthread.{name}"]

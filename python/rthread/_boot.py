@@ -1,8 +1,8 @@
-"""Puts a process on rthread at its start; ``rthread.pth`` imports this when told to.
+"""Puts a process on rthread at its start; ``rthread.pth`` imports this module if it is told to.
 
-With ``RTHREAD=1`` in the environment each process that finds ``rthread.pth`` in its site-packages
-comes through here before anything of the program runs, and so does each sub-interpreter.
-``python -m rthread --children`` sets the variable, which processes started by the program inherit.
+This happens with ``RTHREAD=1`` in the environment, in each process that finds ``rthread.pth`` in
+its site-packages. The module runs before any code of the program, and in each sub-interpreter too.
+``python -m rthread --children`` sets the variable, and processes started by the program inherit it.
 """
 
 import sys
@@ -17,7 +17,7 @@ def _say(sentence: object) -> None:
 
 def _boot() -> None:
     wanted = _settings.wants_rthread()
-    # Once in a process, not in each of its interpreters.
+    # Complain once in a process, not in each of its interpreters.
     if vars(_rthread)["__is_main__"]:
         names = ("RTHREAD", *_settings.INSTALL_VARIABLES) if wanted else ("RTHREAD",)
         for complaint in filter(None, map(_settings.complaint, names)):
@@ -26,7 +26,7 @@ def _boot() -> None:
         try:
             _install.install(**_settings.of_environment())
         except RuntimeError as error:
-            # Another .pth file has started a thread. The program goes on without rthread.
+            # Another .pth file has started a thread. The program runs without rthread then.
             _say(error)
 
 

@@ -45,16 +45,16 @@ environment:
   RTHREAD_NATIVE=0  as --no-native, wherever rthread is installed
   RTHREAD_REUSE_THREADS=number  as --reuse-threads, wherever rthread is installed"""
 
-# By the option that says so, what runs the operand that follows it.
+# For each option with an operand, the function that runs the operand.
 _WITH_OPERAND = {"-c": _program.run_code, "-m": _program.run_module}
 _OPTIONS = ("--children", "--no-native", "--queue")
 _REUSE = "--reuse-threads"
 
 
 def main() -> None:
-    """Carry out the command line in ``sys.argv``."""
+    """Run the command line in ``sys.argv``."""
     arguments = sys.argv[1:]
-    # By the option as it was given, its number if it has one.
+    # The options that were given, each with its number if it has one.
     options: dict[str, int] = {}
     while arguments:
         name, has_value, value = arguments[0].partition("=")
@@ -102,7 +102,7 @@ def _take_no_arguments(arguments: list[str]) -> None:
 def _program_in(
     arguments: list[str],
 ) -> "tuple[Callable[[str, list[str]], None], str, list[str]]":
-    """What runs the program, the program, and the arguments it is to get."""
+    """The function that runs the program, the program, and the arguments for it."""
     first, rest = arguments[0], arguments[1:]
     option, attached = first[:2], first[2:]
     if option in _WITH_OPERAND:
@@ -126,11 +126,11 @@ def _refuse(reason: str) -> "NoReturn":
 
 
 def _switch_children(options: "dict[str, int]") -> None:
-    # A package that was put on the path in some other way than by installing it has no .pth file
-    # where Python looks for one: better to say so than to leave the children as they are.
+    # A package that is on the path without being installed has no .pth file where Python looks for
+    # one. Then the command fails: otherwise the children would silently run on stock.
     if not any(os.path.exists(os.path.join(place, "rthread.pth")) for place in sys.path):
         _refuse("--children needs rthread.pth, which installing the wheel puts into site-packages")
-    # The second is the older name: a child may have a version of rthread that knows only that.
+    # RTHREAD_CHILDREN is the older name: a child may have a version of rthread that knows only it.
     os.environ.update(RTHREAD="1", RTHREAD_CHILDREN="1")
     if "--queue" in options:
         os.environ["RTHREAD_QUEUE"] = "1"
@@ -156,7 +156,7 @@ def _install(options: "dict[str, int]") -> None:
     try:
         rthread.install(**wanted)
     except RuntimeError as error:
-        # Something that Python runs at its start, such as sitecustomize, has started a thread.
+        # Code that Python runs at its start, such as sitecustomize, has started a thread.
         print(f"rthread: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -1,15 +1,15 @@
 """Puts a whole program on rthread, and takes it off again.
 
-A program reaches threads through three doors: ``sys.modules["_thread"]``, the ``threading``
-module, and names that other modules have already taken from either. All three are module-level
-names, so one operation serves them all: wherever a module holds, by identity, an object of the
-stock ``_thread``, put rthread's object of that name in its place.
+A program reaches threads in three ways: through ``sys.modules["_thread"]``, through the
+``threading`` module, and through names that other modules have already taken from either. All three
+are module-level names, so one operation serves them all. Wherever a module holds, by identity, an
+object of the stock ``_thread``, rthread's object of that name is put in its place.
 
-``threading`` needs nothing more, since its classes and functions look such names up in the
-module each time they run. Its classes therefore stay the very same objects: a subclass made
-before ``install()`` is still a subclass after it, and whatever a debugger or a tracer has patched
-into ``threading`` stays patched. An object left behind, such as a lock made earlier, goes on
-working too; only a thread that is not started yet has to be given a new handle.
+``threading`` needs nothing more, because its classes and functions look such names up in the
+module each time they run. So those classes stay the very same objects. A subclass made before
+``install()`` is still a subclass after it, and a patch of a debugger or a tracer in ``threading``
+stays. An object made earlier, such as a lock, goes on working too. Only a thread that is not
+started yet has to get a new handle.
 """
 
 import os
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    # A namespace, a name in it, what was there, and what is there now.
+    # A namespace, a name in it, the object that was there, and the object that is there now.
     Change = tuple[dict[str, Any], str, Any, Any]
-    # By the id of an object, the object itself and what is to stand in its place.
+    # By the id of an object, the object itself and the object that takes its place.
     Swaps = dict[int, tuple[Any, Any]]
     Pairs = list[tuple[Any, Any]]
 
@@ -34,7 +34,7 @@ __all__ = ["PatchedWarning", "install", "is_installed", "stock_thread", "uninsta
 # Stands for a name that does not exist.
 _ABSENT: "Any" = ...
 
-# From 3.13 on: only with each other do these start threads, and wait for them at the end.
+# From 3.13 on these work only with each other: they start threads, and wait for them at the end.
 _OF_HANDLES = (
     "start_joinable_thread",
     "_ThreadHandle",
@@ -44,14 +44,14 @@ _OF_HANDLES = (
 )
 _QUEUE = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
 
-# What is installed is a property of the process, not of this copy of the package: a program that
-# drops rthread from sys.modules and imports it again must find all of these as they were. They
-# therefore live in the extension module, of which there is one.
+# The state of the installation belongs to the process, not to this copy of the package. A program
+# that drops rthread from sys.modules and imports it again must find all of this as it was. So the
+# state lives in the extension module, of which there is only one.
 _state: "dict[str, Any]" = vars(_rthread).setdefault(
     "__install_state__",
     {
         "stock": sys.modules["_thread"],
-        # What the extension module has; a tool may put something else there while it is _thread.
+        # The objects of the extension module. A tool may put others there while it is _thread.
         "own": {name: value for name, value in vars(_rthread).items() if name[:2] != "__"},
         "changes": None,
         "explicit": frozenset(),
@@ -94,22 +94,22 @@ def install(
 ) -> None:
     """Put the whole program on rthread.
 
-    ``sys.modules["_thread"]``, ``threading``, and every name that a module imported so far has
-    taken from them refer to rthread afterwards. Only the interpreter's own functions and classes
+    Afterwards ``sys.modules["_thread"]`` and ``threading`` refer to rthread. So does every name
+    that an imported module has taken from them. Only the interpreter's own functions and classes
     are replaced: a function or class that another tool has put in their place stays. `report`
-    tells of each name. A second call has no effect, unless it asks for another kind of classes.
+    tells about each name. A second call has no effect, unless it asks for another kind of classes.
 
     Args:
         native: whether Condition, Event, Semaphore, BoundedSemaphore and Barrier are rthread's
-            own classes (True), or those that ``threading`` writes in Python (False). None means
+            own classes (True), or the Python classes of ``threading`` (False). None means
             True, unless the environment variable ``RTHREAD_NATIVE`` is ``0``.
         queue: whether the classes of ``queue`` are those of ``rthread.queue``. Queues that exist
-            already, and classes derived from the others, stay as they are. None means False,
-            unless the environment variable ``RTHREAD_QUEUE`` is ``1``.
-        reuse_threads: up to how many threads of the operating system wait, for a second, for the
+            already, and classes derived from the former classes, stay as they are. None means
+            False, unless the environment variable ``RTHREAD_QUEUE`` is ``1``.
+        reuse_threads: how many threads of the operating system to keep, each for a second, for the
             next start when their threads have ended. For the program each start is a new thread.
-            None means the number in the environment variable ``RTHREAD_REUSE_THREADS``, and 0, so
-            none, if that is not set.
+            None means the number in the environment variable ``RTHREAD_REUSE_THREADS``, or 0 if
+            that is not set.
 
     Warns:
         PatchedWarning: names were left to other code. It is given before anything is changed.
@@ -166,7 +166,7 @@ def _keep_threads(number: int) -> None:
 
 
 def _reinstall(native: "bool | None", queue: "bool | None") -> None:
-    """Do what a second call of `install` asks for."""
+    """Serve a second call of `install`."""
     before = {"native": _state["native"], "queue": _state["queue"]}
     asked = {"native": native, "queue": queue}
     wanted = {name: before[name] if asked[name] is None else asked[name] for name in before}
@@ -186,7 +186,7 @@ def _reinstall(native: "bool | None", queue: "bool | None") -> None:
 def uninstall() -> None:
     """Put the whole program back on the interpreter's own ``_thread``.
 
-    Everything that `install` changed is as it was before, unless the program has changed it since.
+    Everything that `install` has changed is restored, unless the program has changed it since.
     Modules imported in between are switched as well. Locks and threads that were made on rthread
     go on working. Without a preceding `install` there is no effect.
 
@@ -197,8 +197,8 @@ def uninstall() -> None:
         return
     _refuse_other_threads("uninstall")
     stock = stock_thread()
-    # First the recorded changes, exactly; then names that modules have taken since. A module that
-    # had an object of rthread before install() had asked for it by name.
+    # First the recorded changes are undone exactly, then the names that modules have taken since. A
+    # module that had an object of rthread before install() had asked for it by name, and keeps it.
     back = _swaps([(_rthread, stock), *_reversed(_state["pairs"])])
     recorded = [(namespace, name, new, old) for namespace, name, old, new in _state["changes"]]
     done = _places(recorded) | _state["explicit"]
@@ -222,7 +222,7 @@ class _Patched:
 
         self.stock: Any = _stock
         self.evidence = _stock.Dependencies()
-        # By name, the object of a tool's that has it.
+        # By name, the object of a tool.
         self.in_thread: dict[str, Any] = {}
         self._sentences: list[str] = []
 
@@ -231,9 +231,9 @@ class _Patched:
         self._sentences.append(f"{name} ({reason})")
 
     def fit(self, pairs: "Pairs", names: "tuple[str, ...]", module: "ModuleType") -> "Pairs":
-        """Those of some pairs of classes that can be switched; the others are noted."""
+        """Those of some pairs of classes that can be switched. The others are noted."""
         unfit = {id(new) for old, new in pairs if not self.evidence.fits(old, module)}
-        # A native class that derives from one that is not used is not used either.
+        # A native class is not used if it derives from one that is not used.
         fitting = [
             (old, new) for old, new in pairs if not any(id(base) in unfit for base in new.__mro__)
         ]
@@ -259,7 +259,7 @@ class _Patched:
 
 
 def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
-    """The functions and types of ``_thread``, and rthread's."""
+    """The functions and types of ``_thread``, each with rthread's."""
     is_stock_object = patched.stock.is_stock_object
     names = vars(stock)
     pairs: Pairs = []
@@ -267,7 +267,7 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
     stay = _OF_HANDLES if _another_starts_threads(stock, patched) else ()
     for name, ours in own.items():
         value = names.get(name, _ABSENT)
-        # Constants and exceptions are the same in both.
+        # Constants and exceptions are the same in both modules.
         if value is _ABSENT or value is ours or not callable(ours):
             continue
         if name in stay:
@@ -283,8 +283,8 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         found: Swaps = {}
         for namespace in map(_namespace, _foreign_modules()):
             values = [value for value in list(namespace.values()) if _is_of_c(value)]
-            # eventlet loads _thread once more: a type does not tell of which copy it is, but the
-            # functions beside it do.
+            # eventlet loads _thread once more. Only functions tell to which copy they belong, so
+            # the functions beside a type decide for the type.
             if any(_is_of_copy(value, stock) for value in values):
                 continue
             for value in values:
@@ -300,7 +300,7 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
 def _another_starts_threads(stock: "ModuleType", patched: _Patched) -> bool:
     """Tell whether a tool has a function of its own that starts the threads of ``threading``.
 
-    It goes on to the interpreter's, which takes the interpreter's handles only.
+    It calls the interpreter's function, which takes only the interpreter's handles.
     """
     name = _OF_HANDLES[0]
     places = [(stock, name), (sys.modules.get("threading", stock), f"_{name}")]
@@ -319,28 +319,28 @@ def _is_of_c(value: object) -> bool:
 
 
 def _is_of_copy(value: "Any", stock: "ModuleType") -> bool:
-    """Tell whether a function is of another copy of ``_thread`` than the interpreter's first."""
+    """Tell whether a function belongs to a second copy of the interpreter's ``_thread``."""
     owner = getattr(value, "__self__", None) if type(value) is type(len) else None
     is_module = type(owner) is type(sys) and owner is not stock and owner is not _rthread
     return is_module and vars(owner).get("__name__") == "_thread"
 
 
 def _native_pairs(patched: _Patched) -> "Pairs":
-    """The Python classes of ``threading`` that are replaced, and the native ones."""
+    """The Python classes of ``threading`` that are replaced, each with the native one."""
     pairs = _native.in_threading(patched.evidence)
     return patched.fit(pairs, _native.THREADING, sys.modules["threading"])
 
 
 def _queue_pairs(patched: _Patched) -> "tuple[Pairs, list[Change]]":
-    """The classes of ``queue``, what they are replaced by, and the names that are added."""
+    """The classes of ``queue``, each with its replacement, and the names that are added."""
     import queue as stock
 
     names = vars(stock)
     pairs: Pairs = []
     added: list[Change] = []
-    # The native ones cannot be made of the classes of a tool.
+    # The native classes cannot be made from the classes of a tool.
     if "rthread.queue" in sys.modules or patched.evidence.fits(names.get("Queue"), stock):
-        # Not at the top: most programs get along without it.
+        # Not at the top: most programs do not need it.
         from rthread import queue
 
         ours: Any = queue
@@ -352,10 +352,10 @@ def _queue_pairs(patched: _Patched) -> "tuple[Pairs, list[Change]]":
 
 
 def _as_thread(stock: "ModuleType", target: "ModuleType", patched: _Patched) -> "Iterator[Change]":
-    """What makes the extension module the ``_thread`` of the program."""
+    """The changes that make the extension module the ``_thread`` of the program."""
     names = vars(target)
-    # gevent and cloudpickle keep things by the name that a module gives itself. The import system
-    # goes by __spec__, which stays.
+    # gevent and cloudpickle keep objects by the __name__ of their module. The import system goes by
+    # __spec__, which stays.
     yield names, "__name__", names["__name__"], "_thread"
     for name, value in vars(stock).items():
         if name in patched.in_thread:
@@ -365,7 +365,7 @@ def _as_thread(stock: "ModuleType", target: "ModuleType", patched: _Patched) -> 
 
 
 def _patched_since(stock: "ModuleType", recorded: "list[Change]") -> "Iterator[Change]":
-    """What a tool has put into ``_thread`` while that was rthread goes to the stock module."""
+    """The changes that move objects of tools from rthread's ``_thread`` to the stock module."""
     put = {name: old for namespace, name, old, _new in recorded if namespace is vars(_rthread)}
     stock_by_ours = {id(ours): old for old, ours in _state["pairs"]}
     for name, value in list(vars(_rthread).items()):
@@ -373,14 +373,14 @@ def _patched_since(stock: "ModuleType", recorded: "list[Change]") -> "Iterator[C
         if name[:2] == "__" or value is put.get(name, ours):
             continue
         yield vars(_rthread), name, value, ours
-        # A tool that takes its function out again puts back what it has seen here.
+        # A tool that removes its function again puts back the object that it has seen here.
         yield vars(stock), name, vars(stock).get(name, _ABSENT), stock_by_ours.get(id(value), value)
 
 
 class _Finder:
-    """Finds ``threading`` once, and lets `_adopt_threading` see it when it is loaded.
+    """Finds ``threading`` once, and has `_adopt_threading` called when it is loaded.
 
-    A program that does not import ``threading`` is not to pay for it.
+    So a program that does not import ``threading`` does not pay for it.
     """
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
@@ -393,16 +393,16 @@ class _Finder:
                 break
         else:
             return None
-        # Loaders of the old kind have no step at which one could follow.
+        # Loaders of the old kind have no separate step that runs the module.
         if hasattr(spec.loader, "exec_module"):
             spec.loader = _FollowingLoader(spec.loader)
         return spec
 
 
 class _FollowingLoader:
-    """Loads ``threading`` as another loader does, to which it leaves the place.
+    """Loads ``threading`` with another loader, and gives its place in the module to that.
 
-    A frozen module's loader is a class that serves all frozen modules: it is not to be changed.
+    The other loader must not be changed: that of a frozen module serves all frozen modules.
     """
 
     def __init__(self, loader: "Any") -> None:
@@ -440,8 +440,8 @@ def _reversed(pairs: "Pairs") -> "Pairs":
 
 def _refuse_other_threads(what: str) -> None:
     threading = sys.modules.get("threading")
-    # A thread that is about to run, or about to end, has no frame. The first is in limbo if it
-    # was started through threading; both are counted, whichever module started them.
+    # A thread that is about to run, or about to end, has no frame. One that is about to run is in
+    # limbo if it was started through threading. Both are counted, whichever module started them.
     starting = len(threading._limbo) if threading is not None else 0
     counted = own["_count"]() - _state["lost"]
     others = _running_threads() - {own["get_ident"]()}
@@ -463,15 +463,15 @@ def _refuse_other_threads(what: str) -> None:
 
 def _running_threads() -> "set[int]":
     # sys._current_frames() looks at the threads of every interpreter, and makes frame objects for
-    # them in the memory of the calling one. Where that has a memory of its own, it takes the
-    # frames of the main interpreter with it when it goes, and that crashes.
+    # them in the memory of the calling interpreter. If that has a memory of its own, its end frees
+    # the frames of the main interpreter too, and the process crashes.
     if not vars(_rthread)["__is_main__"]:
         return set()
     return set(sys._current_frames())
 
 
 def _lose_threads() -> None:
-    # The interpreter goes on counting, in a new process, the threads of the one it comes from.
+    # In a new process the interpreter still counts the threads of the parent process.
     _state["lost"] = own["_count"]()
 
 
@@ -482,21 +482,21 @@ if hasattr(os, "register_at_fork"):
 def _known_threads(threading: "ModuleType | None") -> "list[Any]":
     if threading is None:
         return []
-    # A thread says that it is started before it goes from the second to the first, and is in both
-    # for a moment.
+    # A thread says that it is started before it goes from _limbo to _active, and is in both for a
+    # moment.
     threads = [*list(threading._active.values()), *list(threading._limbo.values())]
     return list({id(thread): thread for thread in threads}.values())
 
 
 def _apply(pending: "list[Change]", **state: object) -> None:
-    """Make every change and take on the state or, if anything goes wrong on the way, neither."""
+    """Make every change and take on the state. If that fails halfway, undo all of it."""
     before = dict(_state)
     try:
         for namespace, name, old, new in pending:
             _set(namespace, name, old, new)
         _state.update(state)
     except BaseException:
-        # A change that was not made yet finds nothing to take back.
+        # Undoing a change that was not made yet has no effect.
         for namespace, name, old, new in reversed(pending):
             _set(namespace, name, new, old)
         _state.update(before)
@@ -504,7 +504,7 @@ def _apply(pending: "list[Change]", **state: object) -> None:
 
 
 def _set(namespace: "dict[str, Any]", name: str, old: object, new: object) -> None:
-    # The program may have put something of its own there in the meantime; that stays.
+    # The program may have put an object of its own there in the meantime. That stays.
     if namespace.get(name, _ABSENT) is not old:
         return
     if new is _ABSENT:
@@ -532,7 +532,7 @@ def _named(swaps: "Swaps", homes: "dict[int, set[str]]") -> "Iterator[Change]":
     """Every name in a module that holds one of the objects to be replaced.
 
     Args:
-        swaps: the objects, and what is to stand in their place.
+        swaps: the objects, and the objects that take their places.
         homes: by the id of an object, the modules in which it stays.
     """
     for namespace in map(_namespace, _foreign_modules()):
@@ -544,8 +544,8 @@ def _named(swaps: "Swaps", homes: "dict[int, set[str]]") -> "Iterator[Change]":
 def _homes_of_subclasses(swaps: "Swaps") -> "dict[int, set[str]]":
     """By the id of a stock class, the modules that have derived classes from it.
 
-    There, ``Event.__init__(self)`` and ``isinstance(x, Event)`` are about the class that they
-    have derived from.
+    In these modules, ``Event.__init__(self)`` and ``isinstance(x, Event)`` mean the class that
+    they have derived from.
     """
     homes: dict[int, set[str]] = {}
     for old, _new in swaps.values():
@@ -566,7 +566,7 @@ def _foreign_modules() -> "list[ModuleType]":
     return [
         module
         for name, module in list(sys.modules.items())
-        # Not isinstance(): it believes a proxy's __class__, and asking for that can run code.
+        # Not isinstance(): it believes a proxy's __class__, and reading that can run code.
         if issubclass(type(module), type(sys))
         and id(module) not in own
         and name.partition(".")[0] != "rthread"
@@ -574,7 +574,7 @@ def _foreign_modules() -> "list[ModuleType]":
 
 
 def _namespace(module: "ModuleType") -> "dict[str, Any]":
-    # A lazy module is loaded by an ordinary attribute access.
+    # An ordinary attribute access would load a lazy module.
     get: Callable[[object, str], Any] = object.__getattribute__
     namespace: dict[str, Any] = get(module, "__dict__")
     return namespace
@@ -590,7 +590,7 @@ def _handles(pairs: "Pairs") -> "Iterator[Change]":
     if threading is None or not types:
         return
     for thread in list(threading._dangling):
-        # Threads of rthread.threading are in there too, and keep the handles they have.
+        # _dangling also has threads of rthread.threading, which keep their handles.
         if not isinstance(thread, threading.Thread) or thread.ident is not None:
             continue
         for name, value in list(vars(thread).items()):

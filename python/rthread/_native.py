@@ -1,8 +1,8 @@
-"""Native classes in the place of those that ``threading`` and ``queue`` write in Python.
+"""Native classes, which stand in for the Python classes of ``threading`` and ``queue``.
 
-The extension makes them when it is given the Python classes. This module does for it what is easier
-to say in Python: what a native object consists of when a program looks inside, how a wait goes on
-that this has interrupted, which names of a module have to be the usual ones.
+The extension makes native classes from the Python classes. This module does the part that is easier
+in Python: it makes the attributes of an object that is materialized, continues the waits that this
+has interrupted, and tells which objects the names of a module have to hold.
 """
 
 import os
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["THREADING", "in_threading", "wanted", "within"]
 
-# As `types` has it: that module and `copyreg` would be loaded by every program that has neither.
+# The same as in `types`. Importing `types` or `copyreg` here would load them in every program.
 _Function: "Any" = type(lambda: None)
 
-# What `threading` has of them.
+# The classes of `threading` that have a native counterpart.
 THREADING = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore")
-# Raised by native objects too.
+# Exceptions that native objects raise too.
 _EXCEPTIONS = ("BrokenBarrierError",)
 
 # Names that the Python classes look up in `threading` and in `queue` whenever they need them.
@@ -39,15 +39,15 @@ _LOOKED_UP = (
     *("_islice", "_time"),
 )
 _LOOKED_UP_BY_QUEUES = ("deque", "heappop", "heappush", "time")
-# Builtins that they use, and that a name in the module would hide.
+# Builtins that the Python classes use. A name in the module would hide them.
 _BUILTINS = ("RuntimeError", "ValueError", "hasattr", "len", "super")
 
-# What a native class has of its own, or what means nothing for it.
+# Attributes that a native class has of its own, or that mean nothing for it.
 _OWN = frozenset({"__dict__", "__doc__", "__module__", "__weakref__"})
 
 
 def wanted() -> bool:
-    """Tell whether native classes are to be used where nothing else has been said.
+    """Tell whether native classes are used by default.
 
     Returns:
         False if the environment variable ``RTHREAD_NATIVE`` is ``0``.
@@ -56,12 +56,12 @@ def wanted() -> bool:
 
 
 def in_threading(evidence: "_stock.Dependencies | None" = None) -> "list[tuple[type, type]]":
-    """The classes of ``threading`` that have a native counterpart, and these.
+    """The classes of ``threading`` that have a native counterpart, and the counterparts.
 
-    A class that is not the interpreter's own, or uses what is not, has none.
+    A class has none if it is not the interpreter's own, or uses objects that are not.
 
     Args:
-        evidence: what is known of that already.
+        evidence: the results of earlier checks.
 
     Returns:
         Pairs of a Python class and the native one.
@@ -76,7 +76,7 @@ def in_threading(evidence: "_stock.Dependencies | None" = None) -> "list[tuple[t
     names = vars(threading)
     missing = [name for name in THREADING if name not in known]
     classes = {name: names[name] for name in missing if evidence.fits(names.get(name), threading)}
-    # Its base may have been replaced where a class itself was not.
+    # The base of a class may have been replaced although the class itself was not.
     bases = [object, *classes.values(), *(old for old, _new in known.values())]
     classes = {name: old for name, old in classes.items() if all(b in bases for b in old.__bases__)}
     if classes:
@@ -97,7 +97,7 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
     import threading
 
     state: dict[str, Any] = vars(_rthread).setdefault("__native_state__", {})
-    # By name, all classes so far; the recipes look there when they are used.
+    # All classes so far, by name. The recipes read them when they are used.
     python: dict[str, Any] = state.setdefault("python", {})
     native: dict[str, Any] = state.setdefault("native", {})
     python.update(classes)
@@ -128,16 +128,16 @@ def make(classes: "dict[str, Any]") -> "dict[str, type]":
     made: dict[str, type] = vars(_rthread)["__make_native__"](classes, helpers)
     native.update(made)
     for name in made.keys() & expected.keys():
-        # Either may stand in `threading`.
+        # `threading` may hold either class.
         expected[name] = (classes[name], made[name])
     return made
 
 
 def _expected(names: "dict[str, Any]", looked_up: tuple[str, ...]) -> "dict[str, tuple[Any, ...]]":
-    """The objects that may stand under each of some names: the interpreter's and rthread's own."""
+    """The objects that each of some names may hold: the interpreter's and rthread's own."""
     ours = vars(_rthread)
     locks = tuple(ours[name] for name in ("allocate_lock", "lock") if name in ours)
-    # No object at all: the name must not be there.
+    # An empty tuple: the name must not exist.
     expected: dict[str, tuple[Any, ...]] = dict.fromkeys(_BUILTINS, ())
     ours_by_name = {"Lock": locks, "_allocate_lock": locks, "_CRLock": (ours["RLock"],)}
     for name in looked_up:
@@ -154,7 +154,7 @@ def _is_interpreters(value: "Any", names: "dict[str, Any]") -> bool:
     module = getattr(value, "__module__", None)
     if isinstance(value, type):
         return module in {"_thread", "collections", "itertools", names["__name__"]}
-    # Of C, in a module of C.
+    # A C function of a C module.
     return type(value) is type(len) and module in {"_thread", "time", "_heapq"}
 
 
@@ -169,17 +169,17 @@ def _file_of(names: "dict[str, Any]") -> object:
     )
 
 
-# What the extension calls.
+# The functions that the extension calls.
 
 
 def _adapt(function: "Any", native: type) -> "tuple[Any, Any]":
-    """Make a function of a Python class one of a native class.
+    """Adapt a function of a Python class to a native class.
 
-    Where it says ``super()``, that is to mean the native class.
+    ``super()`` in the function then means the native class.
 
     Returns:
-        The function, and the one as which it is seen: the interpreter's own, where rthread has
-        put another one in its place.
+        The function, and the function that a program sees. The latter is the interpreter's own
+        where rthread has put another function in its place.
     """
     seen = getattr(function, "__in_place_of__", None)
     if seen is not None:
@@ -209,13 +209,13 @@ def _copied(function: "Any", names: "dict[str, Any]", closure: "Any") -> "Any":
 
 
 def _finish(native: "Any", python: "Any") -> None:
-    """Give a native class what the Python class has beside its methods."""
+    """Give a native class the attributes that the Python class has beside its methods."""
     native.__doc__ = python.__doc__
     own = vars(python)
     for name, value in own.items():
         if name in vars(native) or name in _OWN:
             continue
-        # Another name of a method.
+        # The value may be a method under another name.
         same = [other for other in own if own[other] is value and other != name and callable(value)]
         method = next((vars(native)[other] for other in same if other in vars(native)), value)
         setattr(native, name, method)
@@ -223,16 +223,16 @@ def _finish(native: "Any", python: "Any") -> None:
 
 
 def _checkpoint() -> None:
-    """Do nothing: on the way in the interpreter does what is pending."""
+    """Do nothing: the interpreter does its pending work when it enters the function."""
 
 
 def _resume(lock: "Any", condition: "Any", left: "float | bool | None") -> bool:
-    """Go on with the wait of a thread whose lock is among the waiters of a condition.
+    """Continue the wait of a thread that has a lock among the waiters of a condition.
 
     Args:
-        lock: the thread's.
-        condition: the one that has the lock in its ``_waiters``.
-        left: how many seconds, None for ever; False to give up.
+        lock: the lock of the thread.
+        condition: the condition that has the lock in its ``_waiters``.
+        left: how many seconds to wait at most; None for no limit, False to give up.
 
     Returns:
         Whether the thread was notified.
@@ -258,11 +258,11 @@ def _wait_for(lock: "Any", left: "float | bool | None") -> bool:
 def _resume_condition(
     lock: "Any", condition: "Any", left: "float | bool | None", saved: "Any"
 ) -> bool:
-    """Go on with the wait of a condition, as `Condition.wait` does.
+    """Continue the wait for a condition, as `Condition.wait` does.
 
     Args:
         lock, condition, left: as for `_resume`.
-        saved: what the condition's lock was, for ``_acquire_restore``.
+        saved: the state of the condition's lock, for ``_acquire_restore``.
     """
     notified = False
     try:
@@ -275,13 +275,13 @@ def _resume_condition(
 
 
 def _rejoin_barrier(barrier: "Any", index: int, left: "float | None", condition: "Any") -> int:
-    """Go on with the wait of a thread that a barrier has counted, as `Barrier.wait` does.
+    """Continue the wait of a thread that a barrier has counted, as `Barrier.wait` does.
 
     Args:
         barrier: the barrier.
-        index: which of the round's threads this one is.
-        left: how many seconds, None for ever.
-        condition: the one that the barrier had when the wait began.
+        index: the number of this thread in the round.
+        left: how many seconds to wait at most; None for no limit.
+        condition: the condition that the barrier had when it was materialized.
     """
     with condition:
         try:
@@ -307,14 +307,14 @@ def _wait_for_former(barrier: "Any", condition: "Any", left: "float | None") -> 
 
 
 def _leave_barrier(barrier: "Any", condition: "Any") -> None:
-    """Count a thread no more that an exception takes away from a barrier."""
+    """Take a thread out of the count of a barrier, because an exception ends its wait."""
     with condition:
         barrier._count -= 1
         barrier._exit()
 
 
 def _end_turn(barrier: "Any", done: bool) -> None:
-    """End a round whose action is over, with the lock of the barrier's condition held."""
+    """End a round after its action, with the lock of the barrier's condition held."""
     condition = barrier._cond
     try:
         if done:
@@ -329,12 +329,12 @@ def _end_turn(barrier: "Any", done: bool) -> None:
 
 
 class _Recipes:
-    """What Python objects consist of: made by their own ``__init__``, on rthread's locks."""
+    """Makes the attributes of materialized objects, with the Python ``__init__`` and our locks."""
 
     def __init__(self, classes: "dict[str, Any]", native: "dict[str, Any]") -> None:
         self._classes = classes
         self._native = native
-        # By name, the `__init__` of a class, and the same on rthread.
+        # By name, the `__init__` of a class, and a copy of it that uses rthread's locks.
         self._inits: dict[str, tuple[Any, Any]] = {}
 
     def all(self) -> "dict[str, Callable[..., tuple[Any, ...]]]":
@@ -351,17 +351,17 @@ class _Recipes:
         }
 
     def _make(self, name: str, *args: object) -> "Any":
-        """Make an object of a Python class as it is made where no name has been replaced."""
+        """Make an object of a Python class as if no name had been replaced."""
         python = self._classes[name]
         made = object.__new__(python)
-        # The interpreter's own, also where rthread has derived a class from that.
+        # The interpreter's own `__init__`, even if rthread has derived a class from its class.
         bases = reversed(python.__mro__[:-1])
         init = next(vars(base)["__init__"] for base in bases if "__init__" in vars(base))
         known, on_rthread = self._inits.get(name, (None, None))
         if known is not init:
             on_rthread = _on_rthread(init, self._native["Condition"])
-            # Kept: a function that only its call refers to was seen to find nothing in its
-            # namespace, without a GIL (3.14.7).
+            # The function is kept. Without a GIL (3.14.7), a function to which only its own call
+            # referred has found nothing in its namespace.
             self._inits[name] = init, on_rthread
         on_rthread(made, *args)
         return made
@@ -403,7 +403,7 @@ class _Recipes:
 
 
 def _on_rthread(function: "Any", condition: type) -> "Any":
-    """Copy a function, with rthread's locks and conditions where it looks for such."""
+    """Copy a function, with rthread's locks and conditions under the names that it looks up."""
     ours = vars(_rthread)
     names = {
         "Condition": condition,
@@ -416,12 +416,12 @@ def _on_rthread(function: "Any", condition: type) -> "Any":
 
 
 def _tickets_of(condition: "Any", count: int) -> "Waiters":
-    # Asking for `_waiters` makes a native condition a Python one: not where there are none.
+    # Reading `_waiters` materializes a native condition, so it is not done without tickets.
     return _tickets(condition, condition._waiters, count) if count else (None, ())
 
 
 def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -> "Waiters":
-    """Put so many locks into a condition's waiters, each held, as a thread that waits has one."""
+    """Put so many held locks into a condition's waiters, as waiting threads would do."""
     tickets = []
     for _ in range(count):
         lock = vars(_rthread)["allocate_lock"]()
@@ -431,10 +431,10 @@ def _tickets(condition: object, waiters: "collections.deque[Any]", count: int) -
     return waiters, tuple(tickets)
 
 
-# Pickling and copying, as for objects of Python classes: those have no state but their attributes.
+# Pickling and copying, as for objects of Python classes: their only state is their attributes.
 
 
-# `object` looks into the dict without asking for it. Asking makes a native object a Python one.
+# `object` reads the dict without its getter. Only the getter materializes a native object.
 
 
 def _getstate(self: "Any") -> "Any":
@@ -453,11 +453,11 @@ def _getstate(self: "Any") -> "Any":
 
 
 def _refuse_slots(name: str, caller: "FrameType") -> None:
-    """Protocols 0 and 1 refuse slots of a class that has no ``__getstate__`` of its own.
+    """Refuse slots of a class without its own ``__getstate__``, as protocols 0 and 1 do.
 
     Args:
-        name: of the class.
-        caller: the code that asks for the state.
+        name: the name of the class.
+        caller: the frame that asks for the state.
     """
     import copyreg
 

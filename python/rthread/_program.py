@@ -1,8 +1,9 @@
 """Runs a program as the interpreter does when the program is named on its own command line.
 
-The program gets a ``__main__`` module, ``sys.argv`` and ``sys.path`` of its own. What it raises is
-shown without the frames of this package and then goes on to the interpreter, which alone can end
-the process with the right status, or by the signal after Ctrl-C.
+The program gets a ``__main__`` module, ``sys.argv`` and ``sys.path`` of its own. An exception that
+it raises is shown without the frames of this package. The exception then goes on to the
+interpreter, because only that can end the process with the right status, or by the signal after
+Ctrl-C.
 """
 
 import os
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["run_code", "run_module", "run_path", "run_standard_input"]
 
-# The size of what stands before the code object in a .pyc file: magic number, flags, and either
-# time and size of the source or a hash of it.
+# The size of the header before the code object in a .pyc file: magic number, flags, and either time
+# and size of the source or a hash of it.
 _PYC_HEADER_BYTES = 16
 
 
 def run_path(path: str, arguments: list[str]) -> None:
     """Run a script, or the ``__main__`` module in a directory or a zip file."""
     sys.argv = [path, *arguments]
-    # Made absolute, but not normalised, by the interpreter as well.
+    # The interpreter makes the path absolute too, and does not normalise it either.
     absolute = os.path.join(os.getcwd(), path)
     if _is_import_path_entry(absolute):
-        # With -P too, for the user has named this place to import from.
+        # With -P too, because the user has named this place to import from.
         _set_first_of_path(absolute, even_if_safe=True)
         _run(lambda _names: _run_as_main("__main__", False))
     else:
@@ -45,7 +46,7 @@ def run_module(name: str, arguments: list[str]) -> None:
 
 def run_code(source: str, arguments: list[str]) -> None:
     """Run a piece of code, as ``python -c`` does."""
-    # The interpreter ends the code with a newline before anyone gets to see it.
+    # The interpreter adds a newline to the code before the audit hooks see it.
     sys.audit("cpython.run_command", source + "\n")
     sys.argv = ["-c", *arguments]
     _set_first_of_path("")
@@ -53,8 +54,8 @@ def run_code(source: str, arguments: list[str]) -> None:
 
 
 def run_standard_input(_name: str, arguments: list[str]) -> None:
-    """Run what standard input holds, or talk to the user who sits there."""
-    # Not at the top: other programs get along without it.
+    """Run the program on standard input, or an interactive session if that is a terminal."""
+    # Not at the top: other programs do not need it.
     from rthread import _session
 
     sys.argv = ["-", *arguments]
@@ -67,7 +68,7 @@ def run_standard_input(_name: str, arguments: list[str]) -> None:
 
 
 def _run_startup(path: str, names: "dict[str, Any]") -> None:
-    """Run a file in the module of a session, which an exception does not end."""
+    """Run a file in the module of a session. An exception does not end the session."""
     import importlib.machinery
 
     sys.audit("cpython.run_startup", path)
@@ -99,7 +100,7 @@ def _show_without_own_frames(error: BaseException) -> None:
 
 
 def _set_first_of_path(entry: str, even_if_safe: bool = False) -> None:
-    # "python -m rthread" has put the current directory there, unless -P or -I forbade it.
+    # "python -m rthread" has put the current directory there, unless -P or -I forbids it.
     if not getattr(sys.flags, "safe_path", sys.flags.isolated):
         sys.path[0] = entry
     elif even_if_safe:
@@ -125,7 +126,8 @@ def _run(start: "Callable[[dict[str, Any]], None]") -> None:
         start(names)
     except BaseException as error:
         failure = error
-    # Outside of the handler, so that an exception hook is called with no exception being handled.
+    # Outside of the handler, so that no exception is being handled when an exception hook is
+    # called.
     if failure is None:
         _forget_file(names)
     else:
@@ -151,7 +153,7 @@ def _name_file(path: str, names: "dict[str, Any]") -> None:
 
 
 def _forget_file(names: "dict[str, Any]") -> None:
-    # The interpreter takes back what it set for the run; what -m has set, it leaves.
+    # The interpreter removes the names that it set for the run, but not those that -m has set.
     if names.get("__spec__") is None:
         names.pop("__file__", None)
         names.pop("__cached__", None)
@@ -164,8 +166,8 @@ def _run_as_main(name: str, alter_argv: bool) -> None:
 
 
 def _run_file(path: str, names: "dict[str, Any]") -> None:
-    # Not "from importlib.machinery import": that looks for __path__, which it answers with code
-    # of its own and an import of warnings.
+    # Not "from importlib.machinery import": that looks up __path__, and the module then runs code
+    # of its own that imports warnings.
     import importlib.machinery
     import importlib.util
     import io
@@ -223,20 +225,20 @@ def _run_source(source: str, names: "dict[str, Any]") -> None:
         source = _dedent(source)
     code = _compile(source, "<string>")
     if sys.version_info >= (3, 13):
-        # Tracebacks show the lines of the code, which are in no file.
+        # This lets tracebacks show the lines of the code, which are in no file.
         import linecache
 
-        # 3.13.0 had the lines under the name of the file, later releases under each code object.
+        # 3.13.0 keeps the lines by the name of the file, later releases by code object.
         key = code if hasattr(linecache, "_interactive_cache") else "<string>"
         linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
     exec(code, names)
 
 
 def _dedent(source: str) -> str:
-    # textwrap.dedent does the same, at the price of importing re into every program.
+    # textwrap.dedent does the same, but would import re into every program.
     lines = source.split("\n")
     filled = [line for line in lines if line and not line.isspace()]
-    # What the two ends of the alphabet have in common, all lines in between have too.
+    # A beginning that the first and the last line in sorted order share is shared by all lines.
     first, last = min(filled, default=""), max(filled, default="")
     margin = 0
     while first[margin : margin + 1] in (" ", "\t") and first[margin] == last[margin]:
@@ -254,7 +256,7 @@ def _compile(source: "str | bytes", name: str) -> "CodeType":
 def _pass_on(error: BaseException, names: "dict[str, Any]") -> "NoReturn":
     """Show an exception without the frames above the program, and let the interpreter end."""
     shown = error.__traceback__ = _without_own_frames(error.__traceback__)
-    # With -i the interpreter shows even this one, and goes on.
+    # With -i the interpreter shows even a SystemExit, and goes on.
     if isinstance(error, SystemExit) and not sys.flags.inspect:
         raise error
     try:
@@ -275,7 +277,7 @@ def _without_own_frames(traceback: "TracebackType | None") -> "TracebackType | N
 
 
 def _show(error: BaseException) -> None:
-    """Do what the interpreter does with an exception that nothing has caught."""
+    """Show an exception as the interpreter does if nothing has caught it."""
     traceback = error.__traceback__
     _set_last(error, traceback)
     if not hasattr(sys, "excepthook"):
@@ -301,10 +303,11 @@ def _show_failed_hook(failure: BaseException, error: BaseException) -> None:
 
 
 def _be_silent_about(error: BaseException, shown: "TracebackType | None") -> None:
-    """Keep the interpreter from showing the exception again when it gets there.
+    """Keep the interpreter from showing the exception again.
 
-    By then the traceback has grown by the frames that the program knows nothing of; what runs
-    later, such as an atexit callback or a debugger after -i, is to find the one that was shown.
+    When the interpreter gets the exception, its traceback has the frames of this package as well.
+    Code that runs later, such as an atexit callback or a debugger after -i, is to find the
+    traceback that was shown.
     """
     before = vars(sys).get("excepthook")
 

@@ -1,4 +1,4 @@
-"""Says what a program runs on, name by name: rthread, the interpreter's own code, or a tool's."""
+"""Tells for each name on which code a program runs: rthread's, the interpreter's or a tool's."""
 
 import sys
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ __all__ = ["Entry", "Report", "report"]
 
 
 class Entry(NamedTuple):
-    """What one name holds."""
+    """The object of one name."""
 
     module: str
     name: str
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     runs_on: str
     #: the module that the object comes from
     source: str
-    #: more, for a person; often empty
+    #: a remark for the reader; often empty
     note: str
 
 
@@ -32,7 +32,7 @@ class Report(tuple[Entry, ...]):
     __slots__ = ()
 
     def of(self, runs_on: str) -> "list[str]":
-        """The dotted names that run on something.
+        """The dotted names that run on one kind of code.
 
         Args:
             runs_on: ``"rthread"``, ``"stock"`` or ``"tool"``.
@@ -89,7 +89,7 @@ def _native_classes() -> "Iterator[type]":
     if queue is not None:
         yield from (new for _old, new in queue._pairs())
         if queue.ShutDown.__module__ == queue.__name__:
-            # Where the interpreter has none.
+            # The interpreter has none in this version.
             yield queue.ShutDown
 
 
@@ -104,7 +104,7 @@ def _entries(
             yield Entry(home, name, "rthread", "rthread", "")
             continue
         entry = _other(home, name, value, module, evidence)
-        # The interpreter's own helpers are left out, and so are the modules that it imports.
+        # The interpreter's own helpers and the modules that it imports are left out.
         if home == "_thread" or entry.runs_on == "tool" or name in names.get("__all__", ()):
             yield entry
 

@@ -18,7 +18,7 @@ _Ts = TypeVarTuple("_Ts")
 __version__: Final[str]
 
 error = RuntimeError
-"""What the operations on locks and threads raise: another name of ``RuntimeError``."""
+"""The exception of operations on locks and threads: another name of ``RuntimeError``."""
 
 TIMEOUT_MAX: Final[float]
 """The longest time-out that ``acquire`` takes, in seconds; a longer one is an OverflowError."""
@@ -44,7 +44,7 @@ class _LockMethods:
             OverflowError: `timeout` is above `TIMEOUT_MAX`.
         """
     def release(self) -> None:
-        """Free the lock, and wake one of those who wait for it.
+        """Free the lock, and wake one of the threads that wait for it.
 
         Any thread may do this, not only the one that has taken the lock.
 
@@ -70,9 +70,9 @@ class _LockMethods:
     ) -> None:
         """Free the lock, whether or not the block raised; the exception goes on."""
     def _at_fork_reinit(self) -> None:
-        """Make the lock free and without waiters, whatever it was.
+        """Make the lock free and without waiters, whatever its state was.
 
-        For a process just forked, where those who held it or waited for it do not exist.
+        For a process just forked, where the threads that held it or waited for it do not exist.
         """
 
 if sys.version_info >= (3, 13):
@@ -143,7 +143,7 @@ class RLock:
         lock again when it returns, whatever happens (gh-118433).
 
         Args:
-            state: what `_release_save` returned, the count and the ident of the owner.
+            state: the result of `_release_save`: the count and the ident of the owner.
         """
     def _release_save(self) -> tuple[int, int]:
         """Free the lock at once, however often it was taken.
@@ -152,7 +152,7 @@ class RLock:
             The count and the ident of the owner, for `_acquire_restore`.
 
         Raises:
-            RuntimeError: nobody owns the lock.
+            RuntimeError: no thread owns the lock.
         """
     def _is_owned(self) -> bool:
         """Tell whether the calling thread owns the lock."""
@@ -185,11 +185,11 @@ class _local:
 def start_new_thread(function: Callable[[Unpack[_Ts]], object], args: tuple[Unpack[_Ts]], /) -> int:
     """Start a thread that calls a function, and forget about it.
 
-    What the function returns is dropped. SystemExit ends the thread in silence; any other
+    The result of the function is dropped. SystemExit ends the thread in silence; any other
     exception goes to ``sys.unraisablehook``. The interpreter does not wait for the thread at exit.
 
     Args:
-        function: what to call.
+        function: the function to call.
         args: its positional arguments.
         kwargs: its keyword arguments; there are none if left out.
 
@@ -232,10 +232,10 @@ def get_native_id() -> int:
     """Return the number by which the operating system's own tools know the calling thread."""
 
 def stack_size(size: int = 0, /) -> int:
-    """Set how much stack threads get that are started from now on, and tell what they got so far.
+    """Set the stack size of threads that are started from now on, and return the former size.
 
     Args:
-        size: bytes, at least 32 KiB; 0 stands for what the system gives by itself.
+        size: bytes, at least 32 KiB; 0 stands for the default of the system.
 
     Returns:
         The size in force before the call, in bytes; 0 stands for the system's own.
@@ -260,11 +260,11 @@ def _count() -> int:
     """Tell how many threads run that were started here, through whichever function."""
 
 def _excepthook(args: _ExceptHookArgs, /) -> None:
-    """Write what a thread failed with to ``sys.stderr``; ``threading.excepthook`` is this.
+    """Write the exception of a failed thread to ``sys.stderr``; ``threading.excepthook`` is this.
 
     Args:
-        args: the type of the exception, the exception, its traceback, and the thread. SystemExit
-            is not written about.
+        args: the type of the exception, the exception, its traceback, and the thread. Nothing is
+            written for SystemExit.
 
     Raises:
         TypeError: `args` is of another type.
@@ -273,9 +273,9 @@ def _excepthook(args: _ExceptHookArgs, /) -> None:
 def _set_sentinel() -> LockType:
     """Make the lock that tells of the end of the calling thread.
 
-    The caller takes it. It is released when the state of the thread is gone, so that who gets it
-    then knows that nothing of the thread runs any more. CPython had this up to 3.12. A thread has
-    one such lock: the one before is forgotten.
+    The caller takes it. It is released when the state of the thread is gone. So a thread that gets
+    the lock then knows that nothing of the ended thread runs any more. CPython had this up to 3.12.
+    A thread has one such lock: an earlier one is forgotten.
 
     Returns:
         A new lock, which is free.
@@ -314,9 +314,10 @@ if sys.version_info >= (3, 13):
             """
 
         def _set_done(self) -> None:
-            """Take the thread as ended and wake those who join it.
+            """Mark the thread as ended, and wake the threads that join it.
 
-            At exit, for the main thread, whose end they could not live to see.
+            At exit this is done for the main thread, because those threads would not run any more
+            when it has ended.
 
             Raises:
                 RuntimeError: the thread was never started.
@@ -330,7 +331,7 @@ if sys.version_info >= (3, 13):
         The fate of results and exceptions is as with `start_new_thread`.
 
         Args:
-            function: what to call, without arguments.
+            function: the function to call, without arguments.
             handle: a handle that stands for no thread yet; a new one is made if left out.
             daemon: when false, the interpreter waits for the thread before it exits.
 
@@ -348,7 +349,7 @@ if sys.version_info >= (3, 13):
         """Make a handle for a thread that runs already, such as the main one.
 
         Args:
-            ident: what `get_ident` gives in that thread.
+            ident: the result of `get_ident` in that thread.
         """
 
     def _get_main_thread_ident() -> int:
@@ -357,8 +358,8 @@ if sys.version_info >= (3, 13):
     def _shutdown() -> None:
         """Wait for the end of every thread that was started with ``daemon=False``.
 
-        The interpreter calls it at exit. What Ctrl-C raises in here is reported as unraisable,
-        and that thread is not waited for any longer.
+        The interpreter calls it at exit. An exception from Ctrl-C in here is reported as
+        unraisable, and ends the wait for that thread.
         """
 
 if sys.version_info >= (3, 14):
@@ -394,7 +395,7 @@ def __keep_threads__(number: int, /) -> None:
     """
 
 def __kept_threads__() -> tuple[int, int, int]:
-    """Tell what came of `__keep_threads__` in this process.
+    """Tell the results of `__keep_threads__` in this process.
 
     Returns:
         How many threads wait at this moment, how many starts such threads have served, and how
@@ -419,7 +420,7 @@ class TSS:
         """Whether the key is usable: between `create` and `delete`."""
 
     def set(self, value: object, /) -> None:
-        """Keep a value for the calling thread, in the place of the one it had.
+        """Keep a value for the calling thread, in the place of its former one.
 
         Raises:
             RuntimeError: the key is not usable.

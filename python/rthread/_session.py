@@ -1,10 +1,10 @@
 """Starts an interactive session, as ``python -`` does at a terminal.
 
-The session itself is the interpreter's own: whether it edits lines in one way or another, colours
-them, or shows source lines in tracebacks differs with every version. Up to 3.12 it is written in C
-and out of reach. But after a program has ended the interpreter looks whether that has set
-PYTHONINSPECT, and then starts a session in ``__main__``. So here everything is done that comes
-before the first prompt, and the variable is set.
+The session itself is the interpreter's own. How it edits lines, colours them, or shows source lines
+in tracebacks differs with every version, and up to 3.12 it is written in C and out of reach. But
+when a program has ended, the interpreter starts a session in ``__main__`` if the program has set
+PYTHONINSPECT. So this module does everything that comes before the first prompt, and sets the
+variable.
 """
 
 import os
@@ -21,7 +21,7 @@ _VARIABLE = "PYTHONINSPECT"
 
 
 def is_wanted() -> bool:
-    """Tell whether standard input is a terminal, or is to be taken for one."""
+    """Tell whether standard input is a terminal, or is to be treated as one."""
     return bool(sys.flags.interactive) or (sys.stdin is not None and sys.stdin.isatty())
 
 
@@ -30,12 +30,12 @@ def start(
     run_startup: "Callable[[str, dict[str, Any]], None]",
     show: "Callable[[BaseException], None]",
 ) -> None:
-    """Do all that comes before the first prompt, and see to it that the session begins.
+    """Do everything that comes before the first prompt, and let the session begin.
 
     Args:
         names: the namespace of the new ``__main__``.
-        run_startup: runs the file that PYTHONSTARTUP names.
-        show: prints an exception.
+        run_startup: a function that runs the file in PYTHONSTARTUP.
+        show: a function that prints an exception.
     """
     if not sys.flags.quiet or sys.flags.verbose:
         _greet()
@@ -87,9 +87,9 @@ def _run_hook(show: "Callable[[BaseException], None]") -> None:
 
 
 def _arrange_session() -> None:
-    """Have the interpreter start a session when this program is done.
+    """Let the interpreter start a session when this program is done.
 
-    It calls the hook once more before that, which is the moment to remove the traces.
+    Before the session the interpreter calls the hook once more. That call undoes the changes.
     """
     before: dict[str, Any] = {
         name: value for name, value in vars(sys).items() if name == "__interactivehook__"
@@ -109,7 +109,7 @@ def _arrange_session() -> None:
 
 
 def _keep_from_startup() -> None:
-    """Keep the new prompt, in its next session, from running PYTHONSTARTUP once more.
+    """Keep the new prompt from running PYTHONSTARTUP once more in its next session.
 
     Some releases run it in a session that follows a program.
     """
@@ -128,10 +128,10 @@ def _keep_from_startup() -> None:
 
 
 def _converse(names: "dict[str, Any]") -> None:
-    """Hold the session here.
+    """Run the session here.
 
-    From 3.13 on the prompt is in Python; a session after the program would lose the exit status in
-    some releases. Before that, this is for -E, with which the interpreter looks at no variable.
+    From 3.13 on the prompt is in Python, and in some releases a session after the program would
+    lose the exit status. Up to 3.12 this is for -E, with which the interpreter reads no variable.
     """
     if sys.version_info < (3, 13):
         import code
@@ -148,7 +148,8 @@ def _converse(names: "dict[str, Any]") -> None:
 
 def _prompt() -> "Any":
     try:
-        # Not an import statement: type checkers do not know it, nor do earlier versions.
+        # Not an import statement: type checkers do not know the module, and earlier versions have
+        # none.
         return __import__("_pyrepl.main", fromlist=["main"])
     except ImportError:
         return None

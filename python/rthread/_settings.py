@@ -1,7 +1,7 @@
-"""Environment variables that say on what a program is to run.
+"""The environment variables by which a program is put on rthread.
 
-``RTHREAD=1`` puts a process on rthread at its start; ``RTHREAD_QUEUE=1`` and ``RTHREAD_NATIVE=0``
-say which classes it gets, and ``RTHREAD_REUSE_THREADS=8`` how many finished threads it keeps. Child
+``RTHREAD=1`` puts a process on rthread at its start. ``RTHREAD_QUEUE=1`` and ``RTHREAD_NATIVE=0``
+select the classes, and ``RTHREAD_REUSE_THREADS=8`` the number of finished threads to keep. Child
 processes inherit all of them.
 """
 
@@ -22,11 +22,11 @@ __all__ = [
     "wants_rthread",
 ]
 
-# What `install` goes by where its arguments leave it open.
+# `install` reads these where its arguments are None.
 _REUSE = "RTHREAD_REUSE_THREADS"
 INSTALL_VARIABLES = ("RTHREAD_NATIVE", "RTHREAD_QUEUE", _REUSE)
 
-# More finished threads are never kept: each has a stack.
+# The most finished threads that are kept: each has a stack.
 MOST_THREADS = 9999
 
 _VALUES = {"1": True, "0": False}
@@ -38,12 +38,12 @@ def _switch(name: str) -> "bool | None":
 
 
 def chosen(asked: "bool | None", name: str, otherwise: bool) -> bool:
-    """Decide between an argument, an environment variable, and the usual.
+    """Decide between an argument, an environment variable, and a default.
 
     Args:
         asked: the argument; None if the caller leaves it open.
         name: the environment variable.
-        otherwise: the usual.
+        otherwise: the default.
     """
     for choice in (asked, _switch(name)):
         if choice is not None:
@@ -52,14 +52,14 @@ def chosen(asked: "bool | None", name: str, otherwise: bool) -> bool:
 
 
 def number_of_threads(text: str) -> "int | None":
-    """The number of threads that a text says; None if it says none, or too many."""
+    """The number of threads in a text; None if it is no such number, or too large."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_THREADS))):
         return None
     return int(text)
 
 
 def chosen_number(asked: "int | None") -> int:
-    """How many finished threads to keep: an argument's, the environment's, or none.
+    """The number of finished threads to keep: from the argument, the environment, or 0.
 
     Args:
         asked: the argument; None if the caller leaves it open.
@@ -78,7 +78,7 @@ def chosen_number(asked: "int | None") -> int:
 
 
 def of_environment() -> "dict[str, Any]":
-    """What the environment says of each argument of `rthread.install`."""
+    """The value of each argument of `rthread.install` according to the environment."""
     return {
         "native": chosen(None, "RTHREAD_NATIVE", True),
         "queue": chosen(None, "RTHREAD_QUEUE", False),
@@ -87,14 +87,14 @@ def of_environment() -> "dict[str, Any]":
 
 
 def wants_rthread() -> bool:
-    """Tell whether this process is to come up on rthread."""
-    # RTHREAD_CHILDREN is the older name, which has no 0. RTHREAD=0 takes a process out.
+    """Tell whether this process is to start on rthread."""
+    # RTHREAD_CHILDREN is the older name, which has no 0. RTHREAD=0 keeps a process on stock.
     asked = _switch("RTHREAD")
     return os.environ.get("RTHREAD_CHILDREN") == "1" if asked is None else asked
 
 
 def complaint(name: str) -> "str | None":
-    """A sentence about a variable whose value has no meaning; None if it has one."""
+    """A sentence about a variable if its value has no meaning, else None."""
     value = os.environ.get(name, "")
     if name == _REUSE:
         if not value or number_of_threads(value) is not None:

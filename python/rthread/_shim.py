@@ -1,8 +1,9 @@
-"""Runs the source of ``threading`` a second time, in a module whose ``_thread`` is rthread.
+"""Runs the source of ``threading`` a second time, with rthread in the place of ``_thread``.
 
-The two modules then describe the same threads. They share the registry objects (who is alive, who
-is the main thread, whom to wait for at exit), so that in any thread both give the same answers.
-Classes and functions are separate, and so are hooks set with ``settrace`` or as ``excepthook``.
+The two modules then describe the same threads. They share the registry objects: the threads that
+are alive, the main thread, the threads to wait for at exit. So both modules give the same answers
+in any thread. Classes and functions are separate, and so are hooks set with ``settrace`` or as
+``excepthook``.
 """
 
 import builtins
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 
-# Bound to new objects by the stock module's fork hook, which knows nothing of the second module.
+# The stock module's fork hook binds these names to new objects, but only in the stock module.
 _REBOUND_BY_FORK = ("_active_limbo_lock", "_main_thread", "_shutdown_locks", "_shutdown_locks_lock")
 
-# Names whose object the second module takes over instead of making its own. The interpreter runs
-# the stock module's _shutdown() at exit and its _after_fork() in a new process; those serve both.
+# The second module takes over the objects of these names instead of making its own. The interpreter
+# runs the stock module's _shutdown() at exit, and its _after_fork() in a new process. Those two
+# serve both modules.
 _SHARED = frozenset(
     {
         *_REBOUND_BY_FORK,
-        # Native barriers raise it, whichever module they are used through.
+        # Native barriers raise it, and both modules have the same native barriers.
         "BrokenBarrierError",
         "_active",
         "_after_fork",
@@ -46,16 +48,16 @@ _SHARED = frozenset(
 class _ModuleScope:
     """The local names of the module while its top level runs.
 
-    Statements that would make a registry object of their own bind the shared one instead.
+    A statement that would make a new registry object binds the shared one instead.
     """
 
     def __init__(self, names: "dict[str, Any]", shared: "dict[str, Any]") -> None:
         self._names = names
         self._shared = shared
         self._instead: dict[str, Any] = {
-            # The main thread has its object already; a second one would register itself.
+            # The main thread has its object already. A second one would register itself.
             "_MainThread": lambda: shared["_main_thread"],
-            # The stock module's hook is registered already, and os is used for nothing else here.
+            # The source uses os only to register a fork hook, and the stock module has done that.
             "_os": object(),
         }
 
@@ -89,8 +91,9 @@ def load(names: "dict[str, Any]") -> None:
 def _share_globals(names: "dict[str, Any]", shared: "dict[str, Any]") -> None:
     """Share the names that `_ModuleScope` could not.
 
-    A name that some function declares ``global`` is stored past the local names, even at the top
-    level, so that objects of the module's own were made, and may have become default arguments.
+    If a function declares a name ``global``, even the top level stores the name past the local
+    names. So the module has made objects of its own for such names, and these may have become
+    default arguments.
     """
     own = {id(names[name]): value for name, value in shared.items() if names[name] is not value}
     for value in list(names.values()):
@@ -146,8 +149,9 @@ def _follow_forks(names: "dict[str, Any]") -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=follow)
     if sys.version_info < (3, 13):
-        # Here the stock module's hook, which runs first, calls methods of our threads that take
-        # _shutdown_locks_lock, and the old one may be held by a thread that is no more.
+        # In these versions the stock module's hook runs first and calls methods of our threads.
+        # The methods take _shutdown_locks_lock, and a thread that no longer exists may hold the
+        # old one.
         thread_type = names["Thread"]
         reset: Callable[[object, bool], None] = thread_type._reset_internal_locks
 
@@ -161,29 +165,29 @@ def _follow_forks(names: "dict[str, Any]") -> None:
 def _wait_for_both_at_exit(names: "dict[str, Any]") -> None:
     """Let ``threading._shutdown`` wait for the threads of both modules.
 
-    Up to 3.12 it waits for the locks in the shared ``_shutdown_locks``; from 3.13 on it asks
-    ``_thread``, and each of the two knows its own threads only.
+    Up to 3.12 it waits for the locks in the shared ``_shutdown_locks``. From 3.13 on it asks
+    ``_thread``, and each of the two modules knows only its own threads.
     """
     stock: dict[str, Any] = vars(threading)
     if "_thread_shutdown" not in stock:
         return
-    # In this order: the stock module reports a thread that is just being started as an error, and
-    # one of ours may be starting it.
+    # The order matters: the stock module reports a thread that is just being started as an error,
+    # and one of our threads may be starting it.
     modules = (_rthread, stock_thread())
-    # Nobody waits for those that `threading` has not started. In a sub-interpreter they may be
-    # others than the one that ends it, and never done.
+    # The interpreter does not wait for threads that `threading` has not started. In a
+    # sub-interpreter such a thread may not be the one that ends the interpreter, and never be done.
     others = (stock["_MainThread"], stock["_DummyThread"], names["_DummyThread"])
 
     def _thread_shutdown() -> None:
         waited = True
-        # A thread of one module may have started one of the other meanwhile.
+        # A thread of one module may have started a thread of the other meanwhile.
         while waited:
             waited = False
             for module in modules:
                 handles = _awaited(module, others)
                 vars(module)["_shutdown"]()
                 if not all(handle.is_done() for handle in handles):
-                    # Ctrl-C: the threads of both are given up.
+                    # Ctrl-C: the waits for the threads of both modules are given up.
                     return
                 waited = waited or bool(handles)
 
@@ -191,9 +195,9 @@ def _wait_for_both_at_exit(names: "dict[str, Any]") -> None:
 
 
 def _awaited(module: "ModuleType", others: tuple[type, ...]) -> "list[Any]":
-    """The handles of the threads of `module` that the interpreter waits for: not of `others`."""
+    """The handles of the threads of `module` that the interpreter waits for, without `others`."""
     handles: list[Any] = [
-        # Its name changed in 3.14.
+        # The name of the attribute changed in 3.14.
         getattr(thread, "_os_thread_handle", None) or getattr(thread, "_handle", None)
         for thread in threading.enumerate()
         if not (thread.daemon or thread.ident == _rthread.get_ident() or isinstance(thread, others))

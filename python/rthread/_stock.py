@@ -1,9 +1,9 @@
 """Tells the interpreter's own classes and functions from those that other code put in their place.
 
 Debuggers, profilers and gevent replace functions of ``_thread``, classes of ``threading`` and
-``queue``, or single methods of these. `rthread.install` replaces what the interpreter came with,
-and nothing else. Names prove little, since a wrapper copies ``__name__``, ``__qualname__`` and
-``__module__`` of the original. Code does not lie: a function of a module runs in the namespace of
+``queue``, or single methods of these. `rthread.install` replaces only objects that the interpreter
+came with. Names prove little, because a wrapper copies ``__name__``, ``__qualname__`` and
+``__module__`` of the original. Code is a proof: a function of a module runs in the namespace of
 that module, and was compiled from the same file as the rest of it.
 """
 
@@ -30,12 +30,12 @@ _Builtin: "Any" = type(len)
 _MethodWrapper = type((0).__add__)
 _Member = type(_Function.__globals__)
 
-# No Python class has the first; no type that is compiled into an interpreter has the second,
-# unless it was made from a specification, as those of _thread and _queue are.
+# No Python class has the first flag. No type that is compiled into an interpreter has the second
+# flag, unless it was made from a specification, as those of _thread and _queue are.
 _IMMUTABLE = 1 << 8
 _HEAP = 1 << 9
 
-# Set by the interpreter in every class. They describe the class, and do nothing.
+# The interpreter sets these in every class. They describe the class, and do nothing.
 _OF_EVERY_CLASS = frozenset(
     {
         "__annotate__",
@@ -62,14 +62,14 @@ _files: "dict[int, tuple[ModuleType, str | None]]" = {}
 def _is_stock_class(cls: object, module: "ModuleType") -> bool:
     """Tell whether a class is the interpreter's own, and as the interpreter made it.
 
-    A class is not if another class stands in its place, if it disguises itself as the class that
-    it is derived from, if one of its methods was replaced, removed from its place or added, or if
-    its methods are no Python functions (as where a compiler has translated the standard library).
-    The types that C makes for ``_thread`` and ``_queue`` count as stock as well.
+    It is not if another class stands in its place, or if it disguises itself as the class that it
+    is derived from. It is not if one of its methods was replaced, removed from its place or added.
+    And it is not if its methods are no Python functions, as where a compiler has translated the
+    standard library. The types that C makes for ``_thread`` and ``_queue`` count as stock as well.
 
     Args:
         cls: any object but a class of rthread's.
-        module: the module that shows the class: ``threading``, ``queue`` or ``_thread``.
+        module: the module that has the class: ``threading``, ``queue`` or ``_thread``.
 
     Returns:
         True only if all evidence says so.
@@ -79,8 +79,8 @@ def _is_stock_class(cls: object, module: "ModuleType") -> bool:
     names = vars(cls)
     home = vars(module)["__name__"]
     if cls.__flags__ & _IMMUTABLE:
-        # rthread's native classes are immutable as well, and say that they are threading's; but
-        # the interpreter has no such class in a module that is written in Python.
+        # rthread's native classes are immutable as well, and say that they are threading's. But the
+        # interpreter has no immutable class in a module that is written in Python.
         of_c = names.get("__module__") in ("_thread", "_queue")
         return of_c and bool(cls.__flags__ & _HEAP)
     if names.get("__module__") != home or foreign_attributes(cls, module):
@@ -98,7 +98,7 @@ def _is_stock_class(cls: object, module: "ModuleType") -> bool:
 
 
 def foreign_attributes(cls: type, module: "ModuleType") -> "list[str]":
-    """The names in a Python class that do not hold what the source of the module put there.
+    """The names in a Python class that hold other objects than the source of the module put there.
 
     Args:
         cls: a class of the module, written in Python.
@@ -125,7 +125,7 @@ def _is_method(
     qualname = getattr(code, "co_qualname", None) or function.__qualname__
     if qualname != f"{cls.__qualname__}.{code.co_name}":
         return False
-    # "__enter__ = acquire" is an alias of the class's own making; "set = clear" is not.
+    # "__enter__ = acquire" is an alias that the class itself makes, "set = clear" is not.
     return code.co_name == name or (name[:2] == "__" and vars(cls).get(code.co_name) is function)
 
 
@@ -135,18 +135,18 @@ def _is_own(
     kind = type(value)
     if kind in (property, classmethod, staticmethod):
         parts = _parts_of(value)
-        # Queue.__class_getitem__ is made of types.GenericAlias.
+        # Queue.__class_getitem__ is made from types.GenericAlias.
         if len(parts) == 1 and type(parts[0]) is type:
             return name == "__class_getitem__" and parts[0].__module__ == "types"
         return all(
             type(part) is _Function and _is_method(name, part, cls, names, file) for part in parts
         )
     if kind is _Member:
-        # Of a class with __slots__.
+        # The class has __slots__.
         return value.__objclass__ is cls and value.__name__ == name
     if kind not in _PLAIN_DATA:
         return False
-    # A class has a datum because its methods use it, or because the compiler notes one more thing.
+    # A datum belongs to a class if its methods use it, or if the compiler has added it.
     return (name[:2] == "__" == name[-2:]) or any(
         name in _names_in(function.__code__)
         for member in vars(cls).values()
@@ -198,7 +198,7 @@ def _names_in(code: "CodeType") -> "set[str]":
 
 
 def is_stock_object(value: "Any", name: str, module: "ModuleType") -> bool:
-    """Tell whether `value` is the function or type that a C module came with under a name.
+    """Tell whether `value` is the function or type that a C module had at first under a name.
 
     Args:
         value: any object.
@@ -214,14 +214,14 @@ def is_stock_object(value: "Any", name: str, module: "ModuleType") -> bool:
 
 
 class Dependencies:
-    """Finds what a stock class uses by name that is not the interpreter's own any more.
+    """Finds names that a stock class uses and that do not hold the interpreter's own objects.
 
-    `Event` makes a `Condition` and a `Lock`, whatever ``threading`` has under these names; a class
-    that does without them would pass over a tool that has replaced one. What has been looked at is
-    remembered: an object serves while nothing is replaced.
+    `Event` makes a `Condition` and a `Lock` from the present objects of these names in
+    ``threading``. A native class does not use the names, so the replacement of a tool would have no
+    effect. Results are remembered: an object of this class serves while nothing is replaced.
 
     Args:
-        trusted: the ids of classes that stand in for stock's.
+        trusted: the ids of classes that stand in for stock classes.
     """
 
     def __init__(self, trusted: "Iterable[int]" = ()) -> None:
@@ -229,24 +229,24 @@ class Dependencies:
         self._found: dict[int, tuple[str, Any] | None] = dict.fromkeys(trusted)
 
     def is_stock_class(self, cls: object, module: "ModuleType") -> bool:
-        """As `_is_stock_class`, which is asked once for each class."""
+        """Tell whether a class is stock. `_is_stock_class` is called once for each class."""
         if id(cls) not in self._stock:
             self._stock[id(cls)] = _is_stock_class(cls, module)
         return self._stock[id(cls)]
 
     def fits(self, cls: "Any", module: "ModuleType") -> bool:
-        """Tell whether a class is stock's, and so is all that it uses."""
+        """Tell whether a class is stock, and uses only stock objects."""
         return self.is_stock_class(cls, module) and self.foreign(cls, module) is None
 
     def foreign(self, cls: type, module: "ModuleType") -> "tuple[str, Any] | None":
-        """Look at all that a class comes to use.
+        """Look at every object that a class uses by name.
 
         Args:
             cls: a stock class.
             module: the module of the class.
 
         Returns:
-            The dotted name and the object that stands there; None if there is no such thing.
+            The dotted name and the object of the first one that is not stock, or None.
         """
         known = self._found
         if id(cls) in known:
@@ -258,7 +258,7 @@ class Dependencies:
             for function in (member,) if type(member) is _Function else _functions_of(member):
                 names |= _names_in(function.__code__)
         found = self._foreign_name(names, module)
-        # queue says threading.Lock().
+        # queue uses threading.Lock().
         if found is None and "threading" in names and "threading" in vars(module):
             found = self._foreign_name(names, vars(module)["threading"])
         for base in cls.__bases__:
@@ -268,11 +268,11 @@ class Dependencies:
         return found
 
     def explain(self, value: "Any", module: "ModuleType") -> "tuple[str | None, str]":
-        """Say of a class in a module why it is not switched.
+        """Tell why a class in a module is not switched.
 
         Returns:
-            The module of the tool that has replaced it, or part of it, if one has; and a remark,
-            which may be empty.
+            The module of the tool that has replaced the class or a part of it, or None; and a
+            remark, which may be empty.
         """
         home = vars(module)["__name__"]
         if type(value) is not type or vars(value).get("__module__") != home:
@@ -291,10 +291,10 @@ class Dependencies:
     def _foreign_name(self, names: "set[str]", module: "ModuleType") -> "tuple[str, Any] | None":
         namespace = vars(module)
         home = namespace["__name__"]
-        # In an order, for the messages.
+        # Sorted, so that messages are always the same.
         for name in sorted(names & namespace.keys()):
             value = namespace[name]
-            # The Python RLock is there for interpreters whose _thread has none.
+            # The Python RLock is for interpreters without an RLock in _thread.
             if not callable(value) or (name == "_PyRLock" and namespace.get("_CRLock")):
                 continue
             found = None
@@ -343,9 +343,9 @@ def is_of_the_library(value: "Any", name: str) -> bool:
 
 
 def origin(value: "Any") -> str:
-    """The module that an object comes from, for a person who reads of it.
+    """The module that an object comes from, for messages.
 
-    A wrapper may say that it comes from the module of the function that it wraps.
+    A wrapper may tell the module of the function that it wraps.
     """
     kind = type(value)
     if kind is _Function:
@@ -358,6 +358,6 @@ def origin(value: "Any") -> str:
     try:
         named = value.__module__
     except Exception:
-        # A proxy may do anything when it is asked.
+        # Reading an attribute of a proxy may raise anything.
         named = None
     return named if type(named) is str else kind.__module__

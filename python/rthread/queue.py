@@ -1,9 +1,9 @@
 """The interpreter's own ``queue``, in Rust.
 
-Items are handed straight from a thread that puts to one that gets, so no thread starves; no put or
-get deadlocks with one that a finalizer or a weak reference's callback makes in the middle of it;
-and `shutdown` exists on every version. ``rthread.install(queue=True)`` puts these classes into
-``queue`` for a whole program.
+A put hands its item directly to a thread that waits in get, so no thread starves. A finalizer or a
+weak reference's callback may call put or get in the middle of another put or get without a
+deadlock. `shutdown` exists on every version. ``rthread.install(queue=True)`` puts these classes
+into ``queue`` for a whole program.
 """
 
 import sys
@@ -12,7 +12,7 @@ from rthread import _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # Functions that are copied into the namespace of `queue` find it there.
+    # Functions that are copied into the namespace of `queue` find `time` there.
     from time import monotonic as time
     from types import ModuleType
     from typing import Any
@@ -34,12 +34,12 @@ def _make() -> "dict[str, Any]":
     """Make the native classes, once in a process.
 
     Returns:
-        What this module shows, by name, and under ``"pairs"`` the stock classes with the native
-        ones.
+        The public objects of this module by name, and under ``"pairs"`` the stock classes with the
+        native ones.
     """
     import queue
 
-    # A queue in which a program looks has conditions.
+    # A materialized queue has conditions.
     _native.in_threading()
     stock = vars(queue)
     names: dict[str, Any] = {name: stock[name] for name in ("Empty", "Full")}
@@ -58,7 +58,7 @@ def _make() -> "dict[str, Any]":
 
 def _shut_down_error() -> type[Exception]:
     """The exception of queues that have been shut down, for versions of `queue` without it."""
-    # Pickled by the name that it has here, whether or not `queue` has it as well.
+    # It is pickled by its name in this module, whether or not `queue` has it as well.
     return type(
         "ShutDown",
         (Exception,),
@@ -70,18 +70,18 @@ def _shut_down_error() -> type[Exception]:
 
 
 # The functions of the following classes are called with native objects, which are not of these
-# classes: no super() here. What `queue` has by a name is looked up there at each use, as its own
+# classes. So they cannot use super(). They look names of `queue` up there at each use, as its own
 # functions do.
 
 
 def _with_join(queue: "ModuleType") -> "Any":
-    """Derive a class from the interpreter's ``Queue`` whose `join` takes a time-out.
+    """Derive a class from the interpreter's ``Queue``, with a `join` that takes a time-out.
 
     Args:
         queue: the interpreter's own module.
 
     Returns:
-        The class, with everything of the interpreter's in its own dict.
+        The class, with all attributes of the interpreter's class in its own dict.
     """
     names = vars(queue)
     stock: Any = names["Queue"]
@@ -112,7 +112,7 @@ def _with_join(queue: "ModuleType") -> "Any":
 
 
 def _stand_for(cls: "Any", stock: "Any", *methods: str) -> None:
-    """Let methods be named like the interpreter's own, and look like them in a native class."""
+    """Name methods like the interpreter's own, and let them look like these in a native class."""
     for method in methods:
         own = vars(cls)[method]
         own.__qualname__ = f"{stock.__qualname__}.{method}"
@@ -122,18 +122,18 @@ def _stand_for(cls: "Any", stock: "Any", *methods: str) -> None:
 
 
 def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) -> None:
-    """Give a class what ``Queue`` has from 3.13 on: `shutdown`.
+    """Give a class the `shutdown` that ``Queue`` has from 3.13 on.
 
     Args:
         cls: a class derived from the interpreter's ``Queue``.
         queue: the interpreter's own module.
-        ShutDown: what `put` and `get` raise.
+        ShutDown: the exception that `put` and `get` raise.
     """
     names = vars(queue)
     stock = names["Queue"]
     initialise = stock.__init__
 
-    # Without annotations, as in `queue`, and with its namespace for theirs: see below.
+    # These functions have no annotations, as those of `queue`, and get its namespace: see below.
 
     def wait(condition, is_blocked, is_over, block, timeout, give_up):  # type: ignore[no-untyped-def]
         """Wait while `is_blocked`, with the lock of the condition held."""
@@ -162,7 +162,7 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
         raise Empty
 
     def is_shut_down(self):  # type: ignore[no-untyped-def]
-        # A class that has borrowed a method has no such attribute.
+        # A class that has only borrowed a method has no such attribute.
         return getattr(self, "is_shutdown", False)
 
     def __init__(self, maxsize=0):  # type: ignore[no-untyped-def]
@@ -216,10 +216,10 @@ def _add_shutdown(cls: "Any", queue: "ModuleType", ShutDown: type[Exception]) ->
             for condition in (self.not_empty, self.not_full, self.all_tasks_done):
                 condition.notify_all()
 
-    # They look names up where the interpreter's own do. The copies go into the cells by which the
-    # functions find one another.
+    # The copies look names up where the interpreter's own functions do. They go into the cells by
+    # which the functions find one another.
     wait, full, empty = (_native.within(function, names) for function in (wait, full, empty))
-    # An attribute of the class: an object has one of its own once it has been shut down.
+    # An attribute of the class. An object gets one of its own when it is shut down.
     cls.is_shutdown = False
     for function in (__init__, put, get, shutdown):
         setattr(cls, function.__name__, _native.within(function, names))
@@ -245,7 +245,7 @@ SimpleQueue = _found["SimpleQueue"]
 
 
 def _pairs() -> "list[tuple[type, type]]":
-    """The classes of ``queue`` that have a native counterpart, and these.
+    """The classes of ``queue`` that have a native counterpart, and the counterparts.
 
     Returns:
         Pairs of a stock class and the native one.

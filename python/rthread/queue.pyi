@@ -44,8 +44,8 @@ class Queue(Generic[_T]):
     is_shutdown: bool
     """Whether `shutdown` was called."""
 
-    # Parts that a queue has from the moment in which a program looks at one of them. It is then
-    # what `queue` makes of it in Python, and as slow.
+    # Attributes that a queue gets when a program reads one of them. From then on the Python class
+    # of `queue` serves the queue, which is as slow as that class.
     mutex: LockType
     not_empty: Condition
     not_full: Condition
@@ -56,7 +56,7 @@ class Queue(Generic[_T]):
         """Put an item into the queue, and wait for room if it is full.
 
         Args:
-            item: what to put.
+            item: the object to put.
             block: when false, do not wait at all.
             timeout: how many seconds to wait at most; None means no limit.
 
@@ -110,13 +110,13 @@ class Queue(Generic[_T]):
     @overload
     def join(self, timeout: float) -> bool: ...
     def shutdown(self, immediate: bool = False) -> None:
-        """Let nothing be put any more, and wake whoever waits to put or get.
+        """Let nothing be put any more, and wake all threads that wait to put or get.
 
         From now on `put` raises `ShutDown`, and so does `get` when the queue is empty.
 
         Args:
-            immediate: whether to take out and drop what is still in the queue, and count it as
-                done.
+            immediate: whether to take out and drop the items that are still in the queue, and
+                count them as done.
         """
     # For derived classes that keep the items in another way.
     def _init(self, maxsize: int) -> None: ...
@@ -129,7 +129,8 @@ class Queue(Generic[_T]):
 class PriorityQueue(Queue[_T]):
     """A queue from which the least item is got first, by ``<``.
 
-    Where a comparison raises, nothing has changed: the item was not put, or is still to be got.
+    If a comparison raises in `get`, the item is still in the queue. If one raises in `put`, the
+    item may be in the queue already, as with the interpreter's class.
     """
 
     queue: list[_T]

@@ -16,7 +16,7 @@ unsafe extern "C-unwind" {
     ) -> *mut PyObject;
 }
 
-/// Calls an object without arguments. A new reference, or null with an exception set.
+/// Calls an object without arguments. Returns a new reference, or null with an exception set.
 ///
 /// # Safety
 /// Attached; a valid object.
@@ -33,7 +33,8 @@ pub unsafe fn call_no_args(callable: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// Calls a method with arguments as CPython passes them to `METH_FASTCALL | METH_KEYWORDS`.
+/// Calls a method. The arguments are laid out as CPython passes them to a `METH_FASTCALL |
+/// METH_KEYWORDS` method. Returns a new reference, or null with an exception set.
 ///
 /// # Safety
 /// Attached; valid objects.
@@ -65,8 +66,8 @@ pub unsafe fn call_method(
     }
 }
 
-/// The arguments, after `first` unless that is null, as a tuple and a dict (null if there are no
-/// keywords). New references.
+/// Converts arguments to a tuple and a dict; the dict is null if there are no keywords. `first`
+/// becomes the first item of the tuple, unless it is null. Both results are new references.
 ///
 /// # Safety
 /// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.

@@ -1,4 +1,4 @@
-//! Errors as CPython has them: an exception is set in the thread.
+//! Errors in CPython's way: an exception is set in the thread state.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -6,11 +6,11 @@ use core::ptr;
 use crate::capi::refs::drop_ref;
 use pyo3_ffi::{self as ffi, PyObject};
 
-/// An exception is set in this thread's state.
+/// The fact that an exception is set in the calling thread's state.
 #[derive(Debug)]
 pub struct Raised;
 
-/// Raises `exception` with `message`; null for the caller to return.
+/// Raises `exception` with `message`. Returns null, for the caller to return.
 ///
 /// # Safety
 /// Attached; `exception` is an exception class.
@@ -21,7 +21,7 @@ pub unsafe fn raise(exception: *mut PyObject, message: &CStr) -> *mut PyObject {
     ptr::null_mut()
 }
 
-/// Raises AttributeError in the words of the interpreter; null for the caller to return.
+/// Raises AttributeError with the interpreter's message. Returns null, for the caller to return.
 ///
 /// # Safety
 /// Attached; a valid object and a string.
@@ -40,7 +40,7 @@ pub unsafe fn raise_no_attribute(object: *mut PyObject, name: *mut PyObject) -> 
         if error.is_null() {
             return ptr::null_mut();
         }
-        // For those who suggest another name.
+        // The interpreter uses these two attributes to suggest another name.
         if ffi::PyObject_SetAttrString(error, c"name".as_ptr(), name) < 0
             || ffi::PyObject_SetAttrString(error, c"obj".as_ptr(), object) < 0
         {

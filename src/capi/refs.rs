@@ -9,7 +9,8 @@ unsafe extern "C-unwind" {
     pub fn Py_DecRef(object: *mut PyObject);
 }
 
-/// Drops a reference that may be the last and run Python code; null is fine.
+/// Drops a reference. Null is allowed. The reference may be the last one; its finalizer may run
+/// Python code.
 ///
 /// # Safety
 /// Attached; the reference is the caller's.
@@ -20,20 +21,22 @@ pub unsafe fn drop_ref(object: *mut PyObject) {
     }
 }
 
-/// Takes the reference out of a field, then drops it: whatever runs finds the field empty.
+/// Takes the reference out of a field, then drops it. Code that runs during the drop finds the
+/// field empty.
 ///
 /// # Safety
-/// Attached; the field owns what it holds.
+/// Attached; the field owns the reference in it.
 pub unsafe fn clear(field: &mut *mut PyObject) {
     let object = core::mem::replace(field, ptr::null_mut());
     // SAFETY: as the caller promises.
     unsafe { drop_ref(object) };
 }
 
-/// Visits these objects, of which any may be null, until a visit says stop.
+/// Visits these references, of which any may be null. Stops at the first visit that returns
+/// non-zero, and returns that number.
 ///
 /// # Safety
-/// Called by the collector, with what an object refers to.
+/// Called by the collector, with the references of one object.
 pub unsafe fn visit_all(
     references: &[*mut PyObject],
     visit: ffi::visitproc,

@@ -1,7 +1,8 @@
-//! The tables of methods and attributes that CPython reads, and keeps pointers into.
+//! The tables of methods and attributes to which CPython keeps pointers.
 //!
-//! They live for ever: nobody can tell when the last function that was made of one is gone. Each
-//! interpreter of the process asks for the same ones, and gets those of the first.
+//! A table lives for ever: it is not known when the last function that was made from it is gone. A
+//! table that is equal to an earlier one is not made again, so all interpreters of the process
+//! share the tables.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
@@ -18,17 +19,18 @@ use crate::sync::Mutex;
 /// Every table made so far.
 static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
 
-/// One table with its end, and what there is to compare.
+/// One table, including its end marker.
 enum Table {
     Methods(&'static [ffi::PyMethodDef]),
     Properties(&'static [ffi::PyGetSetDef]),
     Members(&'static [ffi::PyMemberDef]),
 }
 
-// SAFETY: what a table points at lives for ever and is never changed.
+// SAFETY: the memory behind a table lives for ever and is never changed.
 unsafe impl Send for Table {}
 
-/// The table that is as `wanted`, or what `make` makes if there is none.
+/// The first known table that `is_wanted` accepts. If there is none, the table from `make` is
+/// added.
 fn known_or<T>(
     is_wanted: impl Fn(&Table) -> Option<*const T>,
     make: impl FnOnce() -> (Table, *const T),
@@ -42,9 +44,9 @@ fn known_or<T>(
     first.cast_mut()
 }
 
-/// The docstring of a function; nothing if there is to be no such function.
+/// The docstring of a function. None if the function is to be left out.
 unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_char> {
-    // SAFETY: attached; the holder is what the functions say, as the caller promises.
+    // SAFETY: attached; `holder` is the object that the functions need, as the caller promises.
     let found = unsafe {
         match function.doc {
             Doc::Own(doc) => return Some(doc.as_ptr()),
@@ -61,13 +63,13 @@ unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_
     }
 }
 
-/// The table of `functions`: those that the stock `holder` has too, and our own.
+/// The table of `functions`: those that the stock `holder` has too, and those of rthread alone.
 ///
 /// # Safety
-/// Attached; `holder` is a valid object or null: a type or module, or a dict of docstrings for
-/// functions that say so.
+/// Attached. `holder` is a valid object or null: a type or a module, from which docstrings are read
+/// by attribute name.
 pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
-    // Before the lock: this may run Python code.
+    // Before the lock is taken: this may run Python code.
     let wanted: Vec<(&Function, *const c_char)> = functions
         .iter()
         // SAFETY: as the caller promises.
@@ -106,7 +108,7 @@ pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi
 
 fn is_method(known: &ffi::PyMethodDef, function: &Function, doc: *const c_char) -> bool {
     let (flags, pointer) = function.flags_and_pointer();
-    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    // SAFETY: the union holds one pointer to a function, of any signature.
     let known_pointer =
         unsafe { core::mem::transmute::<ffi::PyMethodDefPointer, *mut c_void>(known.ml_meth) };
     known.ml_name == function.name.as_ptr()
@@ -123,13 +125,14 @@ fn same_text(left: *const c_char, right: *const c_char) -> bool {
             && unsafe { CStr::from_ptr(left) == CStr::from_ptr(right) })
 }
 
-/// A function for a method table. The flags beside it say how it is called.
+/// Converts a function pointer for a method table. The flags next to it say how the function is
+/// called.
 const fn method_pointer(function: *mut c_void) -> ffi::PyMethodDefPointer {
-    // SAFETY: the union holds one pointer to a function, of whatever signature.
+    // SAFETY: the union holds one pointer to a function, of any signature.
     unsafe { core::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(function) }
 }
 
-/// A function that is in no table.
+/// The definition of a function that is in no table.
 pub struct Definition(ffi::PyMethodDef);
 
 // SAFETY: CPython only reads it.
@@ -146,8 +149,8 @@ impl Definition {
         })
     }
 
-    /// A new function whose `self` is `this`, which may be null; null with an exception set if
-    /// there is no memory.
+    /// A new function object with `this` as its `self`; `this` may be null. Returns null with an
+    /// exception set if there is no memory.
     ///
     /// # Safety
     /// Attached.
@@ -156,10 +159,12 @@ impl Definition {
         unsafe { ffi::PyCFunction_New((&raw const self.0).cast_mut(), this) }
     }
 
-    /// Hands it, bound to `this`, to a function of `module`: alone, or by `keyword`.
+    /// Binds the function to `this` and passes it to the function `registry` of `module`. It is
+    /// passed as the only positional argument, or under the name `keyword`.
     ///
     /// # Safety
-    /// Attached. `module` is the caller's no more; it may be null with an exception set.
+    /// Attached. The reference to `module` passes to this function. It may be null with an
+    /// exception set.
     pub unsafe fn register(
         &'static self,
         this: *mut PyObject,
@@ -187,7 +192,7 @@ impl Definition {
     }
 }
 
-/// The table of properties; each is given its name as its closure.
+/// The table of properties. The closure of each is its name.
 pub fn properties(properties: &[Property]) -> *mut ffi::PyGetSetDef {
     let mut wanted: Vec<_> = properties.iter().map(property).collect();
     wanted.push(ffi::PyGetSetDef::default());
@@ -208,7 +213,8 @@ pub fn properties(properties: &[Property]) -> *mut ffi::PyGetSetDef {
 }
 
 fn property(property: &Property) -> ffi::PyGetSetDef {
-    // SAFETY: CPython calls them with these arguments; they differ in that they may be unwound.
+    // SAFETY: CPython calls the functions with these arguments. The only difference is that they
+    // may be unwound.
     let (get, set) = unsafe {
         (
             core::mem::transmute::<Getter, ffi::getter>(property.get),
@@ -230,7 +236,7 @@ fn is_property(known: &ffi::PyGetSetDef, wanted: &ffi::PyGetSetDef) -> bool {
         && known.set.map(|set| set as usize) == wanted.set.map(|set| set as usize)
 }
 
-/// The table of a type with one member, which tells CPython where weak references are.
+/// A table with one member, which tells CPython the offset of the weak references.
 pub fn weakrefs_member(offset: usize) -> *mut ffi::PyMemberDef {
     let offset = offset as Py_ssize_t;
     known_or(
@@ -252,7 +258,7 @@ pub fn weakrefs_member(offset: usize) -> *mut ffi::PyMemberDef {
     )
 }
 
-/// Keeps the list whole across a fork.
+/// Keeps the list consistent across a fork.
 pub fn before_fork() {
     TABLES.lock_before_fork();
 }

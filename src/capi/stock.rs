@@ -1,8 +1,8 @@
-//! The `_thread` that the interpreter came with: the specification.
+//! The `_thread` module that the interpreter came with, called *stock*: the specification.
 //!
-//! What it says about itself is read from it instead of being written down here: docstrings with
-//! their signatures, which methods there are, whether a type can be subclassed. So rthread agrees
-//! with the interpreter it runs on, whichever that is.
+//! rthread reads from it, at run time, the docstrings with their signatures, the list of methods,
+//! and whether a type can be subclassed. None of this is written down in rthread. So rthread agrees
+//! with the interpreter that it runs on, whatever its version.
 
 use core::ffi::{CStr, c_char, c_ulong};
 use core::ptr;
@@ -16,14 +16,14 @@ use crate::capi::refs::Py_DecRef;
 
 /// What the stock module says about one of its functions or methods.
 pub enum Known {
-    /// It has none of this name.
+    /// There is none with this name.
     Absent,
-    /// It has, with this docstring (null for none).
+    /// There is one, with this docstring; null if it has none.
     Doc(*const c_char),
 }
 
 /// Looks `name` up in the stock module or in one of its types. The docstring is a constant of the
-/// interpreter's and lives as long as that.
+/// interpreter and lives as long as the interpreter.
 ///
 /// # Safety
 /// Attached; `holder` is a valid object.
@@ -54,7 +54,8 @@ pub unsafe fn type_named(module: *mut PyObject, name: &CStr) -> *mut PyTypeObjec
             ffi::PyErr_Clear();
             return ptr::null_mut();
         }
-        // On 3.10 to 3.12 `RLock` and `_local` are types too; only a patched module has others.
+        // On 3.10 to 3.12 `RLock` and `_local` are types too. The object is no type only if a
+        // program has patched the module.
         if ffi::PyType_Check(object) == 0 {
             ffi::Py_DECREF(object);
             return ptr::null_mut();
@@ -63,7 +64,7 @@ pub unsafe fn type_named(module: *mut PyObject, name: &CStr) -> *mut PyTypeObjec
     }
 }
 
-/// What users can tell of a type's flags.
+/// The flags of a type that a Python program can observe.
 pub const VISIBLE_FLAGS: c_ulong = ffi::Py_TPFLAGS_BASETYPE
     | ffi::Py_TPFLAGS_IMMUTABLETYPE
     | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
@@ -78,7 +79,8 @@ pub unsafe fn import() -> Result<*mut PyObject, Raised> {
     if module.is_null() { Err(Raised) } else { Ok(module) }
 }
 
-/// Calls a function of the stock module, for the few things that only the interpreter knows.
+/// Calls a function of the stock module. For the few facts and settings that only the interpreter
+/// has. Returns a new reference, or null with an exception set.
 ///
 /// # Safety
 /// Attached; `module` is the stock module; `args` is a tuple.

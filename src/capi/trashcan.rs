@@ -1,10 +1,14 @@
-//! Frees chains of objects, each kept alive by the one before, without a frame for each of them.
+//! Frees long chains of objects, in which each object keeps the next one alive, without using a
+//! stack frame for each of them.
 //!
-//! To free an object may free the next one, from within. Up to 3.13 it is for every type to see that
-//! this does not go on until the C stack is full; from 3.14 on the interpreter looks at the stack
-//! before it frees anything. CPython's own means for that changes with nearly every version, so this
-//! one is ours: from some depth on an object is put off until the outermost is done. Classes made by
-//! Python code have CPython's as well, which in 3.13 counts to thousands: too many for frames like ours.
+//! Freeing an object may free the next one from within. Up to 3.13 each type has to make sure that
+//! such nesting does not overflow the C stack. From 3.14 on the interpreter checks the stack before
+//! it frees an object.
+//!
+//! CPython's own mechanism changes with nearly every version, so rthread has this one: beyond a
+//! certain depth an object is *put off*, and freed when the outermost dealloc is done. Classes made
+//! by Python code have CPython's mechanism as well. In 3.13 that allows thousands of levels, which
+//! is too many for frames as large as rthread's.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -17,19 +21,20 @@ use crate::capi::compat;
 use crate::capi::errors::Raised;
 use crate::capi::refs::drop_ref;
 
-/// How deep objects may be freed inside of each other before the rest is put off.
+/// How deep deallocs may nest before further objects are put off.
 const DEPTH: u32 = 40;
 
 /// A `tp_dealloc`.
 pub type Dealloc = unsafe extern "C-unwind" fn(*mut PyObject);
 
-/// What a thread is about to free.
+/// The nested deallocs of a thread.
 #[derive(Clone, Copy)]
 struct Nesting {
-    /// With which state: to free an object may run code of another interpreter, which begins anew.
+    /// The thread state that they run with. A dealloc may run code of another interpreter, in which
+    /// the nesting begins anew.
     thread: *mut PyThreadState,
     depth: u32,
-    /// The objects that have been put off, linked as `compat` can.
+    /// The objects that have been put off, linked by `compat::put_off`.
     rest: *mut PyObject,
 }
 
@@ -39,11 +44,11 @@ thread_local! {
     };
 }
 
-/// The `tp_dealloc` of classes that Python code makes: the same for all of them. It calls that of the
-/// native base last, and touches the object no more.
+/// The `tp_dealloc` of classes made by Python code, which is the same for all of them. It calls the
+/// `tp_dealloc` of the native base last, and does not use the object after that.
 static PYTHON_DEALLOC: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// To be called before any object is freed.
+/// Must be called before any object is freed.
 ///
 /// # Safety
 /// Attached.
@@ -66,10 +71,10 @@ pub unsafe fn prepare() -> Result<(), Raised> {
     Ok(())
 }
 
-/// Frees an object by `body`, now or later. `own` is the `tp_dealloc` that calls this.
+/// Frees an object with `body`, now or later. `own` is the `tp_dealloc` that calls this function.
 ///
 /// # Safety
-/// As `body`; the object is of a type that the collector knows.
+/// As for `body`. The object is of a type with GC support.
 #[inline]
 pub unsafe fn free_with(object: *mut PyObject, own: Dealloc, body: Dealloc) {
     // SAFETY: as the caller promises.
@@ -87,11 +92,11 @@ pub unsafe fn free_with(object: *mut PyObject, own: Dealloc, body: Dealloc) {
 /// # Safety
 /// A valid type.
 unsafe fn dealloc_of(class: *mut PyTypeObject) -> ffi::destructor {
-    // SAFETY: as the caller promises; every type that is ready has one.
+    // SAFETY: as the caller promises. Every type that is ready has one.
     unsafe { (*class).tp_dealloc.unwrap_unchecked() }
 }
 
-/// Whether an object is of a class that Python code has made.
+/// Whether the class of an object was made by Python code.
 ///
 /// # Safety
 /// A valid object.
@@ -102,7 +107,8 @@ unsafe fn is_derived(object: *mut PyObject) -> bool {
 }
 
 /// # Safety
-/// As [`free_with`], for an object of the type itself or of a class derived by Python code.
+/// As [`free_with`]. The object is of the type itself, or of a class that Python code has derived
+/// from it.
 unsafe fn free_nested(object: *mut PyObject, body: Dealloc) {
     let outside = NESTING.get();
     let thread = compat::thread_state();
@@ -139,8 +145,8 @@ unsafe fn free_nested(object: *mut PyObject, body: Dealloc) {
 /// # Safety
 /// An object that has been put off.
 unsafe fn free_rest(object: *mut PyObject) {
-    // SAFETY: as the caller promises. What a derived class does has been done before it was put off: its
-    // native base comes next.
+    // SAFETY: as the caller promises. The dealloc of the derived class did its own work before the
+    // object was put off, and the dealloc of the native base is the next step.
     unsafe {
         let mut class = ffi::Py_TYPE(object);
         while dealloc_of(class) as *mut c_void == PYTHON_DEALLOC.load(Ordering::Relaxed) {

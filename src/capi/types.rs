@@ -1,8 +1,9 @@
-//! Making types and functions for CPython by hand.
+//! Makes types and functions for CPython by hand.
 //!
-//! PyO3's classes are not used: their calls pass through `catch_unwind`, which the interpreter's
-//! way of ending daemon threads up to 3.13 turns into an abort, their types are process-wide, and
-//! they cost half of what a lock costs (ARCHITECTURE.md, "Why no PyO3 classes").
+//! PyO3's classes are not used, for three reasons (ARCHITECTURE.md, "No PyO3 classes"). Their calls
+//! pass through `catch_unwind`: up to 3.13 the interpreter ends daemon threads by unwinding them,
+//! and `catch_unwind` turns that into an abort. Their types belong to the process, not to an
+//! interpreter. And a call costs half as much as an acquire and release of a lock.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::ptr;
@@ -31,7 +32,7 @@ pub enum Call {
     NoArgs(NoArgs),
     /// One positional argument.
     Object(NoArgs),
-    /// One positional argument, of a class method.
+    /// One positional argument; a class method.
     ClassObject(NoArgs),
     /// Positional arguments, as a tuple.
     VarArgs(NoArgs),
@@ -39,18 +40,18 @@ pub enum Call {
     VarArgsKeywords(VarArgsKeywords),
     /// Positional arguments, as an array.
     Fast(Fast),
-    /// Any arguments, as an array and the names of its last elements.
+    /// Any arguments, as an array; a tuple has the keyword names of its last elements.
     FastKeywords(FastKeywords),
 }
 
 /// Where a docstring comes from.
 #[derive(Clone, Copy)]
 pub enum Doc {
-    /// From the stock object of this name; where there is none, there is no such function.
+    /// From the stock object of this name. If there is none, the function is left out.
     Stock,
-    /// Ours.
+    /// From rthread.
     Own(&'static CStr),
-    /// From the stock object of this name; where there is none, ours.
+    /// From the stock object of this name. If there is none, from rthread.
     StockOr(&'static CStr),
 }
 
@@ -67,7 +68,7 @@ impl Function {
         Function { name, call, doc: Doc::Stock }
     }
 
-    /// How CPython is to call it, and what.
+    /// The flags that tell CPython how to call the function, and the pointer to it.
     pub fn flags_and_pointer(&self) -> (c_int, *mut c_void) {
         match self.call {
             Call::NoArgs(f) => (ffi::METH_NOARGS, f as *mut c_void),
@@ -81,7 +82,7 @@ impl Function {
     }
 }
 
-/// An attribute that is computed.
+/// An attribute with a computed value.
 #[derive(Clone, Copy)]
 pub struct Property {
     pub name: &'static CStr,
@@ -91,42 +92,42 @@ pub struct Property {
 }
 
 pub type Getter = unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
-/// The value is null when the attribute is deleted. The closure is the property's name.
+/// The value is null when the attribute is deleted. The closure is the name of the property.
 pub type Setter = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut c_void) -> c_int;
 
-/// What a type is to be like.
+/// The model for the docstrings and the visible flags of a type.
 #[derive(Clone, Copy)]
 pub enum Like {
-    /// Nothing: it has this docstring and the flags it says.
+    /// No model: the type has this docstring, and only the flags that it names itself.
     Nothing(&'static CStr),
-    /// A stock type, borrowed, from which docstrings and visible flags are taken; null if this
-    /// version has none.
+    /// A stock type, borrowed. Docstrings and visible flags are copied from it. Null if this
+    /// version has no such type.
     Stock(*mut PyTypeObject),
 }
 
-/// What a type is made of.
+/// The description of a type.
 pub struct Type<'a> {
-    /// With its module, as in reprs: `_thread.lock`.
+    /// The name with the module, as a repr shows it: `_thread.lock`.
     pub name: &'static CStr,
     pub size: usize,
-    /// Where the list of weak references is, if instances can be weakly referenced.
+    /// The offset of the list of weak references, if instances can be weakly referenced.
     pub weakrefs: Option<usize>,
-    /// Where the dict is, if instances can have other attributes.
+    /// The offset of the dict, if instances can have other attributes.
     pub dict: Option<usize>,
-    /// Flags beside those that the stock type decides.
+    /// Flags in addition to those copied from the stock type.
     pub flags: core::ffi::c_ulong,
     pub like: Like,
     /// The base, borrowed; null for `object`.
     pub base: *mut PyTypeObject,
     pub methods: &'a [Function],
     pub properties: &'a [Property],
-    /// How the type itself is called, if not by way of a tuple, `tp_new` and `tp_init`. For this very
-    /// type; derived ones do not inherit it.
+    /// The function that CPython calls for a call of the type itself. Without it a call makes a
+    /// tuple and goes through `tp_new` and `tp_init`. Derived types do not inherit it.
     pub vectorcall: Option<FastKeywords>,
     pub slots: &'a [(c_int, *mut c_void)],
 }
 
-/// A type without any of what is optional, for `..PLAIN`.
+/// A type without the optional parts, to be used as `..PLAIN`.
 pub const PLAIN: Type<'static> = Type {
     name: c"",
     size: 0,
@@ -142,10 +143,10 @@ pub const PLAIN: Type<'static> = Type {
 };
 
 impl Type<'_> {
-    /// Makes the type. A new reference.
+    /// Makes the type. Returns a new reference.
     ///
     /// # Safety
-    /// Attached; every slot is of the kind that its number says; `size`, `weakrefs` and `dict`
+    /// Attached. Every slot is of the kind that its number says. `size`, `weakrefs` and `dict`
     /// describe the struct that the slots expect.
     pub unsafe fn make(self, module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
         let mut slots: Vec<ffi::PyType_Slot> =
@@ -180,15 +181,16 @@ impl Type<'_> {
             flags: flags as c_uint,
             slots: slots.as_mut_ptr(),
         };
-        // SAFETY: the spec is complete and ends with a zero slot; CPython copies what it keeps,
-        // but for the name and the tables, which live for ever.
+        // SAFETY: the spec is complete and ends with a zero slot. CPython copies everything that it
+        // keeps, except the name and the tables, which live for ever.
         let made = unsafe { ffi::PyType_FromModuleAndSpec(module, &mut spec, ptr::null_mut()) };
         if made.is_null() {
             return Err(Raised);
         }
         let made = made.cast::<PyTypeObject>();
-        // Where the stock type shows neither of these in its dict, neither do we.
-        // SAFETY: nobody has the type yet.
+        // Set directly: a member would appear in the dict of the type. Where the stock type shows
+        // such a member, `members` has added one too.
+        // SAFETY: no other thread has the type yet.
         unsafe {
             if let Some(offset) = self.weakrefs {
                 (*made).tp_weaklistoffset = offset as Py_ssize_t;
@@ -196,7 +198,8 @@ impl Type<'_> {
             if let Some(offset) = self.dict {
                 (*made).tp_dictoffset = offset as Py_ssize_t;
             }
-            // CPython calls it with these arguments; it differs in that it may be unwound.
+            // CPython calls the function with these arguments. The only difference is that it may
+            // be unwound.
             (*made).tp_vectorcall = core::mem::transmute::<
                 Option<FastKeywords>,
                 Option<ffi::vectorcallfunc>,
@@ -205,7 +208,7 @@ impl Type<'_> {
         Ok(made)
     }
 
-    /// Where the docstrings of the methods are.
+    /// The object from which the docstrings of the methods are read; null for none.
     fn holder(&self) -> *mut PyObject {
         match self.like {
             Like::Nothing(_) => ptr::null_mut(),
@@ -225,13 +228,14 @@ impl Type<'_> {
         }
     }
 
-    /// The member that tells CPython where weak references are, if the stock type has it.
+    /// The member that tells CPython the offset of the weak references. Only if the stock type
+    /// shows it.
     fn members(&self) -> *mut ffi::PyMemberDef {
         let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
             return ptr::null_mut();
         };
-        // SAFETY: a valid type, if there is one. The interpreter's builtin ones have their dict
-        // elsewhere from 3.12 on.
+        // SAFETY: a valid type, if there is one. From 3.12 on the interpreter's builtin types have
+        // their dict elsewhere, and this field is null.
         let dict = if stock.is_null() { ptr::null_mut() } else { unsafe { (*stock).tp_dict } };
         if dict.is_null() {
             return ptr::null_mut();
@@ -245,23 +249,25 @@ impl Type<'_> {
     }
 }
 
-/// Makes errors call a type by this name, as they do those written in Python: without its module.
+/// Sets the name that error messages use for a type. For a class written in Python that is the name
+/// without the module.
 ///
 /// # Safety
 /// Attached; a heap type that no other thread has.
 pub unsafe fn set_short_name(class: *mut PyTypeObject, name: &'static CStr) {
-    // SAFETY: as the caller promises; the name lives for ever, and CPython frees its own copy by
-    // another pointer.
+    // SAFETY: as the caller promises. The name lives for ever, and CPython frees its own copy
+    // through another pointer.
     unsafe { (*class).tp_name = name.as_ptr() };
 }
 
-/// A new object of a type, all zero behind the header, tracked by the collector if it is a GC type.
+/// A new object of a type. All bytes after the header are zero. The collector tracks it if it is a
+/// GC type.
 ///
 /// # Safety
-/// Attached; all bytes zero is a valid `T`, and the type was made for it.
+/// Attached. A `T` with all bytes zero is valid, and the type was made for `T`.
 #[inline]
 pub unsafe fn allocate<T>(class: *mut PyTypeObject) -> *mut T {
-    // SAFETY: every type has tp_alloc, inherited if not its own.
+    // SAFETY: every type has a `tp_alloc`, its own or an inherited one.
     unsafe {
         match (*class).tp_alloc {
             Some(allocate) => allocate(class, 0).cast(),
@@ -270,13 +276,13 @@ pub unsafe fn allocate<T>(class: *mut PyTypeObject) -> *mut T {
     }
 }
 
-/// The end of every dealloc: frees the memory and gives back the reference to the type.
+/// The last step of every dealloc: frees the memory and drops the object's reference to its type.
 ///
 /// # Safety
 /// Attached; nothing of the object is used any more.
 #[inline]
 pub unsafe fn free(object: *mut PyObject) {
-    // SAFETY: every type has tp_free; instances of heap types own a reference to their type.
+    // SAFETY: every type has a `tp_free`. An instance of a heap type owns a reference to its type.
     unsafe {
         let class = ffi::Py_TYPE(object);
         if let Some(free) = (*class).tp_free {
@@ -286,7 +292,7 @@ pub unsafe fn free(object: *mut PyObject) {
     }
 }
 
-/// A traverse that visits the type only: for objects that refer to nothing else.
+/// A `tp_traverse` that visits only the type. For objects that refer to nothing else.
 ///
 /// # Safety
 /// Called by the collector.
@@ -299,24 +305,24 @@ pub unsafe extern "C-unwind" fn traverse_type(
     unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
 }
 
-/// A struct that CPython frees, and that the collector looks into.
+/// A struct that CPython frees and that the collector traverses.
 pub trait Collected {
-    /// Where the list of weak references is.
+    /// The list of weak references; null if it is empty.
     ///
     /// # Safety
     /// `slf` is an object of the type.
     unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject;
 
-    /// Visits what it refers to beside its type.
+    /// Visits every reference of the object except the one to its type.
     ///
     /// # Safety
     /// Called by the collector with an object of the type.
     unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int;
 
-    /// Drops the references by which it can be in a cycle.
+    /// Drops the references through which the object can be in a cycle.
     ///
     /// # Safety
-    /// Attached; `slf` is an object of the type that nobody can reach any more.
+    /// Attached. `slf` is an object of the type, and no thread can reach it any more.
     unsafe fn clear(slf: *mut PyObject);
 
     /// Drops the other references, if there are any.
@@ -329,7 +335,7 @@ pub trait Collected {
 /// `tp_dealloc`.
 ///
 /// # Safety
-/// Called by CPython when nobody has the object any more.
+/// Called by CPython when no reference to the object is left.
 pub unsafe extern "C-unwind" fn dealloc<T: Collected>(slf: *mut PyObject) {
     // SAFETY: as the caller promises.
     unsafe { trashcan::free_with(slf, dealloc::<T>, dealloc_now::<T>) };
@@ -376,7 +382,7 @@ pub unsafe extern "C-unwind" fn clear_all<T: Collected>(slf: *mut PyObject) -> c
     0
 }
 
-/// `name` of a type as CPython prints it in reprs.
+/// The name of an object's type, as CPython prints it in reprs.
 ///
 /// # Safety
 /// `object` is a valid object.

@@ -1,20 +1,28 @@
-//! The only place that detaches, waits, attaches and runs signal handlers.
+//! Waits of Python threads: detach, wait, attach, run signal handlers.
 //!
-//! The order of a wait, and why:
+//! The order of a wait, and the reasons:
 //!
-//! 1. The caller tries once while attached. Most of the time that is all.
-//! 2. Detach, queue, sleep. Whoever sleeps while attached stops everybody else.
-//! 3. Attach again and only *then* take what was waited for. With a GIL the order matters: a thread
-//!    that took the lock first would sit on it while it waits for the GIL, and the thread that has
-//!    the GIL would run into the lock, detach, and so on at every turn.
-//! 4. After a signal: leave the queue, attach, run the handlers (one of them may use the very
-//!    object), and go back to the front of the queue with what is left of the time.
+//! 1. The caller tries once while attached. Usually that succeeds.
+//! 2. Detach, enqueue, sleep. A thread that slept while attached would stop all other threads.
+//! 3. Attach again, and only *then* claim. With a GIL this order matters. A thread that claimed a
+//!    lock first would hold it while it waits for the GIL. The thread that has the GIL would then
+//!    find the lock taken and detach, again and again.
+//! 4. After a signal: leave the queue, attach and run the handlers, one of which may use the same
+//!    object. Then enqueue at the front, with the rest of the time. Where a notification could be
+//!    lost meanwhile (`STAYS_QUEUED_DURING_SIGNALS`) the waiter stays in the queue.
 //!
-//! The order itself is in `sync::wait_with`, where a model checker can look at it.
+//! The steps themselves are in [`wait_with`] (`sync::protocol`), which has no Python in it and is
+//! model-checked.
 //!
-//! No value with a destructor lives in these frames: up to 3.13 attaching may end the thread by
-//! unwinding its stack. The waiter is on the heap for the same reason: should the thread end while
-//! it waits to attach, the queue keeps pointing at memory that is leaked and not reused.
+//! Some waits do not take these steps. [`wait_for_event`], [`pause`], the join of an operating
+//! system's thread (`os_thread`), `lifetime` and `idle_threads` detach by themselves and run no
+//! signal handlers. A thread that waits for a `sync::Mutex` stays attached: those are held for a
+//! moment only.
+//!
+//! These are *plain old frames* (RFC 2945): no value with a destructor lives in them. Up to 3.13
+//! attaching may end the thread by unwinding its stack. The waiter is on the heap for the same
+//! reason. If the thread ends while it waits to attach, the queue keeps a pointer to the waiter.
+//! Its memory is then leaked, and never reused.
 
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -30,7 +38,7 @@ use crate::sync::{
     Answer, Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, turns, wait_with,
 };
 
-/// How long to leave others alone until there may be more memory.
+/// How long to wait before asking again for memory.
 pub const UNTIL_MEMORY: Duration = Duration::from_millis(1);
 
 /// How long a caller is ready to wait.
@@ -40,21 +48,21 @@ pub enum Timeout {
     Zero,
     /// For at most this long.
     For(Duration),
-    /// Until it has what it waits for.
+    /// Without a limit.
     Never,
 }
 
 /// Whether signal handlers run during a wait of the main thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Signals {
-    /// Yes; one that raises ends the wait.
+    /// They run. A handler that raises ends the wait.
     Handle,
-    /// No: they run when the wait is over (gh-118433).
+    /// They run when the wait is over (gh-118433).
     Defer,
 }
 
-/// Waits for `what`, which the caller has just failed to get. `Err` if a signal handler raised,
-/// and then nothing was taken.
+/// Waits for `what`, after the caller has failed to get it at once. `Err` if a signal handler
+/// raised, or if the wait could not begin; then nothing was taken.
 ///
 /// # Safety
 /// Attached; the caller holds a reference to the object that `what` is part of.
@@ -72,7 +80,7 @@ pub unsafe fn wait<T: Awaitable>(
     unsafe { wait_until(what, deadline(timeout), signals) }
 }
 
-/// [`wait`] for callers that need the deadline for more than this.
+/// [`wait`] with a deadline.
 ///
 /// # Safety
 /// As [`wait`].
@@ -91,8 +99,8 @@ pub unsafe fn wait_until<T: Awaitable>(
     }
 }
 
-/// [`wait_until`], and the ticket that the waiter was left if what it waited for was retired
-/// meanwhile; it is the caller's. `Err` if the wait has not begun.
+/// [`wait_until`], and the ticket that the waiter was left if `what` was retired during the wait.
+/// The ticket belongs to the caller. The outer `Err` means that the wait has not begun.
 ///
 /// # Safety
 /// As [`wait`].
@@ -112,7 +120,8 @@ pub unsafe fn wait_with_ticket<T: Awaitable>(
     }
 }
 
-/// [`wait`] for a waiter that the caller has put into the queue. It has left it afterwards.
+/// [`wait_until`] for a waiter that the caller has already put into the queue. Afterwards the
+/// waiter is in no queue.
 ///
 /// # Safety
 /// As [`wait`], and the waiter is in the queue of `what`.
@@ -126,13 +135,14 @@ pub unsafe fn wait_queued<T: Awaitable>(
     unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
 }
 
-/// Waits for an event that is bound to come. Takes no memory, and signals have to wait.
+/// Waits for an event that is certain to come. Needs no memory. Signal handlers do not run
+/// meanwhile.
 ///
 /// # Safety
 /// As [`wait`].
 pub unsafe fn wait_for_event(event: &Event) {
-    // SAFETY: as the caller promises; attached again with the same state. The waiter is gone by
-    // then.
+    // SAFETY: as the caller promises; attached again with the same state. The waiter, which is on
+    // the stack, is gone before that.
     unsafe {
         let state = PyEval_SaveThread();
         crate::sync::wait(event, None);
@@ -140,9 +150,9 @@ pub unsafe fn wait_for_event(event: &Event) {
     }
 }
 
-/// Takes a lock that the caller has to have, also where there is no memory for a waiter: it then
-/// looks from time to time. Signals wait until then. `Err` only where this version refuses to block
-/// at shutdown.
+/// Takes a lock that the caller must get. If there is no memory for a waiter, it tries from time to
+/// time. Signal handlers run only after that. `Err` only if this version refuses to block at
+/// shutdown.
 ///
 /// # Safety
 /// As [`wait`].
@@ -164,7 +174,7 @@ pub unsafe fn take_back(lock: &Lock) -> Result<(), Raised> {
     Ok(())
 }
 
-/// Leaves others alone for a while.
+/// Detaches, sleeps for `span`, and attaches again.
 ///
 /// # Safety
 /// Attached.
@@ -177,14 +187,15 @@ pub unsafe fn pause(span: Duration) {
     }
 }
 
-/// Tells the waits how many threads can run Python code at a time.
+/// Tells `sync` how many waiters to wake at once: as many as can run Python code at a time.
 pub fn prepare() {
-    // With a GIL one runs, and another may be on its way to it meanwhile.
+    // With a GIL one thread runs, while another one may be waking up.
     let threads = if compat::IS_FREE_THREADED { spin::processors() + 1 } else { 2 };
     crate::sync::wake_at_once(u32::try_from(threads).unwrap_or(u32::MAX));
 }
 
-/// When a wait that begins now ends. A moment beyond what the clock can say never comes.
+/// The deadline of a wait that begins now. A time beyond the range of the clock means that there is
+/// no deadline.
 pub fn deadline(timeout: Timeout) -> Deadline {
     match timeout {
         Timeout::Zero => Some(Instant::now()),
@@ -207,8 +218,8 @@ pub unsafe fn refuse_at_shutdown() -> Result<(), Raised> {
 }
 
 /// # Safety
-/// As [`wait`]; the waiter stays in place until this returns, or for ever if it does not; `queued`
-/// says whether it is in the queue already.
+/// As [`wait`]. The waiter stays in place until this returns, or for ever if it does not return.
+/// `queued` says whether the waiter is in the queue already.
 unsafe fn wait_as<T: Awaitable>(
     waiter: &Waiter,
     what: &T,
@@ -216,7 +227,7 @@ unsafe fn wait_as<T: Awaitable>(
     signals: Signals,
     queued: bool,
 ) -> Result<Waited, Raised> {
-    // Other threads have no signal to look for, so nothing need wake them.
+    // Only the main thread runs signal handlers, so only its sleep has to be interrupted.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
     // SAFETY: as the caller promises; attached.
     unsafe {
@@ -228,7 +239,7 @@ unsafe fn wait_as<T: Awaitable>(
     }
 }
 
-/// A thread that is attached.
+/// A thread that is attached. Implements the steps of a wait for it.
 struct Python {
     gil: compat::Gil,
 }
@@ -238,12 +249,13 @@ impl Caller for Python {
     const SPINS: bool = true;
 
     fn await_turn(&self, place: Place, answer: Answer) {
-        // The thread that has answered does not run where this one does.
+        // Without a GIL there is no turn to wait for (`sync::turns`).
         if compat::IS_FREE_THREADED {
             return;
         }
         let is_free = || self.gil.is_free().unwrap_or_else(|| turns::era() != answer.era);
-        // Another number for the same object: what is to be learned is another thing.
+        // A place of its own: the success of spinning here is remembered apart from that of
+        // spinning before the sleep.
         let place = place.later();
         let here = turns::is_here(answer.processor);
         let looked = if answer.keeps_turn {
@@ -259,8 +271,8 @@ impl Caller for Python {
     }
 
     unsafe fn detached<R>(&self, step: impl FnOnce() -> R) -> R {
-        // SAFETY: attached, and attached again with the same state. In between no Python object
-        // is touched but the one waited for, which the caller keeps alive.
+        // SAFETY: attached, and attached again with the same state. In between no Python object is
+        // touched except the one that is waited for, which the caller keeps alive.
         unsafe {
             if compat::IS_FREE_THREADED {
                 let state = PyEval_SaveThread();
@@ -285,18 +297,18 @@ impl Caller for Python {
     }
 }
 
-/// A waiter on the heap. Not freed by being dropped: should the thread end while it waits, a queue
-/// may still know it.
+/// A waiter on the heap. Dropping it does not free it: if the thread ends during the wait, a queue
+/// may still point to the waiter.
 pub struct NewWaiter(NonNull<Waiter>);
 
 impl NewWaiter {
-    /// Out of memory is an exception here, not the end of the process.
+    /// Allocates a waiter. If there is no memory, MemoryError is raised and the process goes on.
     ///
     /// # Safety
     /// Attached.
     pub unsafe fn allocate() -> Result<NewWaiter, Raised> {
         const { assert!(align_of::<Waiter>() <= compat::RAW_ALIGNMENT) };
-        // SAFETY: fresh memory of this size, aligned for anything of C's.
+        // SAFETY: fresh memory of this size, aligned for any C type.
         unsafe {
             let Some(memory) = compat::raw_malloc(size_of::<Waiter>()) else {
                 ffi::PyErr_NoMemory();
@@ -310,7 +322,7 @@ impl NewWaiter {
 
     /// The waiter.
     pub fn get(&self) -> &Waiter {
-        // SAFETY: valid until it is freed, which takes `self`.
+        // SAFETY: valid until [`NewWaiter::free`], which consumes `self`.
         unsafe { self.0.as_ref() }
     }
 

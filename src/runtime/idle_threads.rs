@@ -1,13 +1,16 @@
-//! Finished threads that are kept for the next start: see "Kept threads" in ARCHITECTURE.md.
+//! Finished threads that are kept for the next start. ARCHITECTURE.md has a summary ("kept
+//! thread").
 //!
-//! A kept thread waits here for its next job, without an interpreter: it has no thread state, or one that
-//! is detached and to which nothing was done (`compat::set_down`). For the program it has ended. Three
-//! things end it: nothing to do for [`IDLE`], [`drain`], and a job after which it may not be kept.
+//! A kept thread waits here for its next job, without an interpreter. It has no thread state, or
+//! one that is detached and as good as new (`compat::set_down`). For the program it has ended. It
+//! really ends when it had nothing to do for [`IDLE`], when [`drain`] is called, or after a job
+//! after which it may not be kept.
 //!
-//! The operating system's thread is always owned by exactly one: by the handle of its job, by its job if
-//! that has no handle, or, while it is kept, by the pool. A kept thread that ends leaves itself to the next
-//! one, or to `drain`, to be joined: after `drain` the system does not know any of them any more, as a fork
-//! needs it, which warns of other threads.
+//! The operating system's thread always has exactly one owner. The owner is the handle of its job,
+//! or the job itself if that has no handle, or the pool while the thread is kept. A kept thread
+//! that ends leaves itself in the pool, to be joined by the next one that ends, or by `drain`. So
+//! after `drain` the operating system knows none of these threads any more. A fork needs this,
+//! because CPython warns at a fork if the process has other threads.
 
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_void;
@@ -27,53 +30,58 @@ use crate::runtime::try_arc::{RawArc, TryArc};
 use crate::sync::spin::{self, Looked, Place as Spot};
 use crate::sync::{Awaitable, Caller, Deadline, Event, Mutex, Waiter, fork, turns, wait_with};
 
-/// How long a thread is kept.
+/// How long a thread is kept without a job.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How many moments `drain` waits for the next thread to end.
 const PATIENCE: usize = 10_000;
 
-/// How many threads were started on kept ones, and how many of these had kept their state.
+/// How many starts were served by kept threads, and how many of those threads had kept their
+/// states.
 static STARTS: AtomicUsize = AtomicUsize::new(0);
 static WITH_STATE: AtomicUsize = AtomicUsize::new(0);
 
 /// A thread that can be kept.
 pub struct Worker {
     pub thread: OsThread,
-    /// Its identifier, and that of the operating system.
+    /// Its identifier, and the number that the operating system gave it.
     pub ident: u64,
     native: core::ffi::c_ulong,
-    /// The stack size that it was asked for.
+    /// The stack size that was asked for.
     stack: usize,
-    /// There is a job, or it has to end.
+    /// Set when there is a job, or when the thread has to end.
     wake: Event,
-    /// What its next job is started with; null if it has to end.
+    /// The argument of its next job; null if the thread has to end.
     job: AtomicPtr<c_void>,
-    /// What the job gets of its starter. Written before `wake` is set, read by the thread after.
+    /// The attributes that the job inherits from its starter. The starter writes it before it sets
+    /// `wake`, and the thread reads it afterwards.
     inherited: UnsafeCell<Option<Inherited>>,
-    /// The GIL that the starter has, and when it had it. As above.
+    /// The GIL that the starter holds, and the era (`sync::turns`) when it gave the job. Written
+    /// and read like `inherited`.
     turn: Cell<Option<(Gil, u32)>>,
-    /// Its state, and of which interpreter. Written by the thread while it is in no list.
+    /// The state that the thread has kept, with its interpreter and lifetime. The thread writes it
+    /// while the worker is in no list.
     state: Cell<Option<(Kept, *mut PyInterpreterState, *const Lifetime)>>,
     /// Accessed under the mutex of the pool.
     is_listed: Cell<bool>,
     next: Cell<Option<RawArc<Worker>>>,
 }
 
-// SAFETY: what is not made for sharing is accessed under the mutex of the pool, or as its comment says.
+// SAFETY: a field that is not made for sharing is accessed under the mutex of the pool, or as its
+// comment says.
 unsafe impl Send for Worker {}
 // SAFETY: as above.
 unsafe impl Sync for Worker {}
 
 struct Pool {
-    /// The threads that are kept, the latest first: a list that owns its workers.
+    /// The kept threads, the latest first. The list owns a reference to each of its workers.
     first: Option<RawArc<Worker>>,
     count: usize,
-    /// How many were kept and have not ended yet.
+    /// How many threads were taken out of the list in order to end, and have not ended yet.
     leaving: usize,
-    /// How many forks are about to come.
+    /// How many forks are announced and not over.
     forks: usize,
-    /// The last that has ended and is not joined.
+    /// The thread that was the last to end. It has not been joined.
     ended: Option<OsThread>,
 }
 
@@ -85,14 +93,15 @@ static POOL: Mutex<Pool> =
 
 impl Pool {
     fn add(&mut self, worker: RawArc<Worker>) {
-        // SAFETY: the caller gives a reference to the list.
+        // SAFETY: valid, because the caller passes a reference on to the list.
         let listed = unsafe { worker.get() };
         listed.is_listed.set(true);
         listed.next.set(self.first.replace(worker));
         self.count += 1;
     }
 
-    /// Takes the first worker out that is fit; its reference is the caller's.
+    /// Takes the first fitting worker out of the list. The list's reference to it passes to the
+    /// caller.
     fn take(&mut self, fits: impl Fn(&Worker) -> bool) -> Option<RawArc<Worker>> {
         let mut before: Option<RawArc<Worker>> = None;
         let mut at = self.first;
@@ -117,15 +126,16 @@ impl Pool {
     }
 }
 
-/// What a kept thread does next.
+/// The next step of a kept thread.
 pub enum Next {
-    /// What a job is started with.
+    /// The argument of a job.
     Job(*mut c_void),
     /// It ends.
     End,
 }
 
-/// A thread that is kept waits without an interpreter, and looks for a moment first.
+/// A kept thread as a caller of [`wait_with`]: it has no interpreter, and spins for a moment before
+/// it sleeps.
 struct Idle;
 
 impl Caller for Idle {
@@ -138,12 +148,12 @@ impl Caller for Idle {
 }
 
 impl Worker {
-    /// For the calling thread; none if there is no memory.
+    /// Makes a worker for the calling thread. None if there is no memory.
     pub fn new(stack: usize) -> Option<TryArc<Worker>> {
         TryArc::new(Worker {
             thread: OsThread::current(),
             ident: compat::thread_ident(),
-            // SAFETY: needs nothing.
+            // SAFETY: there is nothing to promise.
             native: unsafe { compat::PyThread_get_thread_native_id() },
             stack,
             wake: Event::new(),
@@ -156,14 +166,14 @@ impl Worker {
         })
     }
 
-    /// Gives a thread that was claimed its job.
+    /// Gives a job to a thread that was claimed.
     pub fn give(&self, job: *mut c_void) {
         self.job.store(job, Ordering::Relaxed);
         let _ = self.wake.set();
     }
 
-    /// By the thread, before it attaches: waits for its starter to leave the GIL, if that is likely to be
-    /// soon. One that sleeps for it needs another wake-up.
+    /// Called by the thread before it attaches. Waits until its starter has released the GIL, if
+    /// that is likely to be soon. A thread that slept instead would need one more wake-up.
     pub fn await_turn(&self) {
         if compat::IS_FREE_THREADED {
             return;
@@ -176,14 +186,14 @@ impl Worker {
         }
     }
 
-    /// By the thread: its state, if it has kept one.
+    /// Called by the thread: takes the state out, if one was kept.
     pub fn take_state(&self) -> Option<(Kept, Arc<Lifetime>)> {
         let (kept, _, lifetime) = self.state.take()?;
-        // SAFETY: left by `keep_state`.
+        // SAFETY: `keep_state` has left a reference.
         Some((kept, unsafe { Arc::from_raw(lifetime) }))
     }
 
-    /// By the thread, before it is kept.
+    /// Called by the thread before it is kept: leaves its state here.
     pub fn keep_state(
         &self,
         kept: Kept,
@@ -193,16 +203,18 @@ impl Worker {
         self.state.set(Some((kept, interpreter, Arc::into_raw(lifetime))));
     }
 
-    /// By the thread, which is in the list or was: returns when there is a job, or when it has to end.
+    /// Called by the thread, which is in the list or was in it. Returns when there is a job, or
+    /// when the thread has to end.
     ///
-    /// Not inlined, see `start::run`.
+    /// Not inlined, see `thread_module::start::run`.
     #[inline(never)]
     pub fn wait(&self) -> Next {
         spin::expect(self.wake.place());
         if !self.sleep(Instant::now().checked_add(IDLE)) {
             let mut pool = POOL.lock();
             if self.is_listed.get() {
-                // SAFETY: in the list, which had a reference; the thread has another.
+                // SAFETY: in the list, which owns a reference to it. The thread owns another one,
+                // so the worker stays valid.
                 unsafe {
                     pool.take(|worker| ptr::eq(worker, self)).map(|place| drop(place.into_arc()))
                 };
@@ -211,7 +223,7 @@ impl Worker {
                 return Next::End;
             }
             drop(pool);
-            // Claimed at the last moment.
+            // The thread was claimed just before its time was up: the job is about to come.
             self.sleep(None);
         }
         let _ = self.wake.clear();
@@ -221,30 +233,31 @@ impl Worker {
 
     fn sleep(&self, deadline: Deadline) -> bool {
         let waiter = Waiter::new();
-        // SAFETY: the waiter outlives this call, and there is nothing to unwind it.
+        // SAFETY: the waiter outlives this call, and nothing unwinds this frame.
         let Ok(waited) = unsafe { wait_with(&Idle, &waiter, &self.wake, deadline, false, false) };
         waited == blocking::Waited::Got
     }
 
-    /// The end of the interpreter waits for a thread that gives up its state.
+    /// Counts a thread that is about to clear its kept state, so that finalization waits for it.
     fn count_leaving(&self) {
         if let Some((_, _, lifetime)) = self.state.get() {
-            // SAFETY: the worker owns a reference.
+            // SAFETY: the worker owns a reference to the lifetime.
             unsafe { (*lifetime).closing.count_leaving() };
         }
     }
 
-    /// By the thread: makes it what its starter is, as far as a new thread is.
+    /// Called by the thread: takes over from its starter all that a new thread would inherit.
     pub fn inherit(&self) {
-        // SAFETY: written before the event was set, and by no other thread until the next job.
+        // SAFETY: the starter wrote it before it set the event. No other thread writes it before
+        // the next job.
         if let Some(inherited) = unsafe { (*self.inherited.get()).take() } {
             inherited.apply();
         }
     }
 }
 
-/// Whether one more thread may be kept, where `limit` may be in all. It may not be so any more when it
-/// comes to that.
+/// Whether one more thread may be kept, if `limit` threads may be kept in all. The answer may be
+/// out of date when the thread is about to be kept.
 pub fn may_keep(limit: usize) -> bool {
     limit > 0 && {
         let pool = POOL.lock();
@@ -252,11 +265,12 @@ pub fn may_keep(limit: usize) -> bool {
     }
 }
 
-/// By the calling thread, whose worker this is: keeps it, if `disown` finds that nothing else owns it.
-/// Another thread may give it its next job from here on. It has blocked all signals.
+/// Keeps the calling thread, to which the worker belongs. `disown` takes the operating system's
+/// thread from its owner. If it returns false, the thread is not kept. From here on another thread
+/// may give this one its next job. The thread has blocked all signals.
 ///
 /// # Safety
-/// The thread has a reference to the worker.
+/// The calling thread owns a reference to the worker.
 pub unsafe fn keep(worker: RawArc<Worker>, limit: usize, disown: impl FnOnce() -> bool) -> bool {
     let mut pool = POOL.lock();
     if pool.count >= limit || pool.forks > 0 || !disown() {
@@ -268,8 +282,9 @@ pub unsafe fn keep(worker: RawArc<Worker>, limit: usize, disown: impl FnOnce() -
     true
 }
 
-/// A kept thread for a job in this interpreter with this stack size, as its starter would make it; the
-/// caller gives it the job.
+/// Claims a kept thread for a job in this interpreter. It has this stack size, and inherits the
+/// same from the caller as a new thread. The caller then gives it the job. None if no kept thread
+/// fits.
 ///
 /// # Safety
 /// Attached to this interpreter.
@@ -279,27 +294,27 @@ pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Optio
     };
     loop {
         let place = POOL.lock().take(fits)?;
-        // SAFETY: the reference was the list's. The thread waits for its job.
+        // SAFETY: the list's reference passes to this function. The thread waits for its job.
         let worker = unsafe { place.into_arc() };
         if let Some(inherited) = Inherited::for_thread(worker.native) {
             STARTS.fetch_add(1, Ordering::Relaxed);
             if worker.state.get().is_some() {
                 WITH_STATE.fetch_add(1, Ordering::Relaxed);
             }
-            // SAFETY: the thread does not read it before the event is set.
+            // SAFETY: the thread does not read this before the event is set.
             unsafe { *worker.inherited.get() = Some(inherited) };
             // SAFETY: attached, as the caller promises.
             worker.turn.set(Some((unsafe { Gil::of_this_interpreter() }, turns::era())));
             return Some(worker);
         }
-        // It cannot be made like its starter.
+        // The thread cannot be made like its starter, so it has to end.
         POOL.lock().leaving += 1;
         worker.count_leaving();
         worker.give(ptr::null_mut());
     }
 }
 
-/// By a thread that was kept and has no state any more, as the last thing it does.
+/// Called by a thread that was kept and has no state any more, just before it ends.
 pub fn leave(thread: OsThread) {
     let before = {
         let mut pool = POOL.lock();
@@ -307,12 +322,12 @@ pub fn leave(thread: OsThread) {
         pool.ended.replace(thread)
     };
     if let Some(before) = before {
-        // SAFETY: the pool owned it.
+        // SAFETY: the pool was its only owner.
         unsafe { before.join() };
     }
 }
 
-/// Ends all kept threads, and returns when they have ended. False if there were none.
+/// Ends all kept threads, and returns when they have ended. False if there was none.
 ///
 /// # Safety
 /// Attached.
@@ -323,8 +338,8 @@ pub unsafe fn drain() -> bool {
             return false;
         }
     }
-    // SAFETY: attached, as the caller promises; attached again with the same state. In between no Python
-    // object is touched.
+    // SAFETY: attached, as the caller promises; attached again with the same state. In between no
+    // Python object is touched.
     unsafe {
         let state = compat::PyEval_SaveThread();
         end_all();
@@ -344,7 +359,7 @@ fn end_all() {
             }
             place
         };
-        // SAFETY: the reference was the list's.
+        // SAFETY: the list's reference passes to this function.
         let Some(worker) = place.map(|place| unsafe { place.into_arc() }) else { break };
         worker.count_leaving();
         worker.give(ptr::null_mut());
@@ -361,19 +376,19 @@ fn end_all() {
         patience -= 1;
     };
     if let Some(ended) = ended {
-        // SAFETY: the pool owned it.
+        // SAFETY: the pool was its only owner.
         unsafe { ended.join() };
     }
 }
 
-/// How many threads are kept; how many starts were served by kept threads, and how many of these by threads
-/// with a state.
+/// How many threads are kept; how many starts were served by kept threads; and how many of these
+/// threads had kept their states.
 pub fn numbers() -> [usize; 3] {
     let kept = POOL.lock().count;
     [kept, STARTS.load(Ordering::Relaxed), WITH_STATE.load(Ordering::Relaxed)]
 }
 
-/// A fork is about to come: no thread is kept until it is over.
+/// A fork is about to come. No thread is kept until it is over.
 ///
 /// # Safety
 /// Attached.
@@ -383,13 +398,13 @@ pub unsafe fn announce_fork() {
     unsafe { drain() };
 }
 
-/// The fork is over, in the parent.
+/// The fork is over. Called in the parent.
 pub fn fork_is_over() {
     let mut pool = POOL.lock();
     pool.forks = pool.forks.saturating_sub(1);
 }
 
-/// Keeps the pool whole across a fork.
+/// Keeps the pool consistent across a fork.
 #[cfg(unix)]
 pub fn before_fork() {
     POOL.lock_before_fork();
@@ -403,7 +418,7 @@ pub unsafe fn after_fork_in_parent() {
     unsafe { POOL.unlock_after_fork() };
 }
 
-/// None of the kept threads is there.
+/// The kept threads do not exist in the child.
 ///
 /// # Safety
 /// As [`after_fork_in_parent`].

@@ -1,25 +1,31 @@
-//! How long an interpreter lives, for the threads that are about to join it.
+//! The lifetime of an interpreter, for threads that are about to enter it.
 //!
-//! A thread makes its own state, which it can only do while the interpreter is there. The starter
-//! does not wait for that, so the interpreter may end meanwhile, with many such threads on their
-//! way. Neither side can do without the other's word:
+//! A thread makes its own thread state, which is possible only while the interpreter exists. The
+//! starter does not wait for that. So the interpreter may end while many threads are about to make
+//! their states. The two sides follow a protocol:
 //!
-//! - a thread says that it is at it, and only then asks whether the interpreter ends; if so it
-//!   leaves, with or without a state. It asks again when it has one: a state that is made while
-//!   the interpreter ends is known to nobody there, and without a GIL nothing would stop its
-//!   thread from running Python code among the ruins;
-//! - the interpreter, when it clears what it owns, says that it is over and waits for those who
-//!   are at it. They need nothing from it but that it is still there. Where the interpreter is
-//!   freed in the end, it also waits for threads that found it ending while they waited to attach.
+//! - The thread first counts itself as entering, and only then asks whether the interpreter is
+//!   over. If it is, the thread ends, with or without a state. The thread asks again after it has
+//!   made a state: finalization does not know a state that is made during it. Without a GIL nothing
+//!   would then stop the thread from running Python code in an interpreter that is partly
+//!   destroyed.
+//! - The interpreter, when it clears its objects, says that it is over, and waits for the threads
+//!   that are entering. They only need the interpreter to exist still. Where the interpreter's
+//!   memory is freed in the end, it also waits for threads that were waiting to attach and found it
+//!   ending.
 //!
-//! Without a GIL that is not enough (see `closing`), and a fork is a third party. Neither a GIL nor the
-//! stop of all threads keeps a thread that makes its state from doing so in the midst of a fork, with
-//! locks of the interpreter's which nobody releases in the child: clearing the states of the dead
-//! threads waits for them there for ever (`HEAD_LOCK` up to 3.11, the pool of bytecode indices in
-//! 3.14). Without a GIL a thread that clears its own state can be stopped in the midst of it, and what
-//! the child does then is to clear it once more: it takes the state off a list that it is not on
-//! (`_Py_brc_remove_thread`, seen in 3.14), and crashes. So a thread that is about to fork says so,
-//! waits for those who are at either, and the others wait for the fork.
+//! Without a GIL more is needed, see `runtime::shutdown`. A fork complicates both:
+//!
+//! - A thread that makes its state can do so during a fork. Neither a GIL nor the stop of all
+//!   threads prevents it. The thread may hold locks of the interpreter then, which no thread
+//!   releases in the child. There the clearing of the states of dead threads waits for such a lock
+//!   for ever (`HEAD_LOCK` up to 3.11, the pool of bytecode indices in 3.14).
+//! - Without a GIL a thread that clears its own state can be stopped in the middle. The child then
+//!   clears the state once more, removes it from a list that it is not on (`_Py_brc_remove_thread`,
+//!   seen in 3.14), and crashes.
+//!
+//! So a thread that is about to fork announces the fork, and waits for threads that are making or
+//! clearing their states. Other threads wait for the fork before they begin to do either.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -38,45 +44,46 @@ use crate::runtime::shutdown::{self, Closing, Epoch};
 use crate::runtime::{blocking, idle_threads};
 use crate::sync::turns;
 
-/// How many threads, of whatever interpreter, are making their states.
+/// How many threads, of any interpreter, are making their states.
 static ENTERING: AtomicUsize = AtomicUsize::new(0);
 
-/// How many threads are clearing their states; counted without a GIL only.
+/// How many threads are clearing their states. Counted only without a GIL.
 static CLEARING: AtomicUsize = AtomicUsize::new(0);
 
-/// How many forks are about to come.
+/// How many forks are announced and have not happened yet.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
 
-/// How many forks have been announced, in all; and how many had been when a thread has waited for one
-/// too long: none of these is waited for any more.
+/// How many forks have been announced so far; and the value of that number when a thread had waited
+/// too long. No thread waits for a fork that is overdue in this sense.
 static ANNOUNCED: AtomicUsize = AtomicUsize::new(0);
 static OVERDUE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// The forks in which the calling thread is, as bits, the innermost one last: a hook may fork in the
-    /// middle of a fork. Set while it is counted in [`FORKING`].
+    /// The forks that the calling thread is in the middle of, one bit each, the innermost in the
+    /// lowest bit: a hook may fork during a fork. A bit is set while its fork is counted in
+    /// [`FORKING`].
     static FORKS: Cell<u64> = const { Cell::new(0) };
 
-    /// How many of those who clear their states are the calling thread, one at most: what it
-    /// destroys may fork.
+    /// One while the calling thread is counted in [`CLEARING`], else zero. Finalizers run
+    /// meanwhile, and may fork.
     static CLEARS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How long to leave others alone before looking again.
+/// How long to wait before looking again.
 pub const MOMENT: Duration = Duration::from_micros(100);
 
-/// How many moments a thread waits for a fork, and a fork for threads that end. One that takes longer
-/// may be waiting for this very thread, in a hook, a finalizer or for a lock: better a lock lost in
-/// the child, maybe, than a hang here.
+/// How many moments a thread waits for a fork, and a fork for threads that clear their states. If
+/// it takes longer, the other side may itself be waiting for this thread: in a hook, in a finalizer
+/// or for a lock. Going on may leave a lock held in the child, but waiting on would hang here.
 const PATIENCE: usize = 10_000;
 
-/// How long to let threads leave before they are counted again; how often nobody may have left
-/// until nobody is taken to be on the way; and how often to look at most.
+/// How long threads get to end before they are counted again. How often in a row the number has to
+/// stay the same until no more threads are expected to end. How often to count at most.
 const LEAVING: Duration = Duration::from_millis(5);
 const CALM: usize = 3;
 const LOOKS: usize = 200;
 
-/// Whether one interpreter is over.
+/// Whether one interpreter is over, and what threads have to know before that.
 pub struct Lifetime {
     over: AtomicBool,
     pub closing: Closing,
@@ -84,18 +91,18 @@ pub struct Lifetime {
     pub kept_threads: AtomicUsize,
 }
 
-/// What a thread that wanted a state has got.
+/// The result of [`Lifetime::enter`].
 pub enum Entered {
-    /// One that is attached to nothing yet.
+    /// A state, which is not attached yet.
     State(*mut PyThreadState),
-    /// None, for want of memory.
+    /// No state, because there is no memory.
     NoMemory,
-    /// None, or none to be used: the interpreter ends.
+    /// No state, or one that must not be used: the interpreter is ending.
     Over,
 }
 
 impl Lifetime {
-    /// The lifetime of the calling interpreter, from now on.
+    /// The lifetime of the calling interpreter, which begins now.
     ///
     /// # Safety
     /// Attached.
@@ -108,10 +115,11 @@ impl Lifetime {
             kept_threads: AtomicUsize::new(0),
         });
         let theirs = Arc::into_raw(Arc::clone(&lifetime));
-        // SAFETY: attached; new references are given back. What is in the interpreter's dict dies
-        // when the interpreter is cleared: its modules are gone then and its threads stopped.
+        // SAFETY: attached; new references are given back. The interpreter's dict is cleared with
+        // the interpreter. At that time its modules are gone and its threads are stopped.
         unsafe {
-            // It is called like a C function, and may be unwound.
+            // CPython calls the function like a C function. The only difference is that it may be
+            // unwound.
             let end = core::mem::transmute::<
                 unsafe extern "C-unwind" fn(*mut PyObject),
                 unsafe extern "C" fn(*mut PyObject),
@@ -121,7 +129,8 @@ impl Lifetime {
                 drop(Arc::from_raw(theirs));
                 return Err(Raised);
             }
-            // Whatever goes wrong from here on, the capsule ends what nobody else knows.
+            // If anything fails from here on, the destructor of the capsule ends this lifetime,
+            // which no other code knows.
             let dict = ffi::PyInterpreterState_GetDict(compat::interpreter());
             let key = ffi::PyLong_FromVoidPtr(theirs.cast_mut().cast::<c_void>());
             let stored = if dict.is_null() || key.is_null() {
@@ -142,19 +151,20 @@ impl Lifetime {
         Ok(lifetime)
     }
 
-    /// Makes a state of the calling thread, which may be a `daemon`. A fork that is about to come is
-    /// waited for unless its thread waits for this one (`within_fork`).
+    /// Makes a state of the calling thread. The thread waits for a fork that is about to come. It
+    /// must not if the forking thread waits for it, which `within_fork` says. Finalization does not
+    /// wait for a `daemon`.
     ///
     /// # Safety
-    /// This is the lifetime of `interpreter`; the thread has no state of it.
+    /// This is the lifetime of `interpreter`. The thread has no state in it.
     pub unsafe fn enter(
         &self,
         interpreter: *mut PyInterpreterState,
         daemon: bool,
         within_fork: bool,
     ) -> Entered {
-        // In this order, in all threads alike: either `end` waits for this one, or is heard of. The
-        // same goes for forks.
+        // Counted before the check: either `end` waits for this thread, or this thread sees that
+        // the interpreter is over. The same order serves the forks.
         if within_fork {
             ENTERING.fetch_add(1, Ordering::SeqCst);
         } else {
@@ -163,12 +173,12 @@ impl Lifetime {
         let entered = if self.is_over() {
             Entered::Over
         } else {
-            // SAFETY: the interpreter is there as long as this thread is counted.
+            // SAFETY: the interpreter exists as long as this thread is counted.
             let state = unsafe { compat::new_thread_state(interpreter, daemon) };
             if state.is_null() {
                 Entered::NoMemory
             } else if self.is_over() {
-                // Not to be touched any more, and so left behind.
+                // The state must not be touched any more, so it is leaked.
                 Entered::Over
             } else {
                 Entered::State(state)
@@ -178,31 +188,34 @@ impl Lifetime {
         entered
     }
 
-    /// The calling thread has come to its end, and is about to drop what it was started with. To be
-    /// followed by [`Lifetime::delete_state`] with what this gives.
+    /// The calling thread has come to its end, and is about to drop its function and arguments. The
+    /// result is to be passed to [`Lifetime::delete_state`].
     ///
     /// # Safety
-    /// This is the lifetime of `interpreter`; attached to it. This may be the end of the thread.
+    /// This is the lifetime of `interpreter`, to which the thread is attached. This may end the
+    /// thread.
     pub unsafe fn begin_exit(&self, interpreter: *mut PyInterpreterState) -> Epoch {
         // SAFETY: as the caller promises.
         unsafe { self.closing.leave(interpreter) }
     }
 
-    /// Gives up the calling thread's state.
+    /// Clears and deletes the calling thread's state.
     ///
     /// # Safety
-    /// Attached with `state`, to none afterwards; `counted` is from [`Lifetime::begin_exit`]. This
-    /// may be the end of the thread.
+    /// Attached with `state`; afterwards no state is attached. `counted` is from
+    /// [`Lifetime::begin_exit`], or the epoch in which the thread was counted by
+    /// [`Closing::count_leaving`]. This may end the thread.
     pub unsafe fn delete_state(&self, state: *mut PyThreadState, counted: Epoch) {
         // SAFETY: as the caller promises.
         unsafe {
             if !compat::IS_FREE_THREADED {
                 give_up(state);
-                // A thread that joins this one may look for that.
+                // Tells a thread that waits for this one, and may be spinning, that the GIL has
+                // been released.
                 turns::let_others_run();
                 return;
             }
-            // No fork may come in the midst of it.
+            // No fork may come while the state is cleared.
             count_between_forks(&CLEARING, || blocking::pause(MOMENT));
             CLEARS.set(1);
             give_up(state);
@@ -218,7 +231,7 @@ impl Lifetime {
 }
 
 /// # Safety
-/// Attached with `state`, which is gone afterwards.
+/// Attached with `state`, which does not exist afterwards.
 unsafe fn give_up(state: *mut PyThreadState) {
     // SAFETY: as the caller promises.
     unsafe {
@@ -227,13 +240,14 @@ unsafe fn give_up(state: *mut PyThreadState) {
     }
 }
 
-/// Counts the calling thread among those for whom a fork waits; if there is one, after that.
+/// Counts the calling thread in `those`, so that a fork waits for it. If a fork is about to come,
+/// the thread is counted after the fork.
 fn count_between_forks(those: &AtomicUsize, pause: impl Fn()) {
     those.fetch_add(1, Ordering::SeqCst);
     let mut patience = PATIENCE;
     while is_fork_near() {
         if patience == 0 {
-            // Once for all: the next thread does not wait for the same forks.
+            // For all threads: the next one does not wait for the same forks.
             OVERDUE.fetch_max(ANNOUNCED.load(Ordering::SeqCst), Ordering::SeqCst);
             return;
         }
@@ -244,7 +258,7 @@ fn count_between_forks(those: &AtomicUsize, pause: impl Fn()) {
     }
 }
 
-/// Whether the calling thread has announced a fork that is still to come.
+/// Whether the calling thread is between the two hooks of a fork.
 pub fn is_within_fork() -> bool {
     FORKS.get() != 0
 }
@@ -255,9 +269,10 @@ fn is_fork_near() -> bool {
         && ANNOUNCED.load(Ordering::SeqCst) != OVERDUE.load(Ordering::SeqCst)
 }
 
-/// The interpreter is being cleared.
+/// The destructor of the capsule. CPython calls it when it clears the interpreter.
 unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
-    // SAFETY: called by CPython, attached, with the capsule, which owns its reference.
+    // SAFETY: called by CPython, attached, with the capsule, which owns a reference to the
+    // lifetime.
     unsafe {
         let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
         (*lifetime).over.store(true, Ordering::SeqCst);
@@ -270,14 +285,14 @@ unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
     }
 }
 
-/// Returns when nobody is making a state.
+/// Returns when no thread is making a state.
 ///
 /// # Safety
 /// Attached.
 unsafe fn wait_for_those_who_enter() {
     if ENTERING.load(Ordering::SeqCst) > 0 {
-        // SAFETY: attached, as the caller promises. Detached meanwhile: without a GIL, one of them
-        // may want to stop all others for a moment.
+        // SAFETY: attached, as the caller promises. Detached during the wait: without a GIL, one of
+        // the threads may want to stop all others for a moment.
         unsafe {
             let state = PyEval_SaveThread();
             while ENTERING.load(Ordering::SeqCst) > 0 {
@@ -288,18 +303,19 @@ unsafe fn wait_for_those_who_enter() {
     }
 }
 
-/// Returns when the threads that were waiting to attach when the end began have found out that they
-/// have to end. Nobody else comes any more: whoever does so later is told at the door.
+/// Returns when no more threads end. Called when the interpreter ends, for the threads that were
+/// waiting to attach at that time: each of them finds out that it has to end. No further thread
+/// gets that far, because it is refused earlier.
 ///
 /// # Safety
-/// Attached, and the interpreter ends.
+/// Attached; the interpreter is ending.
 unsafe fn wait_for_those_who_leave() {
     let mut threads = thread_count();
     let mut calm = 0;
     let mut looks = 0;
     while threads != 1 && calm < CALM && looks < LOOKS {
-        // SAFETY: attached, as the caller promises. Detached meanwhile: each of them is let in, and
-        // ends, and lets the next one in.
+        // SAFETY: attached, as the caller promises. Detached during the pause, so that each of the
+        // threads gets the GIL, ends, and lets the next one have it.
         unsafe { blocking::pause(LEAVING) };
         let left = core::mem::replace(&mut threads, thread_count());
         calm = if left == threads { calm + 1 } else { 0 };
@@ -307,17 +323,17 @@ unsafe fn wait_for_those_who_leave() {
     }
 }
 
-/// How many threads the process has; 0 where the system does not say.
+/// The number of threads of the process; 0 if the system does not tell.
 fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// The calling thread is about to fork, and the other threads run still.
+/// Announces a fork of the calling thread. The other threads are still running.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn before_fork() {
-    // First: a thread that gives up its state waits for forks.
+    // First, because a kept thread that clears its state waits for forks.
     // SAFETY: as the caller promises.
     unsafe { idle_threads::announce_fork() };
     FORKS.set(FORKS.get() << 1 | 1);
@@ -333,8 +349,8 @@ pub unsafe fn before_fork() {
     }
 }
 
-/// By the thread that has forked, or has tried to: before any Python code runs. A program that forks
-/// without Python has announced none.
+/// The calling thread has forked, or has tried to. To be called before any Python code runs. A fork
+/// that is not made by Python was not announced.
 pub fn has_forked() {
     let forks = FORKS.get();
     if forks & 1 == 1 {
@@ -344,13 +360,13 @@ pub fn has_forked() {
     }
 }
 
-/// By the thread that has announced a fork, when that is over, also if no fork came of it.
+/// A fork that the calling thread has announced is over, even if it did not come.
 pub fn after_fork_in_parent() {
     has_forked();
     FORKS.set(FORKS.get() >> 1);
 }
 
-/// In the child of a fork nobody else is at anything.
+/// In the child of a fork no other thread is making or clearing a state.
 pub fn after_fork_in_child() {
     FORKS.set(0);
     FORKING.store(0, Ordering::SeqCst);

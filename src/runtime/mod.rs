@@ -1,4 +1,5 @@
-//! An interpreter's part of rthread: its state, how its threads wait, how long it lives.
+//! The part of rthread that each interpreter has: its state, the waits of its threads, its
+//! lifetime.
 
 pub mod blocking;
 pub mod idle_threads;

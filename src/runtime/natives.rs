@@ -1,4 +1,4 @@
-//! The native classes of an interpreter, and what is known of the classes and names around them.
+//! The native classes of an interpreter, and facts about the classes and names that they depend on.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -9,7 +9,8 @@ use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 use crate::capi::compat::{self, NamespaceWatch};
 use crate::runtime::state::State;
 
-/// The classes, then the exceptions that go with them: places in the arrays of [`Natives`].
+/// The native classes, followed by the exceptions that belong to them. Indexes into the arrays of
+/// [`Natives`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Kind {
@@ -42,7 +43,7 @@ impl Kind {
         Kind::SimpleQueue,
     ];
 
-    /// What they are called in their modules, the classes and then the exceptions.
+    /// Their names in their modules: the classes, then the exceptions.
     pub const NAMES: [&CStr; COUNT] = [
         c"Condition",
         c"Event",
@@ -60,37 +61,38 @@ impl Kind {
     ];
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 pub const COUNT: usize = Kind::ShutDown as usize + 1;
 
-/// The native types of one interpreter and the classes that they stand in for. References are
-/// owned; null until they are made.
+/// The native types of one interpreter, and the Python classes that they stand in for. References
+/// are owned. They are null until the classes are made.
 pub struct Natives {
     pub types: [*mut PyTypeObject; COUNT],
     pub python: [*mut PyObject; COUNT],
-    /// The type of their methods.
+    /// The type of the methods of native classes.
     pub method_type: *mut PyTypeObject,
-    /// `__init__` of the Python classes.
+    /// The `__init__` functions of the Python classes.
     pub inits: [*mut PyObject; COUNT],
-    /// Dicts of the attributes that must be a native class's own, see [`head`].
+    /// Dicts of attributes. A class serves its objects natively only if it has these very
+    /// attributes, see `threading::head`.
     pub snapshots: [*mut PyObject; COUNT],
-    /// What the class of conditions was made with, a dict.
+    /// The attributes that the native class of conditions was made with: a dict.
     pub condition_dict: *mut PyObject,
-    /// Its version when it was last found whole.
+    /// The version of that class when all these attributes were last found in it.
     pub condition_version: AtomicU32,
-    /// What is known of classes derived from them.
+    /// The fitness of classes derived from native ones.
     pub fitnesses: Fitnesses,
     /// Whether a program has changed the code of a Python function.
     pub altered: AtomicBool,
-    /// Python functions that make the parts of objects, see [`materialize`].
+    /// Python functions that make the attributes of an object, see `threading::materialize`.
     pub recipes: [*mut PyObject; COUNT],
-    /// Python functions, by [`Helper`].
+    /// Python functions, indexed by [`Helper`].
     pub helpers: [*mut PyObject; Helper::NAMES.len()],
     pub lookups: Lookups,
 }
 
 impl Natives {
-    /// None made yet.
+    /// No class is made yet.
     pub const fn none() -> Natives {
         Natives {
             types: [ptr::null_mut(); COUNT],
@@ -124,7 +126,7 @@ impl Natives {
             .chain(self.lookups.objects())
     }
 
-    /// Before the references are dropped.
+    /// To be called before the references are dropped.
     ///
     /// # Safety
     /// Attached, in the interpreter of the module.
@@ -134,21 +136,22 @@ impl Natives {
     }
 }
 
-/// What is done in Python for native objects, in `rthread._native`.
+/// Functions in the Python module `rthread._native` that native objects call.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 pub enum Helper {
-    /// Goes on with a wait, see [`ticket`].
+    /// Continues a wait, see `threading::ticket`.
     Resume,
-    /// Goes on with the wait of a condition, and takes its lock back.
+    /// Continues the wait of a condition, and takes its lock back.
     ResumeCondition,
-    /// Nothing: on the way in the interpreter does what is pending, see [`ticket::run_pending`].
+    /// Does nothing. The interpreter does its pending work when it enters the function, see
+    /// `threading::ticket::run_pending`.
     Checkpoint,
-    /// Goes on with the wait of a thread that a barrier has counted.
+    /// Continues the wait of a thread that a barrier has counted.
     RejoinBarrier,
-    /// Ends such a wait.
+    /// Ends the wait of a thread that a barrier has counted.
     LeaveBarrier,
-    /// Ends the turn of a barrier's last thread.
+    /// Ends the turn of the last thread to arrive at a barrier.
     EndTurn,
 }
 
@@ -162,10 +165,10 @@ impl Helper {
         c"end_turn",
     ];
 
-    /// Calls the function: a new reference, or null with an exception set.
+    /// Calls the function. Returns a new reference, or null with an exception set.
     ///
     /// # Safety
-    /// Attached; a native object, and valid objects.
+    /// Attached. `of` is a native object; the arguments are valid objects.
     pub unsafe fn call(self, of: *mut PyObject, args: &[*mut PyObject]) -> *mut PyObject {
         // SAFETY: as the caller promises.
         unsafe {
@@ -176,25 +179,28 @@ impl Helper {
     }
 }
 
-/// What a class is for native objects.
+/// How far a class fits the native methods.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fitness {
-    /// It has what the native class has.
+    /// It has every attribute that the native class has.
     Fit = 1,
-    /// It replaces a method that others call by way of the object: those are left to Python.
+    /// It replaces a method that other methods call through the object. Calls of those other
+    /// methods are left to the Python class.
     ReplacesCalled = 2,
-    /// It replaces something by which the Python class works, or how attributes are found.
+    /// It replaces an attribute by which the Python class works, or the way in which attributes are
+    /// found.
     Unfit = 3,
 }
 
-/// What was found of classes, by their versions, which no two classes share.
+/// The fitness of classes, as far as it is known, stored by their versions. No two classes have the
+/// same version.
 pub struct Fitnesses([AtomicU64; PLACES]);
 
 const PLACES: usize = 64;
 
 impl Fitnesses {
-    /// Nothing yet.
+    /// Nothing is known yet.
     pub const fn new() -> Fitnesses {
         Fitnesses([const { AtomicU64::new(0) }; PLACES])
     }
@@ -218,10 +224,10 @@ impl Fitnesses {
     }
 }
 
-/// No version of a namespace.
+/// Not the version of any namespace.
 pub const NEVER: u64 = u64::MAX;
 
-/// A namespace.
+/// A module with names that native classes depend on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Namespace {
@@ -229,19 +235,20 @@ pub enum Namespace {
     Queue = 1,
 }
 
-/// The names of both namespaces, with the objects that may stand there.
+/// The names that are checked in both namespaces, with the objects that they may have.
 pub struct Lookups {
     pub watch: NamespaceWatch,
     pub namespaces: [Names; 2],
-    /// The version of the namespaces in which all names were last found as expected.
+    /// The version of the namespaces at the last check, if all names were as expected.
     pub checked: AtomicU64,
 }
 
 pub struct Names {
-    /// The namespace, a dict, owned; null if its module has no native classes yet.
+    /// The dict of the namespace, owned. Null if its module has no native classes yet.
     pub dict: *mut PyObject,
-    /// A dict of tuples, owned: by name, the objects of which one has to be there. An empty one means
-    /// that the name must not be there: it would hide one of the interpreter's own.
+    /// A dict, owned. For each name it has a tuple of objects, one of which the name must have. An
+    /// empty tuple means that the name must not exist in the module, because it would hide a
+    /// builtin.
     pub expected: *mut PyObject,
 }
 
@@ -252,7 +259,7 @@ impl Names {
 }
 
 impl Lookups {
-    /// Of no namespace.
+    /// Checks no namespace.
     pub const fn none() -> Lookups {
         Lookups {
             watch: NamespaceWatch::NONE,
@@ -266,10 +273,10 @@ impl Lookups {
         self.namespaces.iter_mut().flat_map(|names| [&mut names.dict, &mut names.expected])
     }
 
-    /// Expects these objects in a namespace from now on.
+    /// Starts to check a namespace for these names and objects.
     ///
     /// # Safety
-    /// Attached; two dicts, the second one of tuples, which nothing changes.
+    /// Attached; two dicts. The values of the second one are tuples, and it is never changed.
     pub unsafe fn expect(
         &mut self,
         namespace: Namespace,
@@ -291,7 +298,7 @@ impl Lookups {
         }
     }
 
-    /// Watches nothing any more, before the references are dropped.
+    /// Stops watching. To be called before the references are dropped.
     ///
     /// # Safety
     /// Attached, in the interpreter of the module.

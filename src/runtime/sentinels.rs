@@ -1,14 +1,17 @@
-//! `_set_sentinel`: a lock that is released when the calling thread's state is gone.
+//! The locks of `_set_sentinel`: such a lock is released when the state of the thread that made it
+//! is gone.
 //!
-//! Up to 3.12 the interpreter calls a hook for that when it deletes a thread state, and `threading`
-//! joins its threads with it; from 3.13 on there is neither. Here a thread that rthread started
-//! releases its sentinel itself, after its state has been deleted. For any other thread the end of
-//! the per-thread sentinel object does, which is part of clearing the state (see `per_thread`), and
-//! so it does for a daemon thread whose state the interpreter clears at its own end.
+//! Up to 3.12 the interpreter calls a hook for this when it deletes a thread state, and `threading`
+//! joins its threads with the lock. From 3.13 on there is neither. In rthread a thread that rthread
+//! has started releases its lock itself, after its state has been deleted. For any other thread the
+//! sentinel object in the thread state does it (see `thread_values::keys`). That object is freed
+//! when the state is cleared. The object also serves a daemon thread if finalization clears its
+//! state.
 //!
-//! At that moment nobody is attached, so no reference can be held: the table below knows the locks
-//! by address, and a lock that dies takes itself out of it. The next sentinel may be where that one
-//! was, before the thread of the dead one ends; so a thread knows the number of its own as well.
+//! A thread that releases its lock is not attached any more, so it cannot hold a reference.
+//! Therefore the table below knows the locks by address, and a lock that is freed is removed from
+//! the table. A new lock may get the address of a freed one before the thread of that one ends. So
+//! each lock also has a number, which its thread remembers.
 
 use core::cell::Cell;
 use core::ptr;
@@ -19,27 +22,28 @@ use crate::capi::compat;
 use crate::runtime::thread_values::address_map::{ByAddress, by_address};
 use crate::sync::{Lock, Mutex};
 
-/// A sentinel, which may have died. All zero for none.
+/// The name of a sentinel lock, which may have been freed. All zero for none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name {
     address: usize,
-    /// Never used twice.
+    /// The number of the lock, which is never used again.
     number: u64,
 }
 
 pub const NONE: Name = Name { address: 0, number: 0 };
 
 struct Sentinels {
-    /// The numbers of those that are alive and whose threads are, by address.
+    /// The numbers of the locks that still exist and are still to be released by their threads, by
+    /// address.
     numbers: ByAddress<u64>,
-    /// The latest.
+    /// The last number that was used.
     number: u64,
 }
 
 static SENTINELS: Mutex<Sentinels> = Mutex::new(Sentinels { numbers: by_address(), number: 0 });
 
 impl Sentinels {
-    /// Nothing if there is no memory.
+    /// None if there is no memory.
     fn insert(&mut self, address: usize) -> Option<Name> {
         self.numbers.try_reserve(1).ok()?;
         self.number += 1;
@@ -47,7 +51,8 @@ impl Sentinels {
         Some(Name { address, number: self.number })
     }
 
-    /// Whether it was there: it is alive, then, for as long as the table is locked.
+    /// Removes a lock. True if it was in the table; then it is not freed as long as the table is
+    /// locked.
     fn remove(&mut self, name: Name) -> bool {
         let found = self.numbers.get(&name.address) == Some(&name.number);
         if found {
@@ -60,45 +65,46 @@ impl Sentinels {
 const NOT_OURS: (*mut PyThreadState, Name) = (ptr::null_mut(), NONE);
 
 thread_local! {
-    /// The thread state that rthread made for this thread, if it started it, and that state's
-    /// sentinel. In other interpreters the thread has other states.
+    /// The thread state that rthread has made for this thread, if rthread has started it, and the
+    /// sentinel lock of that state. In other interpreters the thread has other states.
     static THREAD: Cell<(*mut PyThreadState, Name)> = const { Cell::new(NOT_OURS) };
 }
 
-/// Before anything else in a thread of ours, with its state.
+/// To be called first in a thread that rthread has started, with its state.
 ///
-/// Not inlined: where the variable is may be looked up long before it is used, and that takes
-/// memory.
+/// Not inlined: the compiler may look up the address of a thread-local variable long before its
+/// use, and the first look-up in a thread takes memory.
 #[inline(never)]
 pub fn thread_begins(state: *mut PyThreadState) {
     THREAD.set((state, NONE));
 }
 
-/// After the last thing in a thread of ours: its state is gone.
+/// To be called last in a thread that rthread has started, when its state is gone.
 pub fn thread_ended() {
     release(THREAD.replace(NOT_OURS).1);
 }
 
-/// A lock that is about to be freed is no sentinel any more.
+/// A sentinel lock is about to be freed.
 #[cold]
 pub fn forget(lock: &Lock) {
     SENTINELS.lock().numbers.remove(&ptr::from_ref(lock).addr());
 }
 
-/// Releases this sentinel, if it is alive. It may have been released by hand.
+/// Releases a sentinel lock if it still exists. The program may have released it already.
 pub fn release(name: Name) {
     if name == NONE {
         return;
     }
     let mut sentinels = SENTINELS.lock();
     if sentinels.remove(name) {
-        // SAFETY: it was in the table, so it has not been freed, and `forget` waits for the table.
+        // SAFETY: the lock was in the table, so it has not been freed, and `forget` waits for the
+        // table.
         let lock = unsafe { &*ptr::with_exposed_provenance::<Lock>(name.address) };
         let _ = lock.release();
     }
 }
 
-/// Keeps the table whole across a fork.
+/// Keeps the table consistent across a fork.
 pub fn before_fork() {
     SENTINELS.lock_before_fork();
 }
@@ -110,12 +116,12 @@ pub unsafe fn after_fork() {
     unsafe { SENTINELS.unlock_after_fork() };
 }
 
-/// A lock is the calling thread's sentinel from now on, and an earlier one is not any more. None if
-/// there is no memory.
+/// Makes a lock the calling thread's sentinel lock. An earlier one will not be released any more.
+/// None if there is no memory.
 ///
 /// # Safety
-/// Attached. `file` keeps the name where a thread finds it that rthread has not started, and gives
-/// the earlier one; it is told whether the thread is one of rthread's.
+/// Attached. `file` stores the name for the end of a thread that rthread has not started, and
+/// returns the earlier name. Its second argument says whether rthread has started the thread.
 pub unsafe fn replace<E>(
     lock: &Lock,
     file: impl FnOnce(Name, bool) -> Result<Name, E>,

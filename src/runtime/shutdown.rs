@@ -1,26 +1,30 @@
-//! The last threads that begin or end before an interpreter ends that has no GIL.
+//! Keeps the start and the exit of threads apart from the finalization of their interpreter. That
+//! is needed on free-threaded builds, because of three races:
 //!
-//! It ends by freeing the states of all other threads, while its table of those who may still read
-//! what is about to be freed (`Python/qsbr.c`, seen in 3.14) goes on pointing at them. A thread that
-//! makes its state just then, and finds the table full, has it grow, and that writes into what has
-//! been freed. Nobody can stop such a thread: it has no state yet. A thread that clears its state can
-//! be stopped, but in the midst of it, and then the end clears the state once more, which crashes as
-//! in the child of a fork (see `interpreter`). And a thread that drops what it was started with tells
-//! the owner, under a lock of the interpreter's (`Python/brc.c`); if it has to wait for that, and is
-//! stopped before it knows that it has been given it, the end waits for the lock for ever. So an atexit
-//! callback keeps them apart:
+//! - Finalization frees the states of all other threads. The interpreter's table of threads that
+//!   may still read freed memory (`Python/qsbr.c`, seen in 3.14) keeps pointing to those states. A
+//!   thread that makes its state at that time may find the table full. The table then grows, and
+//!   writes into the freed states. Such a thread cannot be stopped, because it has no state yet.
+//! - A thread that clears its state can be stopped in the middle. Finalization then clears the
+//!   state once more, and crashes, as in the child of a fork (see `runtime::lifetime`).
+//! - A thread that drops its function and arguments informs the owners of these objects, under a
+//!   lock of the interpreter (`Python/brc.c`). The lock may be handed to the thread while it waits,
+//!   and the thread may be stopped before it knows. Finalization then waits for the lock for ever.
 //!
-//! - it waits for those who have been started and have no state yet, and for those who are dropping
-//!   what they were started with or clearing their states;
-//! - from then on a start by another thread is held up, and so is a thread that has come to its end,
-//!   until the end of the interpreter ends it. Not for ever: a later callback may be waiting for what
-//!   the one starts, or for the other;
-//! - a start by the thread that runs the callbacks waits until the new thread has its state.
+//! So an atexit callback keeps them apart:
 //!
-//! With a GIL there is no such table, and threads are not stopped there. From 3.15 on the end waits for
-//! threads that are no daemons, but knows them by their states (gh-136003), so there as well the callback
-//! waits for those who have been started and have none yet, and every later start waits for the state of
-//! its thread, as if it were made by the starter. Else nothing of this is done.
+//! - It waits for threads that have been started and have no state yet, and for threads that are
+//!   dropping their arguments or clearing their states.
+//! - From then on a start by another thread blocks, and so does a thread that has come to its end,
+//!   until finalization stops it. They do not block for ever: a later atexit callback may be
+//!   waiting for the thread that is to be started, or for the one that is to end.
+//! - A start by the thread that runs the callbacks waits until the new thread has its state.
+//!
+//! With a GIL there is no such table, and threads are not stopped at such places. But from 3.15 on
+//! finalization waits for non-daemon threads, and knows them only by their states (gh-136003). So
+//! there too the callback waits for threads that have been started and have no state yet. Every
+//! later start waits until its thread has a state, as if the starter had made it. Other versions do
+//! nothing of this.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -38,50 +42,52 @@ use crate::runtime::lifetime::{Lifetime, MOMENT};
 use crate::runtime::{blocking, idle_threads};
 use crate::sync::{Event, fork};
 
-/// How long threads are held up when the callback is done.
+/// How long threads are blocked after the callback is done.
 const HELD_UP: Duration = Duration::from_secs(1);
 
-/// How many moments the callback waits for the next thread to have its state, or to be rid of it:
-/// there may be no memory for one, and what is destroyed with the other may wait for something.
+/// How many moments the callback waits for the next thread to get its state, or to get rid of it.
+/// There may be no memory for a state, and a finalizer that runs at the end of a thread may wait
+/// for something.
 const PATIENCE: usize = 10_000;
 
-/// The part of [`Closing::in_transition`] that counts.
+/// The bits of [`Closing::in_transition`] that hold the number of threads.
 const COUNT: u64 = u32::MAX as u64;
 
-/// Whether the end of an interpreter has to hear of threads that have no state yet.
+/// Whether threads that have no state yet must be counted, for finalization to wait for them.
 const COUNTS_STARTS: bool = compat::IS_FREE_THREADED || compat::ENDS_AWAIT_STATES;
 
-/// What the threads of one interpreter and its end know of each other.
+/// The facts that the threads of an interpreter and its finalization share.
 pub struct Closing {
-    /// The callback has run, or runs.
+    /// The callback is running, or has run.
     near: AtomicBool,
     end: OnceLock<End>,
-    /// How many threads have been started and have no state yet, or are at their end; above that, the
-    /// epoch of forks in which they were counted: those of an older one are not there any more.
+    /// The number of threads that have been started and have no state yet, or that are at their
+    /// end. The bits above it hold the fork epoch in which they were counted: threads of an older
+    /// epoch do not exist in this process.
     in_transition: AtomicU64,
 }
 
-/// Counts forks, see `sync::fork`.
+/// A fork epoch, see `sync::fork`.
 pub type Epoch = u32;
 
-/// The end that is near.
+/// An end of the interpreter that is near.
 struct End {
     /// The thread that runs the callbacks.
     thread: u64,
-    /// In which process.
+    /// The fork epoch of its process.
     epoch: Epoch,
     /// The callback is done.
     done: Event,
-    /// Threads are held up until then; known when the callback is done.
+    /// The time until which threads are blocked. Set when the callback is done.
     held_up: OnceLock<Instant>,
 }
 
-/// How a thread is started.
+/// How the starter of a thread has to proceed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// As any other.
+    /// In the usual way.
     Usual,
-    /// Near the end of the interpreter: it has to wait until the new thread has its state.
+    /// The end of the interpreter is near: the starter waits until the new thread has its state.
     Last,
 }
 
@@ -94,16 +100,17 @@ impl Closing {
         }
     }
 
-    /// A thread is about to be started. To be followed by [`Closing::give_up`], or by
-    /// [`Closing::has_begun`] in the new thread.
+    /// A thread is about to be started. To be followed by [`Closing::give_up`], or in the new
+    /// thread by [`Closing::has_begun`].
     ///
     /// # Safety
-    /// Attached. To be held up may be the end of the thread.
+    /// Attached. This may block, and then end the thread.
     pub unsafe fn begin(&self) -> Start {
         if !COUNTS_STARTS {
             return Start::Usual;
         }
-        // In this order: either the callback waits for this one, or is heard of.
+        // Counted before the check: either the callback waits for this thread, or this thread sees
+        // that the end is near.
         self.count();
         if !self.near.load(Ordering::SeqCst) {
             return Start::Usual;
@@ -124,8 +131,8 @@ impl Closing {
         start
     }
 
-    /// The calling thread is about to drop what it was started with, and then to clear its state of
-    /// `interpreter`. To be followed by [`Closing::has_left`] with what this gives.
+    /// The calling thread is about to drop its function and arguments, and then to clear its state
+    /// of `interpreter`. To be followed by [`Closing::has_left`] with the result.
     ///
     /// # Safety
     /// As [`Closing::begin`].
@@ -134,7 +141,8 @@ impl Closing {
             return fork::epoch();
         }
         self.count();
-        // A sub-interpreter does not stop its threads: it must not have any when it ends.
+        // Only the main interpreter stops its threads. A sub-interpreter must have none when it
+        // ends.
         if self.near.load(Ordering::SeqCst) && interpreter == compat::main_interpreter() {
             self.has_left(fork::epoch());
             // SAFETY: as the caller promises.
@@ -144,37 +152,39 @@ impl Closing {
         fork::epoch()
     }
 
-    /// A thread that was kept is about to clear its state. It is not held up: what ends it waits for that.
-    /// To be followed by [`Closing::has_left`].
+    /// A kept thread is about to clear its state. It is not blocked: the thread that ends it waits
+    /// for that. To be followed by [`Closing::has_left`].
     pub fn count_leaving(&self) {
         if compat::IS_FREE_THREADED {
             self.count();
         }
     }
 
-    /// Whether the end of the interpreter is near, as far as it is told.
+    /// Whether the end of the interpreter is near, as far as the callback has said so.
     pub fn is_near(&self) -> bool {
         self.near.load(Ordering::SeqCst)
     }
 
-    /// It has no state any more. What was destroyed with that may have forked.
+    /// The calling thread has no state any more. `counted` is the epoch in which it was counted: a
+    /// finalizer may have forked since then.
     pub fn has_left(&self, counted: Epoch) {
         if compat::IS_FREE_THREADED && counted == fork::epoch() {
             self.in_transition.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// Of this process: the child of a fork has its end before it, and is not told of it again.
+    /// The end that was noted in this process. One noted before a fork does not count in the child:
+    /// the child's own end is still to come, and is not noted again.
     fn end(&self) -> Option<&End> {
         self.end.get().filter(|end| end.epoch == fork::epoch())
     }
 
-    /// No thread could be started.
+    /// The thread could not be started.
     pub fn give_up(&self) {
         self.has_begun();
     }
 
-    /// By the new thread: it has a state, or never will.
+    /// Called by the new thread: it has a state, or will never have one.
     pub fn has_begun(&self) {
         if COUNTS_STARTS {
             self.in_transition.fetch_sub(1, Ordering::SeqCst);
@@ -187,17 +197,17 @@ impl Closing {
         let _ = self.in_transition.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
     }
 
-    /// How many threads of this process are on their way in or out.
+    /// The number of threads of this process that have no state yet or are at their end.
     fn in_transition(&self) -> u64 {
         let found = self.in_transition.load(Ordering::SeqCst);
         if found >> COUNT.count_ones() == u64::from(fork::epoch()) { found & COUNT } else { 0 }
     }
 
-    /// The end is near: returns when everybody who has been started has a state, and everybody who
-    /// clears one has none.
+    /// The end is near. Waits until every thread that has been started has a state, and every
+    /// thread at its end has cleared its state.
     ///
     /// # Safety
-    /// Attached, by the thread that ends the interpreter.
+    /// Attached; called by the thread that ends the interpreter.
     unsafe fn close(&self) {
         let (thread, epoch) = (compat::thread_ident(), fork::epoch());
         let end = self.end.get_or_init(|| End {
@@ -217,7 +227,7 @@ impl Closing {
             let before = core::mem::replace(&mut in_transition, self.in_transition());
             patience = if before == in_transition { patience - 1 } else { PATIENCE };
         }
-        // Once more: a thread that was counted may have been kept after the first time.
+        // Once more: one of the threads that were counted may have been kept since the first call.
         // SAFETY: as the caller promises.
         unsafe { idle_threads::drain() };
         end.held_up.get_or_init(|| Instant::now() + HELD_UP);
@@ -225,7 +235,8 @@ impl Closing {
     }
 }
 
-/// Returns when there is nothing to wait for any more, if the calling thread is there still.
+/// Blocks until finalization stops the calling thread. Returns if that does not happen in time, or
+/// if no end has been noted.
 ///
 /// # Safety
 /// As [`Closing::begin`].
@@ -241,7 +252,7 @@ unsafe fn block_until_finalized(end: Option<&End>) {
     }
 }
 
-/// Has the calling interpreter say when its end is near.
+/// Registers the callback that is called when the end of the calling interpreter is near.
 ///
 /// # Safety
 /// Attached; `lifetime` is a capsule around the lifetime of the calling interpreter.
@@ -254,7 +265,8 @@ pub unsafe fn register(lifetime: *mut PyObject) -> Result<(), Raised> {
     unsafe { CLOSE.register(lifetime, import_unseen(c"atexit"), c"register", None) }
 }
 
-/// Imports a module of the interpreter's own, and leaves it to the program to find it imported or not.
+/// Imports a module of the interpreter. If the program had not imported it, it is removed from
+/// `sys.modules` again, so that the program sees no difference.
 ///
 /// # Safety
 /// Attached.
@@ -268,7 +280,7 @@ unsafe fn import_unseen(name: &'static CStr) -> *mut PyObject {
             && !known
             && ffi::PyMapping_DelItemString(modules, name.as_ptr().cast_mut()) < 0
         {
-            // Somebody else has.
+            // Another thread has removed it.
             ffi::PyErr_Clear();
         }
         module
@@ -276,8 +288,8 @@ unsafe fn import_unseen(name: &'static CStr) -> *mut PyObject {
 }
 
 unsafe extern "C-unwind" fn close(lifetime: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with what `register` has bound; the capsule lives as long
-    // as the call.
+    // SAFETY: called by CPython, attached, with the capsule that `register` has bound. It lives as
+    // long as the call.
     unsafe {
         let lifetime = ffi::PyCapsule_GetPointer(lifetime, ptr::null()).cast::<Lifetime>();
         (*lifetime).closing.close();

@@ -1,4 +1,4 @@
-//! The state of the module `rthread._rthread`: one for each interpreter.
+//! The state of the module `rthread._rthread`. Each interpreter has one.
 
 use core::ptr;
 use core::sync::atomic::AtomicIsize;
@@ -11,20 +11,21 @@ use crate::runtime::lifetime::Lifetime;
 use crate::runtime::natives::Natives;
 use crate::sync::Event;
 
-/// The primitive inside of a native event; null if the object is none.
+/// A function that returns the primitive inside a native event; null if the object is not a native
+/// event.
 pub type EventInside = unsafe fn(module: *const State, object: *mut PyObject) -> *const Event;
 
-/// Declares the state, of which the collector has to know every reference: a field of the first two
-/// groups is visited and cleared, and begins as null.
+/// Declares the state. The collector has to know every reference in it. So the fields of the first
+/// two groups begin as null, and are visited and cleared.
 macro_rules! state {
     (
         types { $($(#[$type_doc:meta])* $type:ident,)* }
         objects { $($(#[$object_doc:meta])* $object:ident,)* }
         others { $($(#[$other_doc:meta])* $other:ident: $other_type:ty,)* }
     ) => {
-        /// What the functions of one interpreter's module share. References are owned.
+        /// The data that the functions of one interpreter's module share. References are owned.
         pub struct State {
-            /// Whether the rest has been written: CPython hands out zeroed memory.
+            /// Whether the other fields have been written. CPython provides zeroed memory.
             pub live: bool,
             $($(#[$type_doc])* pub $type: *mut PyTypeObject,)*
             $($(#[$object_doc])* pub $object: *mut PyObject,)*
@@ -45,7 +46,8 @@ macro_rules! state {
             /// All references.
             pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
                 fn of(class: &mut *mut PyTypeObject) -> &mut *mut PyObject {
-                    // SAFETY: every type is an object; a pointer to one is laid out like the other.
+                    // SAFETY: every type is an object, so a pointer to a type can be used as a
+                    // pointer to an object.
                     unsafe { &mut *ptr::from_mut(class).cast() }
                 }
                 [$(of(&mut self.$type),)* $(&mut self.$object,)*]
@@ -65,29 +67,33 @@ state! {
         tss_type,
         key_type,
         sentinel_type,
-        /// The stock type: one for both, so that a hook takes what either module makes.
+        /// The stock type. Both modules use the same one, so that a hook accepts the arguments from
+        /// either.
         excepthook_type,
     }
     objects {
-        /// The `_thread` that the interpreter came with.
+        /// The stock `_thread` module.
         stock,
-        /// Where in a thread state's dict the thread's sentinel is.
+        /// The key in a thread state's dict under which the sentinel of `thread_values::keys` is
+        /// stored.
         slot,
-        /// Names of attributes that every start of a thread looks at.
+        /// Names of attributes that every start of a thread reads.
         qualname_name,
         started_name,
         ident_name,
     }
     others {
-        /// How many threads that we started are running. Outlives the module: threads have it too.
+        /// The number of running threads that rthread has started. The threads share it, so it may
+        /// outlive the module.
         count: Arc<AtomicIsize>,
-        /// How long the interpreter lives. Outlives the module as well.
+        /// The lifetime of the interpreter. It may outlive the module too.
         lifetime: Arc<Lifetime>,
-        /// The native classes, made when they are asked for.
+        /// The native classes of `threading` and `queue`. They are made on request.
         natives: Natives,
-        /// How a thread that begins finds the event by which it says so.
+        /// Finds the event by which a new thread says that it runs. `threading` provides the
+        /// function.
         event_inside: EventInside,
-        /// The longest name of a thread that the platform takes, in bytes.
+        /// The platform's limit for the name of a thread, in bytes.
         name_limit: usize,
     }
 }
@@ -101,20 +107,20 @@ impl State {
     /// The state of a module.
     ///
     /// # Safety
-    /// Attached; `module` is one of ours, initialised.
+    /// Attached; `module` is `rthread._rthread`, and its state has been filled.
     #[inline]
     pub unsafe fn of(module: *mut PyObject) -> *const State {
         // SAFETY: as the caller promises.
         unsafe { ffi::PyModule_GetState(module).cast() }
     }
 
-    /// The state of the module that made a type, or one of its bases.
+    /// The state of the module that made a type or one of its bases.
     ///
     /// # Safety
-    /// Attached; a valid type that has one of ours as a base.
+    /// Attached; a valid type that has one of rthread's types as a base.
     pub unsafe fn of_type(class: *mut PyTypeObject) -> Result<*const State, Raised> {
-        // PyType_GetModuleByDef does this from 3.11 on.
-        // SAFETY: a base is a type or null; only heap types may be asked for their module.
+        // From 3.11 on `PyType_GetModuleByDef` does the same.
+        // SAFETY: a base is a type or null. Only heap types may be asked for their module.
         unsafe {
             let mut base = class;
             while !base.is_null() && ffi::PyType_GetFlags(base) & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
@@ -137,14 +143,14 @@ impl State {
 
 struct Definition(*mut ffi::PyModuleDef);
 
-// SAFETY: CPython guards it; we only compare its address.
+// SAFETY: CPython guards the definition. Here only its address is compared.
 unsafe impl Send for Definition {}
 // SAFETY: as above.
 unsafe impl Sync for Definition {}
 
 static DEFINITION: OnceLock<Definition> = OnceLock::new();
 
-/// The definition of the module, which lives for ever; `make` is called once.
+/// The definition of the module, which lives for ever. `make` is called once.
 pub fn definition_or(make: impl FnOnce() -> ffi::PyModuleDef) -> *mut ffi::PyModuleDef {
     DEFINITION.get_or_init(|| Definition(Box::leak(Box::new(make())))).0
 }

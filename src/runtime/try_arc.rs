@@ -1,4 +1,5 @@
-//! A value that several own, as in an `Arc`; but to have no memory for it is not the end.
+//! A value with several owners, like an `Arc`. If there is no memory for it, the result is `None`;
+//! an `Arc` would end the process.
 
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -12,33 +13,34 @@ struct Inner<T> {
     value: T,
 }
 
-/// One of the owners.
+/// One owner of the value.
 pub struct TryArc<T>(NonNull<Inner<T>>);
 
-/// Where a shared value is, for somebody who does not own it.
+/// The address of a shared value, without ownership.
 pub struct RawArc<T>(NonNull<Inner<T>>);
 
-// SAFETY: as for an Arc: owners in several threads share the value, and any may be the last.
+// SAFETY: as for an `Arc`. Owners in several threads share the value, and any of them may be the
+// last one, which drops it.
 unsafe impl<T: Send + Sync> Send for TryArc<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for TryArc<T> {}
 
 impl<T> TryArc<T> {
-    /// The first owner of a value; none if there is no memory for it.
+    /// Makes a value with its first owner. None if there is no memory.
     pub fn new(value: T) -> Option<TryArc<T>> {
         const { assert!(align_of::<Inner<T>>() <= compat::RAW_ALIGNMENT) };
         let inner = compat::raw_malloc(size_of::<Inner<T>>())?.cast::<Inner<T>>();
-        // SAFETY: fresh memory of this size, aligned for anything of C's.
+        // SAFETY: fresh memory of this size, aligned for any C type.
         unsafe { inner.write(Inner { owners: AtomicUsize::new(1), value }) };
         Some(TryArc(inner))
     }
 
-    /// Where it is. Valid as long as somebody owns it.
+    /// The address of the value. Valid as long as the value has an owner.
     pub fn as_raw(&self) -> RawArc<T> {
         RawArc(self.0)
     }
 
-    /// Gives the ownership to whoever knows the place.
+    /// Turns this owner into an address. The ownership is taken over with [`RawArc::into_arc`].
     pub fn into_raw(self) -> RawArc<T> {
         let place = self.as_raw();
         core::mem::forget(self);
@@ -48,7 +50,7 @@ impl<T> TryArc<T> {
 
 impl<T> Clone for TryArc<T> {
     fn clone(&self) -> TryArc<T> {
-        // Relaxed: a new owner comes from an old one, which orders the two.
+        // Relaxed: a new owner is made from an existing one, and so comes after it.
         // SAFETY: valid while it has an owner.
         unsafe { self.0.as_ref() }.owners.fetch_add(1, Ordering::Relaxed);
         TryArc(self.0)
@@ -66,8 +68,9 @@ impl<T> Deref for TryArc<T> {
 
 impl<T> Drop for TryArc<T> {
     fn drop(&mut self) {
-        // SAFETY: valid while it has an owner, and nobody but the last one frees it. Release and
-        // Acquire: what the others did with the value comes before its end.
+        // SAFETY: valid while it has an owner, and only the last owner frees it.
+        // Release and Acquire: everything that other owners did with the value comes before its
+        // end.
         unsafe {
             if self.0.as_ref().owners.fetch_sub(1, Ordering::Release) == 1 {
                 fence(Ordering::Acquire);
@@ -93,35 +96,36 @@ impl<T> PartialEq for RawArc<T> {
 }
 
 impl<T> RawArc<T> {
-    /// As an argument for C.
+    /// The address as an argument for C.
     pub fn into_ptr(self) -> *mut core::ffi::c_void {
         self.0.as_ptr().cast()
     }
 
     /// # Safety
-    /// From [`RawArc::into_ptr`] of the same type.
+    /// The pointer is from [`RawArc::into_ptr`] of the same type.
     pub unsafe fn from_ptr(raw: *mut core::ffi::c_void) -> RawArc<T> {
         // SAFETY: as the caller promises.
         RawArc(unsafe { NonNull::new_unchecked(raw.cast()) })
     }
 
-    /// Takes over the ownership that somebody has left.
+    /// Takes over an ownership that [`TryArc::into_raw`] has given up.
     ///
     /// # Safety
-    /// Somebody has, and nobody else takes it.
+    /// There is such an ownership, and no other code takes it over.
     pub unsafe fn into_arc(self) -> TryArc<T> {
         TryArc(self.0)
     }
 
-    /// One more owner; none if the last one has just gone.
+    /// Makes one more owner. None if the last owner has just gone.
     ///
     /// # Safety
-    /// The memory is valid: the value's destructor cannot have run to its end.
+    /// The memory is valid: the value's destructor has not run to its end.
     pub unsafe fn upgrade(self) -> Option<TryArc<T>> {
         // SAFETY: as the caller promises.
         let owners = unsafe { &self.0.as_ref().owners };
         let more = |count| (count > 0).then_some(count + 1);
-        // Relaxed: how many there are says nothing else.
+        // Relaxed: the number of owners orders nothing else. The caller guarantees that the value
+        // is there.
         owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(TryArc(self.0))
     }
@@ -129,7 +133,7 @@ impl<T> RawArc<T> {
     /// The value.
     ///
     /// # Safety
-    /// As [`RawArc::upgrade`], for as long as the result is used.
+    /// As [`RawArc::upgrade`], as long as the result is used.
     pub unsafe fn get<'a>(self) -> &'a T {
         // SAFETY: as the caller promises.
         unsafe { &self.0.as_ref().value }

@@ -1,14 +1,39 @@
-//! A place where a fixed number of threads wait for each other, again and again.
+//! A barrier: a fixed number of threads wait for each other, again and again.
 //!
-//! The threads of one round leave with a number each, from zero up in the order in which they
-//! came. The last one may have something to do before anybody leaves (its *turn*); whoever comes
-//! meanwhile belongs to the next round and waits at the entrance. During a turn the round is
-//! complete: a time-out does not break it any more, it only has to wait how the turn ends.
+//! The threads of one round get a number each, from zero up, in the order of their arrival. The
+//! last one may have work to do before the round ends: its *turn*. Threads that come meanwhile
+//! belong to the next round, and wait at the *entrance*. During a turn the round is complete. A
+//! time-out does not break it any more: that thread has to wait for the end of the turn.
 //!
-//! A round that ends writes down for each of its waiters how (its *verdict*), all under one queue lock,
-//! and only then wakes them one by one. Whoever leaves later, because it was woken or because its
-//! time was up, goes by the verdict. So what happens to the next round, which may be over before
-//! the last one of this is awake, does not concern it.
+//! A round that ends stores its *verdict* in each of its waiters, all under one queue lock. Only
+//! then the waiters are woken. A waiter follows its verdict when it leaves later, because it was
+//! woken or because its deadline has passed. The next round may be over before the last waiter of
+//! this one is awake, and has no effect on it.
+//!
+//! # The state words
+//!
+//! `state` says which threads get in. `acting` is zero, or says that a turn is under way: bit 0 is
+//! set then, and the bits above are the fork epoch in which the turn began.
+//!
+//! | `state` | `acting` | `count` | meaning |
+//! |---|---|---|---|
+//! | Retired | 0 | 0 | all zero: a barrier that is not begun |
+//! | Whole | 0 | below `parties` | a round: so many of its threads have come |
+//! | Whole | not 0 | up to `parties` | the last thread has its turn, others wait at the entrance |
+//! | Broken | 0 | 0 | broken: threads that come are refused until a reset |
+//! | Retired | 0 | any | retired |
+//! | Retired | not 0 | up to `parties` | retired during a turn, which is not over |
+//!
+//! - `state`: under the queue lock, except in [`Barrier::begin`]. It is also read without the lock.
+//! - `acting`: under the queue lock. Set by the last thread of a round, cleared at the end of the
+//!   round. In the child of a fork it may be set for a thread that does not exist there, see
+//!   [`Barrier::is_in_turn`].
+//! - `actor`: under the queue lock, together with setting `acting`.
+//! - `count`: under the queue lock. Each arrival adds one. The end of the round sets it to zero. A
+//!   thread that leaves because a signal handler has raised takes itself off.
+//! - `parties`: from zero by compare-exchange, once.
+//! - The word of the wait list: the number of the round, modulo 2^32. The end of a round adds one,
+//!   under the queue lock.
 
 use core::ptr;
 
@@ -20,15 +45,16 @@ use super::retire::{Retire, Ticket, Tickets};
 use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
-/// Who gets in.
+/// Which threads get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BarrierState {
-    /// None: it is not made yet, see [`Barrier::begin`], or no more, see [`Barrier::retire`].
+    /// None. The barrier is not begun yet, see [`Barrier::begin`], or it is retired, see
+    /// [`Barrier::retire`].
     Retired = 0,
-    /// Whoever comes; during a turn they have to wait at the entrance.
+    /// All threads. During a turn they have to wait at the entrance.
     Whole = 1,
-    /// Nobody until it is reset.
+    /// None, until a reset.
     Broken = 2,
 }
 
@@ -36,9 +62,9 @@ pub enum BarrierState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Verdict {
-    /// Not yet.
+    /// It has not ended.
     None = 0,
-    /// All came, and the last one took its turn.
+    /// All threads came, and the last one had its turn.
     Passed = 1,
     /// The barrier was broken or reset.
     Broken = 2,
@@ -46,15 +72,16 @@ pub enum Verdict {
     Retired = 3,
 }
 
-/// What a thread that comes to a barrier is told.
+/// The answer to a thread that comes to a barrier.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is in the queue now, and the number is its own: wait.
+    /// The thread is in the queue, and this is its number: it has to wait.
     Wait(u32),
-    /// It is the last one, and has its turn.
+    /// The thread is the last one, and has its turn.
     Last(Turn),
-    /// The last one of the round before has its turn: wait for [`Barrier::entrance`], come again.
+    /// The last thread of the round before has its turn. Wait for [`Barrier::entrance`] and come
+    /// again.
     Later,
     /// The barrier is broken.
     Broken,
@@ -62,19 +89,20 @@ pub enum Arrival {
     Retired,
 }
 
-/// What a thread is told whose turn is over.
+/// The answer to a thread at the end of its turn.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
-    /// Its round has ended with it.
+    /// The round has ended with the turn.
     InTime,
     /// The round was over before: the barrier was broken or reset.
     Over,
-    /// The barrier was retired during the turn: the round is to be ended where it goes on.
+    /// The barrier was retired during the turn: the round has to be ended on the object that goes
+    /// on with it.
     Retired,
 }
 
-/// What a barrier was when it was retired.
+/// The last state of a barrier that was retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierRemains {
     /// Whole or broken.
@@ -85,7 +113,8 @@ pub struct BarrierRemains {
     pub acting: bool,
 }
 
-/// Which round the last thread acts for. To be given back to [`Barrier::open`].
+/// The round that the last thread acts for. The thread gives it to [`Barrier::open`] or
+/// [`Barrier::spoil`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     round: u32,
@@ -93,25 +122,30 @@ pub struct Turn {
     pub number: u32,
 }
 
-/// See the module's documentation. All zero is a barrier that can be begun.
+/// See the module's documentation. All zero is a barrier that is not begun.
 #[repr(C)]
 pub struct Barrier {
-    /// The word is the number of the round, under the queue lock.
+    /// Its word is the number of the round, changed under the queue lock.
     queue: WaitList,
+    /// Cleared when a turn begins. Set when it ends, or when the barrier is retired during it.
     entrance: Event,
+    /// How many threads make a round.
     parties: AtomicU32,
+    /// How many threads of this round have come.
     count: AtomicU32,
+    /// A [`BarrierState`].
     state: AtomicU32,
-    /// Whether the last one has its turn: zero, or one more than twice the epoch in which that began.
-    /// Under the queue lock.
+    /// Whether a turn is under way: zero, or twice the fork epoch in which the turn began, plus
+    /// one. Under the queue lock.
     acting: AtomicU32,
-    /// The number of the thread that has, or had, the last turn. Under the queue lock.
+    /// The number of the thread that has the turn, or had the last one, as `fork` counts threads.
+    /// Under the queue lock.
     actor: AtomicU32,
 }
 
 impl Barrier {
     const_unless_modelled! {
-        /// A barrier for so many threads, at least one.
+        /// A barrier for this number of threads, at least one.
         pub fn new(parties: u32) -> Barrier {
             Barrier {
                 queue: WaitList::new(),
@@ -125,15 +159,16 @@ impl Barrier {
         }
     }
 
-    /// The first of two steps that make a barrier of zeros: says how many threads make a round.
-    /// True for one thread, and only if nobody was told so before.
+    /// The first of two steps that make a barrier out of zeros: says how many threads make a round.
+    /// True for one thread, the first that calls this.
     #[must_use]
     pub fn claim_parties(&self, parties: u32) -> bool {
         let order = Ordering::Relaxed;
         self.parties.compare_exchange(0, parties, order, order).is_ok()
     }
 
-    /// The second: lets threads in. Whoever finds the barrier whole sees what happened before.
+    /// The second step: lets threads in. A thread that finds the barrier whole also sees all that
+    /// happened before this call.
     pub fn begin(&self) {
         self.set_state(BarrierState::Whole);
     }
@@ -148,7 +183,7 @@ impl Barrier {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Who gets in at the moment.
+    /// Which threads get in at this moment.
     #[inline]
     pub fn state(&self) -> BarrierState {
         match self.state.load(Ordering::Acquire) {
@@ -158,21 +193,22 @@ impl Barrier {
         }
     }
 
-    /// Whether the last thread of a round has its turn at this moment. A thread that a fork has left
-    /// behind has none.
+    /// Whether the last thread of a round has its turn at this moment. A thread that does not exist
+    /// in the child of a fork has no turn.
     #[must_use]
     pub fn is_in_turn(&self) -> bool {
         let order = Ordering::Relaxed;
         self.is_acting() && fork::is_here((self.acting.load(order) >> 1, self.actor.load(order)))
     }
 
-    /// Set when nobody has a turn any more.
+    /// Set at the end of a turn, for the threads that wait at the entrance.
     pub fn entrance(&self) -> &Event {
         &self.entrance
     }
 
-    /// Comes to the barrier as the last one that has nothing to do in its turn: everybody goes.
-    /// Its number; `None` if it would not be the last one or not get in, and nothing has changed.
+    /// Comes to the barrier as the last thread, with no work for its turn: the round ends. Returns
+    /// the number of the thread. `None` if the thread would not be the last one or would not get
+    /// in, and then nothing has changed.
     #[inline]
     #[must_use]
     pub fn pass(&self) -> Option<u32> {
@@ -189,7 +225,7 @@ impl Barrier {
     /// Comes to the barrier.
     ///
     /// # Safety
-    /// If the answer is [`Arrival::Wait`] the waiter is in the queue, and has to stay where it is
+    /// If the answer is [`Arrival::Wait`] the waiter is in the queue, and has to stay in place
     /// until it has left, as after [`Awaitable::enqueue`].
     pub unsafe fn arrive(&self, waiter: &Waiter) -> Arrival {
         let queue = self.queue.lock_queue();
@@ -218,12 +254,12 @@ impl Barrier {
         arrival
     }
 
-    /// The turn is over: lets all threads of the round go.
+    /// The turn is over: ends the round, and its waiters pass.
     pub fn open(&self, turn: Turn) -> TurnEnd {
         self.end_turn(turn, BarrierState::Whole, Verdict::Passed)
     }
 
-    /// The turn ended badly: breaks the barrier.
+    /// The turn has failed: breaks the barrier.
     pub fn spoil(&self, turn: Turn) -> TurnEnd {
         self.end_turn(turn, BarrierState::Broken, Verdict::Broken)
     }
@@ -242,14 +278,14 @@ impl Barrier {
         TurnEnd::InTime
     }
 
-    /// Breaks the barrier: threads that wait and threads that come are sent away until
+    /// Breaks the barrier: its waiters are dismissed, and threads that come are refused until
     /// [`Barrier::reset`]. False if it is retired.
     #[must_use]
     pub fn abort(&self) -> bool {
         self.restart(BarrierState::Broken)
     }
 
-    /// Makes the barrier empty and whole; threads that wait are sent away. False if it is retired.
+    /// Makes the barrier empty and whole, and dismisses its waiters. False if it is retired.
     #[must_use]
     pub fn reset(&self) -> bool {
         self.restart(BarrierState::Whole)
@@ -267,10 +303,12 @@ impl Barrier {
 
     /// Ends the barrier for good, see [`Retire`].
     ///
-    /// The waiters of the round have tickets, also while the last one has its turn, which learns of
-    /// it at the end of the turn. A waiter that has its verdict leaves by that. A thread at the
-    /// entrance is let in, and finds the barrier retired. Neither the count nor the round changes:
-    /// so a turn that was over before is told from the one that was not.
+    /// The waiters of the round have tickets, also if the last thread has its turn. That thread
+    /// learns of it at the end of the turn. A waiter that has its verdict leaves by the verdict. A
+    /// thread at the entrance is let in, and finds the barrier retired.
+    ///
+    /// Neither the count nor the round changes. So the end of a turn can tell whether its round was
+    /// over before.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<BarrierRemains> {
         let queue = self.queue.lock_queue();
         let state = self.state();
@@ -283,7 +321,7 @@ impl Barrier {
         }
         self.set_state(BarrierState::Retired);
         let mut handed = Tickets::new(tickets);
-        // Those of a round that is over are in front of them, and are being woken.
+        // The waiters of an earlier round are in front of these, and are being woken.
         while let Some(first) = undecided().next() {
             note(first, Verdict::Retired);
             // SAFETY: it is in the queue.
@@ -298,7 +336,7 @@ impl Barrier {
         Retire::Done { state: remains, used: handed.used(tickets) }
     }
 
-    /// How the wait of a waiter ended that has left.
+    /// The verdict of a waiter that has left.
     pub fn verdict(waiter: &Waiter) -> Verdict {
         match waiter.note.load(Ordering::Relaxed).addr() {
             0 => Verdict::None,
@@ -308,8 +346,8 @@ impl Barrier {
         }
     }
 
-    // What is read and written under the queue lock needs no order of its own; the state is read
-    // without it too, and says what `begin` has made visible.
+    // Data that are used only under the queue lock need no order of their own. The state is read
+    // without it too. Release and Acquire make the steps before `begin` visible.
 
     fn set_state(&self, state: BarrierState) {
         self.state.store(state as u32, Ordering::Release);
@@ -323,8 +361,8 @@ impl Barrier {
         self.queue.word.load(Ordering::Relaxed)
     }
 
-    /// Ends the round: its threads leave with this verdict. Goes on in this state. The barrier is
-    /// not retired.
+    /// Ends the round: its waiters get this verdict, and the barrier goes on in this state. The
+    /// barrier must not be retired.
     #[inline]
     fn end_round(&self, queue: LockedList<'_>, state: BarrierState, verdict: Verdict) {
         if self.is_acting() {
@@ -332,9 +370,10 @@ impl Barrier {
             // Under the queue lock: the last one of the next round clears it.
             let _live = self.entrance.set();
         }
-        // The state first: a thread whose time is up does this while it is detached. A process that
-        // is forked in the middle of it finds a broken barrier that still counts those threads, as
-        // it is until they have left.
+        // The state first. A thread does this while it is detached if its deadline has passed, so
+        // the process may be forked in the middle. The child then finds a broken barrier that still
+        // counts the threads of the round, as a barrier of the Python class does until they have
+        // left.
         self.set_state(state);
         self.queue.word.store(self.round().wrapping_add(1), Ordering::Relaxed);
         self.count.store(0, Ordering::Relaxed);
@@ -345,16 +384,16 @@ impl Barrier {
         }
     }
 
-    /// Writes the verdict down for all who have none, and wakes whoever has one.
+    /// Stores the verdict in all waiters that have none, and wakes those that have one.
     fn send_away<'a>(&'a self, queue: LockedList<'a>, verdict: Verdict) {
         for waiter in queue.iter().filter(|waiter| Barrier::verdict(waiter) == Verdict::None) {
             note(waiter, verdict);
         }
-        // Those of an earlier round may be there still, and those of the next are behind them.
+        // Waiters of an earlier round may still be in front, and those of the next are behind.
         self.queue.let_some_go(queue, next);
     }
 
-    /// Whether the waiter has left the queue or, having its verdict, leaves it now.
+    /// True if the waiter has left the queue, or has its verdict and leaves now.
     ///
     /// # Safety
     /// The waiter was queued here.
@@ -391,18 +430,19 @@ fn phase_of(waiter: &Waiter) -> Phase {
     }
 }
 
-// SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
+// SAFETY: a waiter is reachable only through the queue, between push and remove, and every access
+// to it is made under the queue lock. `claim` and `cancel` take the queue lock before the waiter
+// may be freed.
 unsafe impl Awaitable for Barrier {
-    // It has been counted; the round goes on without waiting for its signal handlers.
+    // The waiter has been counted: the round goes on and does not wait for its signal handlers.
     const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
-    /// Not used: [`Barrier::arrive`] queues.
+    /// Not used: [`Barrier::arrive`] puts the waiter into the queue.
     unsafe fn enqueue(&self, _: &Waiter, _: bool) -> bool {
         false
     }
 
-    /// It is counted still.
+    /// The waiter is still counted.
     unsafe fn requeue(&self, waiter: &Waiter) {
         let queue = self.queue.lock_queue();
         if is_decided(waiter) && !waiter.is_settled() {
@@ -424,8 +464,8 @@ unsafe impl Awaitable for Barrier {
         left
     }
 
-    /// A thread that does not wait any longer breaks the barrier. During a turn it is too late for
-    /// that, and the thread waits on until the turn is over, or a signal handler raises.
+    /// Breaks the barrier, because a thread gives up. During a turn it is too late for that: the
+    /// thread waits until the turn is over or a signal handler raises.
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         let queue = self.queue.lock_queue();
         // SAFETY: as the caller promises.
@@ -443,10 +483,10 @@ unsafe impl Awaitable for Barrier {
         Cancelled::Left
     }
 
-    /// A thread that has to leave for another reason is not counted any more.
+    /// Takes the waiter off the count: its thread leaves because a signal handler has raised.
     unsafe fn abandon(&self, waiter: &Waiter) {
         let queue = self.queue.lock_queue();
-        // SAFETY: as the caller promises; not settled means that it is in the queue still.
+        // SAFETY: as the caller promises. If it is not settled, it is still in the queue.
         unsafe {
             if !Barrier::leave(&queue, waiter) {
                 queue.remove(waiter);

@@ -1,13 +1,30 @@
 //! Threads that wait until they are notified.
 //!
-//! The word holds RETIRED and, above it, counts the waiters that no notification has reached. It
-//! changes under the queue lock. The count is exact only there,
-//! but a thread that notifies holds the lock that every waiter held when it queued, and so sees at
-//! least those that it has to wake.
+//! # The state word
 //!
-//! A notification first notes, all under one queue lock, which waiters it is for, and then wakes the
-//! first of them, of which each wakes another one when it claims. So it is not lost whatever happens
-//! to the condition between two of them, and no more threads are awake than can run.
+//! The state is the word of the wait list. Bit 0 is RETIRED. The bits above count the waiters that
+//! no notification has reached.
+//!
+//! | count | RETIRED | meaning |
+//! |---|---|---|
+//! | 0 | 0 | no waiter to notify: a notification ends at once, without the queue lock |
+//! | n | 0 | n waiters can be notified |
+//! | 0 | 1 | retired, for good |
+//!
+//! The word changes only under the queue lock. A waiter that queues adds one to the count. A
+//! notification takes one off for each waiter that it is for, and so does a waiter that gives up.
+//! The first use of the queue in the child of a fork sets the count to zero.
+//!
+//! Without the queue lock the count may be out of date. But a thread that notifies holds the
+//! caller's lock, and every waiter held that lock when it queued. So the thread sees at least the
+//! waiters that it has to wake.
+//!
+//! # Notifications
+//!
+//! A notification first marks the waiters that it is for, all under one queue lock. Then it wakes
+//! the first ones, and each of them wakes another one when it claims. So a notification is not
+//! lost, even if the condition is used or retired before all of them are awake. And no more threads
+//! are awake than can run.
 
 use core::ptr;
 
@@ -17,12 +34,13 @@ use super::retire::{Retire, Ticket, Tickets};
 use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
-/// The condition is no more, see [`Condition::retire`].
+/// The condition is retired, see [`Condition::retire`].
 const RETIRED: u32 = 1;
+/// One waiter that no notification has reached. The bits from here up are the count.
 const ONE: u32 = 2;
 
-/// The waiting part of a condition variable. The lock that goes with it is the caller's. All zero
-/// is one that has no waiters.
+/// The waiting part of a condition variable. The lock that belongs to it is the caller's. All zero
+/// is a condition without waiters.
 #[repr(transparent)]
 pub struct Condition {
     queue: WaitList,
@@ -42,7 +60,7 @@ impl Condition {
         }
     }
 
-    /// How many threads wait, and have not been notified.
+    /// How many threads wait and have not been notified.
     #[must_use]
     pub fn waiters(&self) -> usize {
         if self.queue.word.load(Ordering::Relaxed) < ONE {
@@ -60,8 +78,8 @@ impl Condition {
         self.queue.word.load(Ordering::Acquire) & RETIRED != 0
     }
 
-    /// Wakes the `count` threads that have waited longest, or all there are. False if the condition
-    /// was retired before.
+    /// Notifies the `count` threads that have waited longest, or all if there are fewer. False if
+    /// the condition is retired.
     #[inline]
     #[must_use]
     pub fn notify(&self, count: usize) -> bool {
@@ -76,7 +94,7 @@ impl Condition {
             queue.release();
             return false;
         }
-        // Those that come while this goes on are not meant.
+        // This notification is not for waiters that come from now on.
         let mut left = word;
         for waiter in queue.iter().filter(|waiter| !is_notified(waiter)).take(count) {
             waiter.note.store(NOTIFIED, Ordering::Relaxed);
@@ -87,8 +105,8 @@ impl Condition {
         true
     }
 
-    /// Ends the condition for good, see [`Retire`]. A waiter that a notification was for has got
-    /// it, also if it has not been woken yet; the others have tickets.
+    /// Ends the condition for good, see [`Retire`]. A waiter that was notified has got the
+    /// notification, even if it has not been woken yet. The others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<()> {
         let queue = self.lock_queue();
         let word = self.queue.word.load(Ordering::Relaxed);
@@ -114,8 +132,8 @@ impl Condition {
         Retire::Done { state: (), used: handed.used(tickets) }
     }
 
-    /// Takes the queue lock. The first time in the child of a fork there are no waiters, whatever the
-    /// word says.
+    /// Takes the queue lock. At the first use in the child of a fork there are no waiters, and the
+    /// count is set to zero.
     fn lock_queue(&self) -> LockedList<'_> {
         let queue = self.queue.lock_queue();
         if queue.is_stale() {
@@ -124,7 +142,7 @@ impl Condition {
         queue
     }
 
-    /// Takes out a waiter that has not been woken. Whether a notification was for it.
+    /// Takes out a waiter that has not been settled. Whether it was notified.
     ///
     /// # Safety
     /// The waiter is in the queue.
@@ -141,10 +159,10 @@ impl Condition {
     }
 }
 
-/// The note of a waiter that a notification is for. Null: none.
+/// The note of a waiter that was notified. Null: it was not.
 const NOTIFIED: *mut () = ptr::without_provenance_mut(1);
 
-/// Takes out the first waiter if a notification was for it.
+/// Takes out the first waiter if it was notified.
 fn next(queue: &LockedList<'_>) -> Option<Wake> {
     queue.let_go(|first| is_notified(first).then_some(Phase::Granted))
 }
@@ -153,13 +171,14 @@ fn is_notified(waiter: &Waiter) -> bool {
     !waiter.note.load(Ordering::Relaxed).is_null()
 }
 
-// SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
+// SAFETY: a waiter is reachable only through the queue, between push and remove, and every access
+// to it is made under the queue lock. `claim` and `cancel` take the queue lock before the waiter
+// may be freed.
 unsafe impl Awaitable for Condition {
-    // It would miss a notification that comes while a handler runs.
+    // A notification that comes while a handler runs would be lost otherwise.
     const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
-    /// Settles at once only if the condition is retired: the waiter is dismissed.
+    /// Returns true only if the condition is retired: the waiter is dismissed then.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let queue = self.lock_queue();
         let retired = self.queue.word.load(Ordering::Relaxed) & RETIRED != 0;
@@ -198,7 +217,7 @@ unsafe impl Awaitable for Condition {
 
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled {
         let queue = self.lock_queue();
-        // SAFETY: not settled means that it is in the queue still.
+        // SAFETY: if it is not settled, it is still in the queue.
         let settled = waiter.is_settled() || unsafe { self.remove(&queue, waiter) };
         queue.release();
         if settled { Cancelled::Settled } else { Cancelled::Left }
@@ -208,12 +227,13 @@ unsafe impl Awaitable for Condition {
         // SAFETY: as the caller promises.
         let cancelled = unsafe { self.cancel(waiter) };
         if cancelled == Cancelled::Settled {
-            // SAFETY: as the caller promises; settled. It was to wake the next one.
+            // SAFETY: as the caller promises, and it is settled. The claim wakes the next waiter,
+            // as this one had to.
             let _left = unsafe { self.claim(waiter) };
         }
         if cancelled == Cancelled::Settled && !waiter.is_dismissed() {
-            // The notification was meant for a thread that goes on. Where there is none any more,
-            // because the condition has been retired since, it ends here.
+            // The notification has to go to another thread that waits. If the condition has been
+            // retired since, there is none, and the notification ends here.
             let _live = self.notify(1);
         }
     }

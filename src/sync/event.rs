@@ -1,16 +1,39 @@
 //! A flag that threads wait for.
 //!
-//! | bits of the word | | changed |
-//! |---|---|---|
-//! | SET | the flag | by `set`, `mark` and `clear` |
-//! | NOTIFIED | it was a `set` that set SET: it wakes the round | by `set` and `clear` |
-//! | PARKED | the queue is not empty | under the queue lock |
-//! | RETIRED | every method fails | set by `retire`, for good |
-//! | from 4 up | the *round*: how often a `set` has been cleared | by `clear` |
+//! # The state word
 //!
-//! A `set` wakes the waiters of its round and no others, so one that comes after a `clear` is not
-//! woken by a `set` from before it, however long that takes to wake all of its own. [`Event::mark`]
-//! sets the flag and wakes none, so a `clear` after it does not end the round.
+//! The state is the word of the wait list. The bits from 4 up are the number of the *round*: how
+//! often a `set` was cleared. Two bits are the flag:
+//!
+//! | SET | NOTIFIED | meaning |
+//! |---|---|---|
+//! | 0 | 0 | not set: the waiters of this round wait |
+//! | 1 | 1 | set by [`Event::set`]: the waiters of this round have been woken, or are about to be |
+//! | 1 | 0 | set by [`Event::mark`]: waiters of this round still wait |
+//!
+//! NOTIFIED is never set without SET. The other two bits are independent of these:
+//!
+//! | PARKED | RETIRED | meaning |
+//! |---|---|---|
+//! | 0 | 0 | the queue is empty |
+//! | 1 | 0 | waiters of this round, or of earlier rounds, which are being woken |
+//! | 0 | 1 | retired, the queue is empty |
+//! | 1 | 1 | the same, while a thread has the queue lock |
+//!
+//! - SET and NOTIFIED: set by one atomic step in `set`, SET alone in `mark`. Cleared by
+//!   compare-exchange in `clear`. All without the queue lock. `set` and `mark` also do this in a
+//!   retired event, and then return false.
+//! - The round: `clear` adds one, in the same step, if NOTIFIED was set.
+//! - PARKED: only under the queue lock. Set by a waiter that is about to queue, cleared when the
+//!   queue is empty. In the child of a fork it may be set with an empty queue, until the next use
+//!   of the queue.
+//! - RETIRED: by compare-exchange under the queue lock, in `retire`, for good.
+//!
+//! # Rounds
+//!
+//! A `set` wakes the waiters of its round and no others. So a waiter that comes after a `clear` is
+//! not woken by a `set` from before it, however long that `set` takes to wake its own waiters.
+//! [`Event::mark`] sets the flag and wakes no waiter, so a `clear` after it does not end the round.
 
 use core::ptr;
 
@@ -20,16 +43,18 @@ use super::retire::{Retire, Ticket, Tickets};
 use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
+/// The flag.
 const SET: u32 = 1;
-/// The queue is not empty. Set under the queue lock, cleared with the last waiter.
+/// The queue is not empty. Changed under the queue lock.
 const PARKED: u32 = 2;
-/// The event is no more, see [`Event::retire`].
+/// The event is retired, see [`Event::retire`].
 const RETIRED: u32 = 4;
 /// `set` was called in this round: all waiters of the round have been woken or are about to be.
 const NOTIFIED: u32 = 8;
+/// One round. The bits from here up are the number of the round.
 const ROUND: u32 = 16;
 
-/// Starts unset. `set` lets everybody through who waits or comes later.
+/// Not set at first. `set` lets all threads through that wait or come later.
 #[repr(transparent)]
 pub struct Event {
     queue: WaitList,
@@ -49,14 +74,14 @@ impl Event {
         }
     }
 
-    /// Whether the event is set. What happened before `set` is visible if it is.
+    /// Whether the event is set. If so, the caller sees all that happened before the `set`.
     #[inline]
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.queue.word.load(Ordering::Acquire) & SET != 0
     }
 
-    /// [`Event::is_set`]; `None` if the event is retired.
+    /// As [`Event::is_set`]. `None` if the event is retired.
     #[inline]
     #[must_use]
     pub fn state(&self) -> Option<bool> {
@@ -80,13 +105,14 @@ impl Event {
         self.queue.word.load(Ordering::Relaxed) & PARKED != 0
     }
 
-    /// Sets the event for threads that come later, and wakes none. False if the event is retired.
+    /// Sets the event for threads that come later, and wakes no waiter. False if the event is
+    /// retired.
     #[must_use]
     pub fn mark(&self) -> bool {
         self.queue.word.fetch_or(SET, Ordering::Release) & RETIRED == 0
     }
 
-    /// Unsets the event: a thread that comes next waits. False if the event is retired.
+    /// Clears the event: the next thread that comes waits. False if the event is retired.
     #[inline]
     #[must_use]
     pub fn clear(&self) -> bool {
@@ -109,8 +135,8 @@ impl Event {
 
     /// Ends the event for good, see [`Retire`]. Its state is whether it was set.
     ///
-    /// A waiter of a round in which `set` has been called has got what it waited for, also where
-    /// that `set` has not come to it yet; the others have tickets.
+    /// A waiter of a round in which `set` was called has got the event, even if that `set` has not
+    /// reached it yet. The others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<bool> {
         let queue = self.queue.lock_queue();
         let mut seen = self.queue.word.load(Ordering::Relaxed);
@@ -124,8 +150,8 @@ impl Event {
                 queue.release();
                 return Retire::NeedTickets(needed);
             }
-            // A `set` or `clear` came in between or it did not: what is decided here is decided for
-            // the word that the others find retired.
+            // If a `set` or `clear` comes in between, this tries again. So the decision is made for
+            // the same word that other threads find retired.
             match self.queue.word.compare_exchange_weak(
                 seen,
                 seen | RETIRED,
@@ -152,7 +178,7 @@ impl Event {
         Retire::Done { state: seen & SET != 0, used: handed.used(tickets) }
     }
 
-    /// Wakes the first of those that `set` was called for.
+    /// Wakes the first of the waiters that `set` was called for.
     #[cold]
     fn wake(&self) {
         self.queue.let_some_go(self.queue.lock_queue(), |queue| self.next(queue));
@@ -182,26 +208,27 @@ fn note_of(waiter: &Waiter) -> u32 {
     waiter.note.load(Ordering::Relaxed).addr() as u32
 }
 
-/// Whether `set` has been called in the round of a waiter, if this is the word of the event.
+/// Whether `set` was called in the round of a waiter, if this is the word of the event.
 fn is_notified(waiter: &Waiter, word: u32) -> bool {
     let unfinished = if word & NOTIFIED != 0 { 0 } else { 1 };
     is_at_most(note_of(waiter), round_of(word).wrapping_sub(unfinished))
 }
 
-/// Whether one round is the other or came before it; rounds are counted modulo `2^28`.
+/// Whether `round` is `last` or came before it. Rounds are counted modulo `2^28`.
 fn is_at_most(round: u32, last: u32) -> bool {
     last.wrapping_sub(round) & round_of(u32::MAX) < round_of(u32::MAX) / 2
 }
 
-// SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
+// SAFETY: a waiter is reachable only through the queue, between push and remove, and every access
+// to it is made under the queue lock. `claim` and `cancel` take the queue lock before the waiter
+// may be freed.
 unsafe impl Awaitable for Event {
-    // An event may be set and cleared again while a handler runs.
+    // While a handler runs, the event may be set and cleared again, and that would be missed.
     const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let queue = self.queue.lock_queue();
-        // Either this sees the flag, or `set` sees that somebody waits.
+        // Either this sees the flag, or `set` sees that a thread waits.
         let seen = self.queue.word.fetch_or(PARKED, Ordering::Acquire);
         let settled = seen & (SET | RETIRED) != 0;
         if settled {
@@ -244,10 +271,10 @@ unsafe impl Awaitable for Event {
         let queue = self.queue.lock_queue();
         let mut settled = waiter.is_settled();
         if !settled {
-            // SAFETY: not settled, so it is in the queue still.
+            // SAFETY: not settled, so it is still in the queue.
             unsafe { queue.remove(waiter) };
             self.update_parked(&queue);
-            // Its turn to be woken may not have come.
+            // `set` may have been called for it and not have woken it yet.
             settled = is_notified(waiter, self.queue.word.load(Ordering::Acquire));
             if settled {
                 waiter.set_phase(Phase::Granted);

@@ -1,11 +1,13 @@
-//! What a fork does to wait queues.
+//! The effect of a fork on wait queues.
 //!
-//! Of the threads of a process only the forking one exists in the child. A queue that had waiters
-//! then holds nodes of threads that are gone, and its guard may be held by one of them. There is
-//! no list of all queues to walk; instead each queue remembers the epoch it was last used in, and
-//! one that is met with an older epoch is empty and unguarded (see [`QueueLock`](super::queue_lock::QueueLock)).
-//! What a word beside it says of waiters is then void as well: a lock is not reserved for one any
-//! more, and what a waiter was granted and has not claimed is taken back (see `grants`).
+//! In the child of a fork only one thread of the process exists: the thread that forked. A queue
+//! that had waiters then holds nodes of threads that do not exist, and one of them may hold its
+//! queue lock. There is no list of all queues. Instead each queue remembers the *fork epoch* of its
+//! last use. A queue with an older epoch is empty, and its queue lock is free (see
+//! [`QueueLock`](super::queue_lock::QueueLock)).
+//!
+//! The bits of a state word that refer to waiters are void then as well. A lock is no longer handed
+//! off to a waiter, and a grant that was not claimed is taken back (see `grants`).
 
 use core::cell::Cell;
 use core::{mem, ptr};
@@ -16,7 +18,7 @@ mod count {
 
     static EPOCH: AtomicU32 = AtomicU32::new(0);
 
-    // Relaxed: it changes only in a child that has one thread.
+    // Relaxed: the epoch changes only in a child that has one thread.
     #[inline]
     pub fn get() -> u32 {
         EPOCH.load(Ordering::Relaxed)
@@ -27,8 +29,8 @@ mod count {
     }
 }
 
-/// The threads of a model share one real one. It is the model that says when it is a child: no
-/// other of its threads does anything after that.
+/// The threads of a model share one real thread. The model says when it is the child of a fork.
+/// After that only one of its threads goes on.
 #[cfg(modelled)]
 mod count {
     use core::cell::Cell;
@@ -46,14 +48,14 @@ mod count {
     }
 }
 
-/// Numbers of threads. A thread keeps its own in the child of a fork.
+/// Numbers of threads. A thread keeps its number in the child of a fork.
 #[cfg(not(modelled))]
 mod thread {
     use core::cell::Cell;
     use core::sync::atomic::{AtomicU32, Ordering};
 
     static LAST: AtomicU32 = AtomicU32::new(0);
-    /// The thread that has made this process by a fork; zero in the first one.
+    /// The thread that has made this process by a fork; zero in the first process.
     static FORKED: AtomicU32 = AtomicU32::new(0);
 
     std::thread_local! {
@@ -76,7 +78,7 @@ mod thread {
     }
 }
 
-/// In a model the thread that forks has begun nothing that goes on in the child.
+/// In a model the thread that forks has begun no action that goes on in the child.
 #[cfg(modelled)]
 mod thread {
     pub fn own() -> u32 {
@@ -90,36 +92,39 @@ mod thread {
     pub fn note_fork() {}
 }
 
-/// The epoch, and the number of the calling thread: for something that it begins now.
+/// The epoch and the number of the calling thread, to be stored with an action that it begins now.
 pub(super) fn here() -> (u32, u32) {
     (epoch(), thread::own())
 }
 
-/// Whether a thread that was once told this by [`here`] is a thread of this process: no fork has come
-/// since, or it was the one that forked, each time.
+/// Whether the thread that got this from [`here`] exists in this process. It does if no fork has
+/// come since. It also does if it is the thread that forked, because that one keeps its number.
 pub(super) fn is_here((then, number): (u32, u32)) -> bool {
     then == epoch() || number == thread::forked()
 }
 
-/// A wait whose thread runs signal handlers, and whose waiter stays in its queue meanwhile.
+/// A wait in which the thread runs signal handlers while its waiter stays in the queue.
 struct Staying {
-    /// Puts the waiter back into the queue. Valid as long as this is.
+    /// Puts the waiter back into the queue. Valid as long as this object.
     requeue: *const dyn Fn(),
-    /// The wait that was interrupted before, whose handler has come to this one; or null.
+    /// The wait that was interrupted before: its handler has begun this one. Or null.
     outer: *const Staying,
 }
 
 std::thread_local! {
-    /// Of this thread, the innermost. A thread that is unwound out of a handler leaves it behind,
-    /// and looks at it no more.
+    /// The innermost one of this thread. If the stack is unwound out of a handler, the pointer
+    /// stays as it is, and the thread does not read it any more.
     static STAYING: Cell<*const Staying> = const { Cell::new(ptr::null()) };
 }
 
-/// Runs signal handlers while a waiter of this thread stays in a queue. If one of them forks, the
-/// queue is empty in the child, where this thread goes on waiting: there `requeue` is called first.
+/// Runs signal handlers while a waiter of this thread stays in a queue.
+///
+/// If a handler forks, the queue is empty in the child, and this thread goes on waiting there. So
+/// in the child `requeue` is called first.
 pub(super) fn run_while_queued<R>(requeue: &dyn Fn(), run: impl FnOnce() -> R) -> R {
     let requeue: *const (dyn Fn() + '_) = requeue;
-    // SAFETY: only the lifetime changes. It is used while this function runs, in the same thread.
+    // SAFETY: only the lifetime changes. The pointer is used only while this function runs, in the
+    // same thread.
     let requeue = unsafe { mem::transmute::<*const (dyn Fn() + '_), *const dyn Fn()>(requeue) };
     let staying = Staying { requeue, outer: STAYING.get() };
     STAYING.set(&staying);
@@ -134,15 +139,15 @@ pub(crate) fn epoch() -> u32 {
     count::get()
 }
 
-/// Makes every wait queue of the process empty but for the waiters of this thread. To be called in
-/// the child, before anything else.
+/// Makes every wait queue of the process empty, except for the waiters of this thread. To be called
+/// in the child, before any other use of `sync`.
 pub fn after_fork_in_child() {
     count::set((count::get() + 1) & (u32::MAX >> 2));
     thread::note_fork();
     let mut next = STAYING.get();
-    // SAFETY: null, or on the stack of this thread, whose handler has forked.
+    // SAFETY: null, or on the stack of this thread, because its handler has forked.
     while let Some(staying) = unsafe { next.as_ref() } {
-        // From the latest to the earliest, each to the front.
+        // From the latest wait to the earliest, each to the front.
         // SAFETY: as above.
         unsafe { (*staying.requeue)() };
         next = staying.outer;

@@ -1,22 +1,25 @@
-//! Waiters that have been granted something, and have not claimed it.
+//! Waiters that have been granted an item or a permit, and have not claimed it.
 //!
-//! Should the thread of such a waiter never come, because it does not exist in the child of a fork
-//! or because an interpreter that is being finalized lets no thread attach, then the grant has to
-//! be taken back.
+//! The thread of such a waiter may never claim: it does not exist in the child of a fork, or an
+//! interpreter that is being finalized lets no thread attach. Then the grant has to be taken back.
 //!
-//! The child of a fork reads this list as it was at the moment of the fork, which may be in the
-//! middle of a change: the queue lock may have been held by a thread that is gone. Therefore the list
-//! *is* the chain from `newest` along `next`, and each change of it takes effect with one store
-//! into that chain. A waiter is complete before the store that links it in, and the one that it
-//! leads to is in the list already; taking one out is a store as well, of a link around it. The
-//! links back are there to find that place quickly, and the child does not look at them.
+//! The child of a fork reads this list in the state at the moment of the fork. That may be in the
+//! middle of a change: the queue lock may have been held by a thread that does not exist in the
+//! child. Therefore the list *is* the chain from `newest` along `next`, and each change takes
+//! effect with one store into that chain:
+//!
+//! - A waiter is complete before the store that links it in, and its successor is in the list
+//!   already.
+//! - A waiter is taken out by the store of a link around it.
+//!
+//! The links back only serve to find that place quickly. The child does not read them.
 
 use core::ptr;
 
 use super::primitive::{AtomicPtr, Ordering, const_unless_modelled};
 use super::waiter::Waiter;
 
-/// See the module's documentation. Only to be touched under the queue lock of the primitive.
+/// See the module's documentation. Only to be used under the queue lock of the primitive.
 pub(super) struct Grants {
     newest: AtomicPtr<Waiter>,
 }
@@ -29,13 +32,13 @@ impl Grants {
         }
     }
 
-    /// Whether there is none; without the queue lock this is a guess.
+    /// Whether no waiter has a grant. Without the queue lock this is a guess.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.newest.load(Ordering::Relaxed).is_null()
     }
 
-    /// Adds a waiter that has been granted something, and has all that belongs to it.
+    /// Adds a waiter that has been granted an item or a permit. Its data are complete.
     ///
     /// # Safety
     /// The waiter is in no list, and stays alive and in place until it has been taken out.
@@ -49,11 +52,11 @@ impl Grants {
         if let Some(older) = unsafe { older.as_ref() } {
             older.previous.store(node, Ordering::Relaxed);
         }
-        // Release: where the waiter is found it is found complete.
+        // Release: a reader that finds the waiter also finds its data.
         self.newest.store(node, Ordering::Release);
     }
 
-    /// Takes a waiter out, wherever it is.
+    /// Takes a waiter out, from any position.
     ///
     /// # Safety
     /// The waiter is in this list.
@@ -73,11 +76,11 @@ impl Grants {
         }
     }
 
-    /// The waiter that was granted something last.
+    /// The waiter with the latest grant.
     pub(super) fn newest(&self) -> Option<&Waiter> {
-        // SAFETY: null, or a waiter of the list. Its thread takes the queue lock, which the caller
-        // holds, and takes it out before it goes; a thread that has ceased to be in the child of a
-        // fork has left its waiter behind, on the heap.
+        // SAFETY: null, or a waiter of the list, which is alive. Its thread takes the queue lock,
+        // which the caller holds now, and takes the waiter out before it frees it. A thread that
+        // does not exist in the child of a fork has left its waiter on the heap.
         unsafe { self.newest.load(Ordering::Acquire).as_ref() }
     }
 }

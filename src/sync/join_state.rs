@@ -1,38 +1,57 @@
-//! The life of a thread as others see it: from before its start until somebody has joined it.
+//! The state of a thread for the threads that join it: from before its start until it has been
+//! joined.
 
 use super::event::Event;
 use super::lock::Lock;
 use super::primitive::{AtomicBool, AtomicU32, AtomicU64, Ordering, const_unless_modelled};
 
+/// How far a thread has come.
+///
 /// ```text
 ///                    start             there is a thread          join, is_done, _set_done
 ///   NotStarted ───────────────▶ Starting ────────────────▶ Running ─────────────▶ Done
 ///                                   │                                               ▲
 ///                                   └──────────── the start failed ─────────────────┘
 /// ```
+///
+/// A thread that rthread has not started goes from NotStarted to Running. A thread that a fork has
+/// ended goes from Starting or Running to Done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u32)]
 pub enum Stage {
-    /// Nobody has asked for a thread.
+    /// No start has been asked for.
     NotStarted = 0,
-    /// Somebody has, and nobody else can.
+    /// A thread is starting it, and no other thread can.
     Starting = 1,
-    /// There is a thread, or was one, and nobody has joined it.
+    /// It runs or has ended, and has not been joined.
     Running = 2,
-    /// There is nothing to join any more.
+    /// There is no thread to join any more.
     Done = 3,
 }
 
-/// It owns the operating system's thread, which is a number here: exactly one of those who end it
-/// ([`JoinState::end`], [`JoinState::disown`]) is given the number.
+/// It owns the operating system's thread, which is a number here. Several threads may try to end it
+/// ([`JoinState::end`], [`JoinState::disown`]); exactly one of them is given the number.
+///
+/// | stage | `owns_os_thread` | meaning |
+/// |---|---|---|
+/// | NotStarted | false | not started |
+/// | Starting | false | a thread is starting it |
+/// | Running | true | it runs or has ended, and has to be joined or detached |
+/// | Running | false | a thread is ending it, or it must not be ended (foreign, or kept) |
+/// | Done | false | joined, detached, not started after all, or ended by a fork |
+///
+/// - The stage: Starting by compare-exchange, so that one thread starts it. Running by the starter,
+///   or in [`JoinState::set_foreign`]. Done under the lock `finish`, or in [`JoinState::abandon`].
+/// - `owns_os_thread`: set by the starter before the stage Running. Cleared by a swap: the thread
+///   that finds it true is given the number.
 pub struct JoinState {
     stage: AtomicU32,
     ident: AtomicU64,
-    /// The operating system's thread, meaningful while `owns_os_thread`.
+    /// The operating system's thread; valid while `owns_os_thread`.
     os_thread: AtomicU64,
     owns_os_thread: AtomicBool,
     exiting: Event,
-    /// Held by whoever ends `owns_os_thread`.
+    /// Held by the thread that ends the operating system's thread.
     finish: Lock,
 }
 
@@ -44,7 +63,7 @@ impl Default for JoinState {
 
 impl JoinState {
     const_unless_modelled! {
-        /// Of a thread that is not started.
+        /// The state of a thread that is not started.
         pub fn new() -> JoinState {
             JoinState {
                 stage: AtomicU32::new(Stage::NotStarted as u32),
@@ -57,9 +76,10 @@ impl JoinState {
         }
     }
 
-    /// How far it has come.
+    /// How far the thread has come.
     pub fn stage(&self) -> Stage {
-        // Acquire pairs with the Release in `enter`: ident and thread belong to the stage.
+        // Acquire pairs with the Release in `enter`: the ident and the thread of this stage are
+        // visible.
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::NotStarted,
             1 => Stage::Starting,
@@ -77,43 +97,45 @@ impl JoinState {
         self.ident.load(Ordering::Relaxed)
     }
 
-    /// Set when the thread has nothing left to do but to return to the operating system, or when
-    /// its start failed. From then on its ident may belong to another thread.
+    /// Set when the thread only has to return to the operating system, or when its start failed.
+    /// From then on its ident may belong to another thread.
     pub fn exiting(&self) -> &Event {
         &self.exiting
     }
 
-    /// Claims the right to start the thread; false if somebody did before.
+    /// Claims the right to start the thread. False if another thread did so before.
     pub fn begin_start(&self) -> bool {
         let [from, to] = [Stage::NotStarted as u32, Stage::Starting as u32];
         self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// By the starter, before the thread runs any Python code.
+    /// The thread runs. To be called by the starter, before the thread runs any Python code.
     pub fn set_running(&self, os_thread: u64, ident: u64) {
         self.os_thread.store(os_thread, Ordering::Relaxed);
         self.owns_os_thread.store(true, Ordering::Relaxed);
         self.set_foreign(ident);
     }
 
-    /// Of a thread that somebody else has started, and will end.
+    /// The thread runs. Other code has started it and will end it, unless this is called by
+    /// [`JoinState::set_running`].
     pub fn set_foreign(&self, ident: u64) {
         self.ident.store(ident, Ordering::Relaxed);
         self.enter(Stage::Running);
     }
 
-    /// There is no thread, or no more: nothing to join, and nobody has to wait.
+    /// There is no thread, or it does not exist any more: a join returns at once.
     pub fn abandon(&self) {
         self.owns_os_thread.store(false, Ordering::Relaxed);
-        // The lock is not freed by force: where a fork has ended the thread, whoever held it is
-        // gone as well, and the fork has made it new.
+        // `finish` is not freed by force. If a fork has ended the thread, the holder of the lock
+        // does not exist either. No thread waits for the lock after this: `end` returns at stage
+        // Done.
         self.enter(Stage::Done);
         let _live = self.exiting.set();
     }
 
-    /// Joins or detaches the operating system's thread with `end`, if nobody has before, and makes
-    /// sure that this is over: if another one is at it, waits with `wait` until the lock is taken.
-    /// False if the operating system refuses.
+    /// Joins or detaches the operating system's thread with `end`, if no thread has done so before.
+    /// When this returns, that is over: if another thread is doing it, this one waits with `wait`
+    /// until it has the lock. False if the operating system refuses.
     ///
     /// # Errors
     /// Those of `wait`.
@@ -134,8 +156,9 @@ impl JoinState {
         Ok(ended)
     }
 
-    /// The operating system's thread, for the first who asks and has to end it. Without the lock
-    /// only for whoever is alone with this.
+    /// The operating system's thread, for the first caller, which has to end it. Without the lock
+    /// `finish` only for a thread that is alone with this object, and for the thread itself, when
+    /// it is kept for another start.
     pub fn disown(&self) -> Option<u64> {
         let owned = self.owns_os_thread.swap(false, Ordering::Relaxed);
         owned.then(|| self.os_thread.load(Ordering::Relaxed))

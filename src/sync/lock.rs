@@ -1,35 +1,70 @@
-//! A lock that any thread may release: what `_thread.lock` is made of.
+//! A lock that any thread may release: the base of `_thread.lock`.
 //!
-//! The word of the queue holds four bits, of which the first two exclude each other:
+//! # The state word
 //!
-//! | LOCKED | HANDED_OFF | PARKED | |
-//! |---|---|---|---|
-//! | 0 | 0 | 0 | free |
-//! | 1 | 0 | 0 | held, nobody waits |
-//! | 0 | 0 | 1 | free, the first waiter has been woken; newcomers may still take it |
-//! | 1 | 0 | 1 | held, and the queue is not empty |
-//! | 0 | 1 | any | free, but only for the waiter that it was handed to, which has left the queue |
+//! The state is the word of the wait list. Four bits describe the lock and its queue:
 //!
-//! LOCKED changes by compare-exchange, with or without the queue lock; HANDED_OFF under the queue lock only,
-//! and so does PARKED, which says whether the queue is empty. The fourth, WAKE_PENDING, says that a waiter
-//! is awake, or will wake up soon by itself, and look: a release need not tell anybody, and is one
-//! atomic step as if nobody waited. The fifth, USED, is set with LOCKED and cleared by a waiter that
-//! looks: it says whether the lock was taken between two looks. One more bit is the owner's, see
-//! [`Lock::mark_sentinel`]. The bits above count the waits that their callers have announced, see
-//! [`Lock::try_acquire_alone`].
+//! | LOCKED | HANDED_OFF | PARKED | WAKE_PENDING | meaning |
+//! |---|---|---|---|---|
+//! | 0 | 0 | 0 | 0 | free, no waiter |
+//! | 1 | 0 | 0 | 0 | held, no waiter |
+//! | 1 | 0 | 1 | 0 | held, waiters: the next release wakes the first or hands off to it |
+//! | 1 | 0 | 1 | 1 | held, waiters: one of them is going to claim, a release wakes none |
+//! | 0 | 0 | 1 | 1 | free, waiters: one of them is going to claim, a newcomer may be faster |
+//! | 0 | 0 | 1 | 0 | free, waiters: one has just given up, and the first one left has been woken |
+//! | 0 | 1 | 0 | 0 | handed off to a waiter outside of the queue, no other waiter |
+//! | 0 | 1 | 1 | 0 | handed off to a waiter outside of the queue, other waiters |
+//! | 0 | 1 | 1 | 1 | handed off to a newcomer in `enqueue`, while a waiter is going to claim |
 //!
-//! *Barging and fairness.* A release that finds a waiter frees the lock and wakes the first one,
-//! but does not reserve the lock for it: until that thread runs, others take and free the lock at
-//! full speed, and no second wake-up is sent. That is where throughput comes from, above all with
-//! a GIL, where the woken thread has to get the GIL before it can use the lock. A waiter that looks
-//! and finds the lock taken again may have met a thread that takes it at every turn, or one that is
-//! about to wait for something itself. It looks for a moment whether the lock comes to rest, that
-//! is, whether it is free and was not taken since the look before, and then takes it; else it just
-//! looks again after a [`RETRY_AFTER`], instead of slowing the other thread down. A waiter that has waited
-//! for [`TIME_TO_BE_FAIR`] is handed the lock by the next release, and nobody can get in between. It does not count as locked before that waiter takes it:
-//! a thread that releases a lock and has not let anybody else run finds it unlocked, and cannot
-//! release it again. So no thread starves, and a lock that is fought over changes hands about a
-//! thousand times a second and not a million.
+//! LOCKED and HANDED_OFF are never set together. WAKE_PENDING is set only together with PARKED. In
+//! the child of a fork the word may still have PARKED, WAKE_PENDING or HANDED_OFF for waiters that
+//! do not exist there; the first uses of the queue clear them. The other bits are independent of
+//! these four. They change as follows:
+//!
+//! - LOCKED: a thread sets it by compare-exchange, with or without the queue lock, if LOCKED and
+//!   HANDED_OFF are clear. A release clears it by compare-exchange without the queue lock, if
+//!   PARKED is clear or WAKE_PENDING is set; else under the queue lock. A thread that is alone with
+//!   the lock may use a plain store ([`Lock::try_acquire_alone`]).
+//! - HANDED_OFF: only under the queue lock. A release turns LOCKED into HANDED_OFF by
+//!   compare-exchange, for a waiter that has waited long enough, and [`Awaitable::enqueue`] sets it
+//!   if the lock is free. The claim of that waiter turns it into LOCKED. The first use of the queue
+//!   in the child of a fork clears it.
+//! - PARKED: only under the queue lock. Set by the compare-exchange that finds the lock
+//!   unavailable, cleared when the queue is empty.
+//! - WAKE_PENDING: only under the queue lock. Set by a release that wakes a waiter. Cleared when a
+//!   waiter leaves the queue, and by a waiter that parks until the next release. While it is set, a
+//!   waiter is awake, or will wake up soon because its retry timer runs, and will claim: a release
+//!   wakes no other thread, and is one atomic step, as without waiters.
+//! - USED: set together with LOCKED, but not by the claim after a hand-off. Cleared by a waiter
+//!   that waits for the lock to come to rest ([`Awaitable::is_at_rest`]), without the queue lock,
+//!   and by [`Lock::release_alone`]. It says whether the lock was taken between two of these
+//!   checks.
+//! - IS_SENTINEL: set for good by the owner of the lock, see [`Lock::mark_sentinel`].
+//! - The bits from 8 up: the wait count, the number of waits that their callers have announced.
+//!   Each caller adds one in [`Awaitable::begin`] and takes it off in [`Awaitable::end`], without
+//!   the queue lock. See [`Lock::try_acquire_alone`].
+//!
+//! # Barging and fairness
+//!
+//! A release that finds a waiter frees the lock and wakes the first waiter, but does not reserve
+//! the lock for it. Until that thread runs, other threads take and free the lock at full speed, and
+//! no second wake-up is sent (barging). This gives the throughput, above all with a GIL: the woken
+//! thread has to get the GIL before it can use the lock.
+//!
+//! A waiter that claims and finds the lock taken again has met one of two threads: one that takes
+//! the lock again and again, or one that is about to wait itself. So the waiter spins for a moment
+//! until the lock comes to rest: the lock is free, and no thread has taken it since the last check.
+//! Then the waiter claims again. If the lock does not come to rest, the waiter sleeps for
+//! [`RETRY_AFTER`] and then claims again. It does not ask for the next wake-up, because that would
+//! slow the other thread down.
+//!
+//! The next release hands the lock off to a waiter that has waited for [`TIME_TO_BE_FAIR`], and no
+//! thread gets in between. The lock does not count as locked before that waiter claims it. So a
+//! thread that has released a lock, and has not let any other thread run, finds the lock unlocked,
+//! and cannot release it again.
+//!
+//! So no thread starves, and a contended lock changes hands about a thousand times a second and not
+//! a million times.
 
 use core::time::Duration;
 
@@ -37,21 +72,27 @@ use super::primitive::{Ordering, const_unless_modelled};
 use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
+/// A thread holds the lock.
 const LOCKED: u32 = 1;
+/// The queue is not empty.
 const PARKED: u32 = 2;
+/// The lock is free, but only for the waiter that it was handed off to.
 const HANDED_OFF: u32 = 4;
+/// The lock is a sentinel, see [`Lock::mark_sentinel`].
 const IS_SENTINEL: u32 = 8;
+/// A waiter is awake, or its retry timer runs, and it is going to claim.
 const WAKE_PENDING: u32 = 16;
+/// The lock was taken since a waiter last checked whether it is at rest.
 const USED: u32 = 32;
-/// One announced wait.
+/// One announced wait. The bits from here up are the wait count.
 const WAIT: u32 = 1 << 8;
-/// Not to be had by a newcomer.
+/// A newcomer cannot take the lock while one of these bits is set.
 const UNAVAILABLE: u32 = LOCKED | HANDED_OFF;
 
-/// How long a thread waits until it is served before any newcomer.
+/// After this time a waiter is served before any newcomer.
 pub const TIME_TO_BE_FAIR: Duration = Duration::from_millis(1);
 
-/// How long a waiter sleeps that has been woken and found the lock taken again.
+/// The retry timer: how long a waiter sleeps that was woken and has found the lock taken again.
 const RETRY_AFTER: Duration = Duration::from_micros(100);
 
 /// The lock was not locked, so it cannot be released.
@@ -78,7 +119,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free. True if it was.
     #[inline]
     pub fn try_acquire(&self) -> bool {
         self.try_acquire_from(self.queue.word.load(Ordering::Relaxed))
@@ -101,27 +142,31 @@ impl Lock {
         seen & HANDED_OFF != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
     }
 
-    /// Takes the lock without an atomic step, if it is free and no other thread can be at it. Else
-    /// nothing has changed, and the caller has to try the ordinary way.
+    /// Takes the lock without an atomic step, if it is free and no other thread can use it at this
+    /// moment. If this returns false, nothing has changed, and the caller has to use
+    /// [`Lock::try_acquire`].
     ///
     /// # Safety
-    /// Where one thread runs at a time, as with a GIL, the caller is that thread; and every other
-    /// one that uses the lock has that turn too, but in waits of which [`Awaitable::begin`] was
-    /// called, and but to release a lock that is tagged.
+    /// Threads take turns, as with a GIL (see `turns`), and the caller has its turn. Every other
+    /// thread that uses the lock has its turn then too, with two exceptions: in a wait for which
+    /// [`Awaitable::begin`] was called, and to release a lock for which [`Lock::mark_sentinel`] was
+    /// called.
     #[inline]
     #[must_use]
     pub unsafe fn try_acquire_alone(&self) -> bool {
         let seen = self.queue.word.load(Ordering::Relaxed);
         if seen & !USED == 0 {
-            // Relaxed: what hands the turn to the next thread shows it all that came before.
+            // Relaxed: the hand-over of the turn to the next thread makes all earlier stores
+            // visible to it.
             self.queue.word.store(USED | LOCKED, Ordering::Relaxed);
             return true;
         }
         false
     }
 
-    /// Frees the lock without an atomic step, if it is locked and no other thread can be at it. Else
-    /// nothing has changed, as with [`Lock::try_acquire_alone`].
+    /// Frees the lock without an atomic step, if it is locked and no other thread can use it at
+    /// this moment. If this returns false, nothing has changed, as with
+    /// [`Lock::try_acquire_alone`].
     ///
     /// # Safety
     /// As [`Lock::try_acquire_alone`].
@@ -129,15 +174,17 @@ impl Lock {
     #[must_use]
     pub unsafe fn release_alone(&self) -> bool {
         if self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED {
-            // Relaxed: as in `try_acquire_alone`. USED goes as well: no waiter has looked yet.
+            // Relaxed: as in `try_acquire_alone`. USED is cleared as well: no waiter has checked it
+            // yet.
             self.queue.word.store(0, Ordering::Relaxed);
             return true;
         }
         false
     }
 
-    /// A free lock in the place of this one, whose holder and waiters are gone. What is tagged stays
-    /// so, and the calling thread may be in a wait that has been announced.
+    /// A free lock to replace this one, when its holder and its waiters do not exist any more. It
+    /// keeps IS_SENTINEL. It also keeps the wait count, because the calling thread may be in a wait
+    /// that it has announced.
     #[must_use]
     pub fn renewed(&self) -> Lock {
         let kept = self.queue.word.load(Ordering::Relaxed) & (IS_SENTINEL | !(WAIT - 1));
@@ -146,15 +193,15 @@ impl Lock {
         lock
     }
 
-    /// The waiter that the lock was handed to did not come along to this process.
+    /// For a lock that was handed off to a waiter that does not exist in this process.
     #[cold]
     fn try_acquire_from_the_dead(&self) -> bool {
         self.lock_queue().release();
         self.try_acquire()
     }
 
-    /// Takes the queue lock of the queue. The first time in the child of a fork, nobody is in there, nor
-    /// on the way from there to the lock.
+    /// Takes the queue lock. At the first use in the child of a fork the queue is empty, and no
+    /// waiter is going to accept a hand-off.
     #[inline]
     fn lock_queue(&self) -> LockedList<'_> {
         let queue = self.queue.lock_queue();
@@ -164,8 +211,9 @@ impl Lock {
         queue
     }
 
-    /// Frees the lock, or hands it to the first waiter. One atomic step decides whether it was
-    /// locked, so of two releases at once of a lock that was taken once one fails.
+    /// Frees the lock, or hands it off to the first waiter. One atomic step decides whether the
+    /// lock was locked. So if two threads release at once a lock that was taken once, one of them
+    /// fails.
     ///
     /// # Errors
     /// [`NotLocked`], and nothing has changed.
@@ -193,7 +241,8 @@ impl Lock {
     fn release_parked(&self) -> Result<(), NotLocked> {
         let queue = self.lock_queue();
         let Some(first) = queue.front() else {
-            // Nobody waits after all, or this is the child of a fork and they are gone.
+            // The last waiter has left meanwhile, or this is the child of a fork and the waiters do
+            // not exist in it.
             let result = self.unlock(PARKED);
             queue.release();
             return result;
@@ -211,8 +260,8 @@ impl Lock {
             queue.release_and_wake(asleep.then_some(wake));
             return Ok(());
         }
-        // One that is awake already will look at the lock: waking it twice, or another one too,
-        // would only make them fight.
+        // A waiter that is awake already will claim. A second wake-up, for it or for another
+        // waiter, would only make the threads compete for the lock.
         if let Err(error) = self.unlock_and_wake() {
             queue.release();
             return Err(error);
@@ -222,7 +271,7 @@ impl Lock {
         Ok(())
     }
 
-    /// Clears LOCKED, which must be set, and sets WAKE_PENDING: a waiter is being woken.
+    /// Clears LOCKED, which must be set, and sets WAKE_PENDING: the caller wakes a waiter.
     fn unlock_and_wake(&self) -> Result<(), NotLocked> {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & LOCKED != 0 {
@@ -239,7 +288,8 @@ impl Lock {
         Err(NotLocked)
     }
 
-    /// Turns LOCKED, which must be set, into HANDED_OFF: nobody gets in between.
+    /// Turns LOCKED, which must be set, into HANDED_OFF. It is one step, so no newcomer gets in
+    /// between.
     fn hand_off(&self) -> Result<(), NotLocked> {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & LOCKED != 0 {
@@ -256,9 +306,10 @@ impl Lock {
         Err(NotLocked)
     }
 
-    /// The waiter that the lock is reserved for takes it. Under the queue lock.
+    /// The waiter that the lock was handed off to takes it. Under the queue lock.
     fn accept_handoff(&self) {
-        // HANDED_OFF keeps everybody else from setting LOCKED, so turning both turns them round.
+        // HANDED_OFF keeps every other thread from setting LOCKED. So one is set and the other
+        // clear, and the xor of both bits exchanges them.
         let before = self.queue.word.fetch_xor(UNAVAILABLE, Ordering::Acquire);
         debug_assert_eq!(before & UNAVAILABLE, HANDED_OFF);
     }
@@ -269,14 +320,15 @@ impl Lock {
         if before & LOCKED == 0 { Err(NotLocked) } else { Ok(()) }
     }
 
-    /// After the waiter that was awake has left: clears WAKE_PENDING, and PARKED if the queue is empty.
+    /// Clears WAKE_PENDING, and PARKED if the queue is empty. To be called when a waiter has left
+    /// the queue.
     fn update_parked(&self, queue: &LockedList<'_>) {
         let also = if queue.is_empty() { PARKED } else { 0 };
         self.queue.word.fetch_and(!(WAKE_PENDING | also), Ordering::Relaxed);
     }
 
-    /// A waiter that is awake has found the lock taken and asks to be told of the next release.
-    /// False if it has become free.
+    /// Clears WAKE_PENDING, so that the next release wakes a waiter. For a waiter that is awake and
+    /// has found the lock taken. False if the lock has become free, and then nothing has changed.
     fn request_wake(&self) -> bool {
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         while seen & UNAVAILABLE != 0 {
@@ -293,7 +345,7 @@ impl Lock {
         false
     }
 
-    /// Whether somebody holds the lock at this moment.
+    /// Whether a thread holds the lock at this moment.
     #[inline]
     pub fn is_locked(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & LOCKED != 0
@@ -303,12 +355,12 @@ impl Lock {
         self.queue.word.load(Ordering::Relaxed) & UNAVAILABLE != 0
     }
 
-    /// Whether anybody waits for the lock at this moment.
+    /// Whether a thread waits for the lock at this moment.
     pub fn has_waiters(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & PARKED != 0
     }
 
-    /// Sets a bit that the lock carries for its owner until it is made new.
+    /// Sets IS_SENTINEL, a bit that the lock carries for its owner. `sync` never clears it.
     pub fn mark_sentinel(&self) {
         self.queue.word.fetch_or(IS_SENTINEL, Ordering::Relaxed);
     }
@@ -321,10 +373,11 @@ impl Lock {
 }
 
 impl Lock {
-    /// A waiter that is awake takes the lock and leaves the queue, or goes back to sleep.
+    /// Lets a waiter that is awake try to take the lock. True if it has the lock, and has left the
+    /// queue. If false, it has to park again.
     ///
     /// # Safety
-    /// It is in the queue.
+    /// The waiter is in the queue.
     unsafe fn try_claim(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         loop {
             if self.try_acquire() {
@@ -334,12 +387,13 @@ impl Lock {
                 return true;
             }
             if waiter.phase() == Phase::Woken && !waiter.has_waited(TIME_TO_BE_FAIR) {
-                // WAKE_PENDING stays: it will look by itself.
+                // WAKE_PENDING stays set: the waiter claims again when its retry timer ends.
                 waiter.nap(RETRY_AFTER);
                 return false;
             }
-            // From here on the next release finds it in the queue, and is after this in the order
-            // of changes to the word, or was before: then the lock is free.
+            // `request_wake` clears WAKE_PENDING. A release that changes the word after that finds
+            // PARKED without WAKE_PENDING, and so wakes a waiter of the queue. If the release came
+            // before, the lock is free: `request_wake` returns false, and this tries once more.
             if self.request_wake() {
                 waiter.set_phase(Phase::Queued);
                 return false;
@@ -348,11 +402,13 @@ impl Lock {
     }
 }
 
-// SAFETY: a waiter is reachable through the queue only, between push and remove, and every access
-// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
+// SAFETY: a waiter is reachable only through the queue, between push and remove, and every access
+// to it is made under the queue lock. `claim` and `cancel` take the queue lock before the waiter
+// may be freed.
 unsafe impl Awaitable for Lock {
     fn begin(&self) {
-        // Relaxed: the thread has its turn, and what hands that on shows the count to the next one.
+        // Relaxed: the thread has its turn. The hand-over of the turn makes the count visible to
+        // the next thread.
         self.queue.word.fetch_add(WAIT, Ordering::Relaxed);
     }
 
@@ -372,14 +428,15 @@ unsafe impl Awaitable for Lock {
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let queue = self.lock_queue();
-        // PARKED has to be set in one step with seeing LOCKED: a release in between would take
-        // the fast path and wake nobody.
+        // PARKED has to be set in the same step that finds the lock unavailable. A release in
+        // between would take the fast path and wake no waiter.
         let mut seen = self.queue.word.load(Ordering::Relaxed);
         loop {
             let next = if seen & UNAVAILABLE == 0 {
                 seen | HANDED_OFF
             } else if queue.is_empty() {
-                // In the child of a fork nobody is awake, whatever the word says.
+                // The queue may be that of a child of a fork. There no waiter is awake, even if
+                // WAKE_PENDING is set.
                 (seen | PARKED) & !WAKE_PENDING
             } else {
                 seen | PARKED
@@ -427,7 +484,7 @@ unsafe impl Awaitable for Lock {
         // SAFETY: not granted, so it is in the queue still.
         unsafe { queue.remove(waiter) };
         self.update_parked(&queue);
-        // A wake-up that this waiter does not use belongs to the next one.
+        // The wake-up that this waiter does not use has to go to the next waiter.
         let wake = match queue.front() {
             Some(next) if !self.is_busy() && next.phase() == Phase::Queued => {
                 Some(next.signal(Phase::Woken))

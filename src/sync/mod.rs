@@ -1,11 +1,15 @@
 //! Locks and waiting without Python: builds and tests without an interpreter.
 //!
-//! Everything here is cut so that a caller can do something between the steps of a wait. A thread
-//! that waits for a [`Lock`] or an [`Event`] puts a [`Waiter`] into its queue
-//! ([`Awaitable::enqueue`]), sleeps ([`Waiter::park`]), and then takes what it waited for
-//! ([`Awaitable::claim`]) or gives up ([`Awaitable::cancel`]). The Python side detaches from the
-//! interpreter before the first step and attaches again before the third, and [`wait_with`] is told
-//! how; [`wait`] is the same loop for callers that have no interpreter.
+//! A wait consists of three steps, so that a caller can act between them. A thread that waits for a
+//! [`Lock`] or an [`Event`]
+//!
+//! - puts a [`Waiter`] into the queue ([`Awaitable::enqueue`]),
+//! - sleeps ([`Waiter::park`]),
+//! - and then takes the resource ([`Awaitable::claim`]) or gives up ([`Awaitable::cancel`]).
+//!
+//! The Python side detaches from the interpreter before the first step and attaches again before
+//! the third. [`wait_with`] runs the steps, and its [`Caller`] says how to detach and attach.
+//! [`wait`] is the same loop for callers that have no interpreter.
 
 mod barrier;
 mod channel;

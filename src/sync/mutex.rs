@@ -1,7 +1,8 @@
 //! A mutex around a value, for rthread's own tables.
 //!
-//! Made of [`Lock`], because it has to survive a fork: what Rust's ecosystem offers either keeps
-//! parked threads in a global table (parking_lot) or cannot be released in the child by force.
+//! It is made of a [`Lock`], because it has to survive a fork. The mutexes of Rust's libraries do
+//! not: they keep parked threads in a global table (parking_lot), or cannot be released by force in
+//! the child.
 
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
@@ -17,8 +18,8 @@ pub struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock lets one thread at a time reach the value, so sharing the mutex moves the value
-// between threads and never shares it.
+// SAFETY: the lock lets one thread at a time reach the value. So sharing the mutex moves the value
+// between threads, and never shares the value.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
@@ -29,7 +30,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Waits for the mutex. For short critical sections without Python code in them.
+    /// Waits for the mutex. For short critical sections that run no Python code.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         if !self.lock.try_acquire() {
             wait(&self.lock, None);
@@ -37,7 +38,7 @@ impl<T> Mutex<T> {
         MutexGuard { mutex: self }
     }
 
-    /// Keeps the mutex locked across a fork. To be undone by [`Mutex::unlock_after_fork`].
+    /// Keeps the mutex locked across a fork, until [`Mutex::unlock_after_fork`].
     pub fn lock_before_fork(&self) {
         let _ = ManuallyDrop::new(self.lock());
     }

@@ -1,4 +1,4 @@
-//! A whole wait: the steps of [`Awaitable`], and what a caller does between them.
+//! A whole wait: the steps of [`Awaitable`], and the actions of a caller between them.
 
 use core::convert::Infallible;
 
@@ -10,49 +10,50 @@ use super::waiter::{Awaitable, Cancelled, Deadline, Waiter};
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// With what was waited for.
+    /// The thread has got the resource.
     Got,
-    /// The time was up.
+    /// The deadline has passed.
     TimedOut,
-    /// The thread was sent away; the object knows why, and has left a [`Waiter::ticket`] if it was
-    /// retired.
+    /// The waiter was dismissed. The object knows the reason. If the object was retired, the waiter
+    /// has a [`Waiter::ticket`].
     Dismissed,
 }
 
-/// Who waits, and what it does between the steps.
+/// The caller of a wait, and its actions between the steps.
 ///
-/// A wait keeps nothing on its stack that has a destructor: what is called here may end the thread
-/// by unwinding it.
+/// A wait keeps nothing on its stack that has a destructor: the methods called here may end the
+/// thread and unwind its stack.
 pub trait Caller {
-    /// What a signal handler has raised.
+    /// The error of a signal handler that has raised.
     type Raised;
 
-    /// Whether to look for a moment before going to sleep.
+    /// Whether to spin for a moment before the thread parks.
     const SPINS: bool;
 
-    /// Takes a step for which the caller must not keep others from running.
+    /// Runs `step`, which may block. A Python caller detaches for it, so that other threads can
+    /// run.
     ///
     /// # Safety
-    /// The caller of the wait has promised whatever this needs.
+    /// The caller of the wait has promised the conditions of this method.
     unsafe fn detached<R>(&self, step: impl FnOnce() -> R) -> R {
         step()
     }
 
-    /// Called detached, with the answer: waits until the caller can go on without
-    /// sleeping for those that have answered, if that is likely to be soon.
+    /// Called detached, when the waiter has been answered. If the threads that have answered will
+    /// probably let the caller go on soon, waits for that moment without sleeping.
     #[cfg(not(modelled))]
     fn await_turn(&self, place: super::spin::Place, answer: super::waiter::Answer) {
         let _ = (place, answer);
     }
 
-    /// Lets the handlers of the signals run that have come. An error ends the wait.
+    /// Runs the signal handlers that are due. An error ends the wait.
     ///
     /// # Safety
     /// As [`Caller::detached`].
     unsafe fn run_signal_handlers(&self) -> Result<(), Self::Raised>;
 }
 
-/// A caller that has no interpreter, and does not look for signals.
+/// A caller that has no interpreter and runs no signal handlers.
 struct Nobody;
 
 impl Caller for Nobody {
@@ -64,33 +65,34 @@ impl Caller for Nobody {
     }
 }
 
-/// What happened while the thread was detached.
+/// The result of the part of a wait in which the thread is detached.
 enum Rest {
-    /// It may claim what it waits for.
+    /// The waiter may claim.
     Ready,
     TimedOut,
     Interrupted,
 }
 
-/// Waits without an interpreter and without looking for signals. True if it got what it waited
-/// for, false if the deadline passed or it was sent away.
+/// Waits without an interpreter and without signal handlers. True if the thread got the resource,
+/// false if the deadline passed or the waiter was dismissed.
 pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
     wait_as(&Waiter::new(), what, deadline)
 }
 
-/// [`wait`] with a waiter of the caller's making.
+/// [`wait`] with a waiter that the caller has made.
 pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
-    // SAFETY: the waiter outlives this call, and is in no queue yet; there is nobody to detach.
+    // SAFETY: the waiter outlives this call and is in no queue yet. This caller has nothing to
+    // detach.
     let Ok(waited) = unsafe { wait_with(&Nobody, waiter, what, deadline, false, false) };
     waited == Waited::Got
 }
 
-/// Waits for `what`, and calls signal handlers if the wait is `interruptible`. `Err` if one raised,
-/// and then nothing was taken. The waiter is in no queue afterwards.
+/// Waits for `what`, and runs signal handlers if the wait is `interruptible`. `Err` if a handler
+/// raised, and then nothing was taken. The waiter is in no queue afterwards.
 ///
 /// # Safety
-/// The waiter stays in place until this returns, or for ever if it does not; `queued` says whether
-/// it is in the queue already. And whatever the caller's own methods ask for.
+/// The waiter stays in place until this returns, or for ever if this does not return. `queued` says
+/// whether the waiter is in the queue already. The conditions of the caller's own methods hold.
 #[inline]
 pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
     caller: &C,
@@ -102,7 +104,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
 ) -> Result<Waited, C::Raised> {
     let mut resumed = false;
     loop {
-        // SAFETY: as the caller promises; it is in the queue if it is `queued`.
+        // SAFETY: as the caller promises. The waiter is in the queue if it is `queued`.
         let rest = unsafe {
             caller.detached(|| {
                 if !queued && what.enqueue(waiter, resumed) {
@@ -115,7 +117,7 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
         match rest {
             Rest::TimedOut => return Ok(Waited::TimedOut),
             Rest::Ready => {
-                // SAFETY: it is in the queue still, or was settled.
+                // SAFETY: the waiter is still in the queue, or was settled.
                 if unsafe { what.claim(waiter) } {
                     let dismissed = waiter.is_dismissed();
                     return Ok(if dismissed { Waited::Dismissed } else { Waited::Got });
@@ -125,7 +127,8 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
             Rest::Interrupted => {
                 queued = T::STAYS_QUEUED_DURING_SIGNALS;
                 resumed = true;
-                // SAFETY: as the caller promises; in the queue if it stays in there.
+                // SAFETY: as the caller promises. The waiter is in the queue if it stays there for
+                // signals.
                 unsafe {
                     let run = || caller.run_signal_handlers();
                     let requeue = || what.requeue(waiter);
@@ -143,8 +146,8 @@ pub unsafe fn wait_with<C: Caller, T: Awaitable + ?Sized>(
 }
 
 /// # Safety
-/// The waiter is in the queue. It has left it when the time was up, or after an interruption unless
-/// it stays.
+/// The waiter is in the queue. It has left the queue if the deadline passed. After an interruption
+/// it has left, unless it stays in the queue for signals.
 #[inline]
 unsafe fn sleep<C: Caller, T: Awaitable + ?Sized>(
     caller: &C,
@@ -175,7 +178,7 @@ fn await_turn<C: Caller, T: Awaitable + ?Sized>(caller: &C, waiter: &Waiter, wha
     caller.await_turn(what.place(), waiter.answer());
 }
 
-/// Where a moment has no length, there is no looking.
+/// In a model a moment has no length, so there is no spinning.
 #[cfg(modelled)]
 fn look<C: Caller, T: Awaitable + ?Sized>(_: &C, _: &Waiter, _: &T) -> bool {
     false
@@ -202,7 +205,8 @@ unsafe fn park<T: Awaitable + ?Sized>(
         }
         // SAFETY: as the caller promises.
         match unsafe { what.cancel(waiter) } {
-            // Handed over at the last moment: then it is ours, whatever else happened.
+            // The waiter was granted the resource at the last moment. It claims, although the
+            // deadline has passed or a signal has come.
             Cancelled::Settled => return Rest::Ready,
             Cancelled::Left if parked == Parked::TimedOut => return Rest::TimedOut,
             Cancelled::Left => return Rest::Interrupted,

@@ -1,39 +1,60 @@
 //! A mutex of one word, for the few instructions in which a queue changes.
+//!
+//! The two low bits of the word are the state of the mutex. The bits above are the fork epoch in
+//! which the mutex was last used.
+//!
+//! | state | epoch | meaning |
+//! |---|---|---|
+//! | FREE | of this process | free |
+//! | HELD | of this process | held, and no thread sleeps until it is free |
+//! | CONTENDED | of this process | held, and threads may sleep until it is free |
+//! | any | older | free: its holder and its waiters do not exist in this process |
+//!
+//! - FREE to HELD, or any older word to HELD: by compare-exchange of a thread that takes the mutex.
+//! - FREE to CONTENDED, or any older word to CONTENDED: the same, if the thread has spun for long
+//!   enough and was about to sleep, or has slept.
+//! - HELD to CONTENDED: by compare-exchange of a thread that is about to sleep.
+//! - HELD or CONTENDED to FREE: by the holder, with a swap. If the word was CONTENDED, the holder
+//!   wakes one thread.
 
 use super::fork;
 use super::parker::{queue_lock_wait, queue_lock_wake};
 use super::primitive::{AtomicU32, Ordering, const_unless_modelled};
 
-/// The low bits of the queue lock: a mutex in three states, as in Rust's standard library.
+/// The states of the mutex, in the low bits. They are those of Rust's standard library.
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody may sleep until it is free.
+/// Held, and a thread may sleep until it is free.
 const CONTENDED: u32 = 2;
+/// The bits of the state.
 const STATE: u32 = 3;
 const EPOCH_SHIFT: u32 = 2;
 
-/// How often to look before sleeping: a queue lock is held for some ten instructions.
+/// How often a thread checks the word before it sleeps: a queue lock is held for some ten
+/// instructions.
 const SPINS: u32 = 100;
 
-/// The state of the mutex, and above it the fork epoch of its last use.
+/// The state of the mutex, and above it the fork epoch of its last use. See the module's
+/// documentation.
 pub(super) struct QueueLock {
     word: AtomicU32,
 }
 
 impl QueueLock {
     const_unless_modelled! {
-        /// Free. All bytes are zero.
+        /// A free mutex. All bytes are zero.
         pub(super) fn new() -> QueueLock {
             QueueLock { word: AtomicU32::new(0) }
         }
     }
 
-    /// Whether it was last used in another process, if at all.
+    /// Whether the queue lock was last used in another process, or never.
     pub(super) fn is_stale(&self) -> bool {
         self.word.load(Ordering::Relaxed) & !STATE != fork::epoch() << EPOCH_SHIFT
     }
 
-    /// Takes the queue lock. Nothing that can block, and no Python code, may run while it is held.
+    /// Takes the queue lock. While it is held, the thread must not block and must not run Python
+    /// code.
     #[inline]
     pub(super) fn hold(&self) -> Held<'_> {
         let epoch = fork::epoch() << EPOCH_SHIFT;
@@ -49,7 +70,7 @@ impl QueueLock {
         Held { queue_lock: self, epoch, stale }
     }
 
-    /// The slow way. Whether the queue lock was last used in another process.
+    /// The slow path. True if the queue lock was last used in another process.
     #[cold]
     fn hold_contended(&self, epoch: u32) -> bool {
         let mut spins = 0;
@@ -58,8 +79,8 @@ impl QueueLock {
             let seen = self.word.load(Ordering::Relaxed);
             let stale = seen & !STATE != epoch;
             if stale || seen & STATE == FREE {
-                // A queue lock of an older epoch is free whatever it says: its holder and its waiters
-                // were threads of the process that this one was forked from.
+                // A queue lock of an older epoch is free in any state: its holder and its waiters
+                // were threads of the parent process.
                 if self
                     .word
                     .compare_exchange(seen, epoch | take, Ordering::Acquire, Ordering::Relaxed)
@@ -74,8 +95,8 @@ impl QueueLock {
                 core::hint::spin_loop();
                 continue;
             }
-            // Whoever has slept must leave the queue lock contended: it cannot know whether it was the
-            // last to sleep.
+            // A thread that has slept must take the queue lock as CONTENDED. It cannot know whether
+            // other threads still sleep, and as HELD the release would not wake them.
             take = CONTENDED;
             if seen & STATE == CONTENDED
                 || self
@@ -89,10 +110,10 @@ impl QueueLock {
     }
 }
 
-/// A queue lock that is held: until [`Held::release`].
+/// A queue lock that this thread holds, until [`Held::release`].
 ///
-/// No `Drop`: code that may be unwound by the interpreter holds one across no call that can, and
-/// an explicit release says where the critical section ends.
+/// No `Drop`: the interpreter may unwind the code that uses this. That code holds no queue lock
+/// across a call that may unwind. An explicit release shows where the critical section ends.
 pub(super) struct Held<'a> {
     queue_lock: &'a QueueLock,
     epoch: u32,
@@ -100,8 +121,8 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Whether this is the first use of the queue lock in this process: whatever it protects is from
-    /// the parent, and the threads that it speaks of are gone.
+    /// Whether this is the first use of the queue lock in this process. If so, the data that it
+    /// protects is from the parent, and the threads that the data refers to do not exist.
     pub(super) fn is_stale(&self) -> bool {
         self.stale
     }

@@ -1,29 +1,29 @@
-//! A lock that its owner may take again: what `_thread.RLock` is made of.
+//! A lock that its owner may take again: the base of `_thread.RLock`.
 
 use super::lock::{Lock, NotLocked};
 use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 
-/// Names a thread. Zero names none.
+/// Identifies a thread. Zero means no thread.
 pub type ThreadId = u64;
 
 /// The calling thread does not own the lock.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotOwned;
 
-/// How often a lock was taken and by whom: what `release_all` gives and `restore` takes.
+/// The owner and the count of a lock: the result of `release_all` and the argument of `restore`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// How often the owner had taken the lock.
     pub count: u64,
-    /// Who owned it.
+    /// The owner.
     pub owner: ThreadId,
 }
 
-/// A [`Lock`] with an owner and a count. All zero is free.
+/// A [`Lock`] with an owner and a count. All zero is a free lock.
 ///
-/// Owner and count are written by the thread that holds the lock, and read by any: a thread that
-/// reads its own id as the owner wrote it itself, so Relaxed is enough for that question, and for
-/// the others an answer that is out of date at once.
+/// Owner and count are written by the thread that holds the lock, and read by any thread. Relaxed
+/// is enough for both questions that a reader may have. A thread that reads its own id as the owner
+/// has written it itself. Any other answer is out of date at once anyway.
 #[repr(C)]
 pub struct ReentrantLock {
     lock: Lock,
@@ -45,12 +45,12 @@ impl ReentrantLock {
         }
     }
 
-    /// The lock to wait for. Whoever gets it calls [`ReentrantLock::adopt`].
+    /// The lock to wait for. A thread that gets it calls [`ReentrantLock::adopt`].
     pub fn lock(&self) -> &Lock {
         &self.lock
     }
 
-    /// Takes the lock if it is free or `me` owns it.
+    /// Takes the lock if it is free or `me` owns it. True if that is so.
     #[inline]
     pub fn try_acquire(&self, me: ThreadId) -> bool {
         self.try_acquire_by(me, Lock::try_acquire)
@@ -69,7 +69,7 @@ impl ReentrantLock {
     #[inline]
     fn try_acquire_by(&self, me: ThreadId, take: impl FnOnce(&Lock) -> bool) -> bool {
         if self.is_owned_by(me) {
-            // A count of 2^64 is out of reach: it takes a century of acquiring.
+            // A count of 2^64 is out of reach: it would take a century.
             self.count.store(self.count() + 1, Ordering::Relaxed);
             true
         } else if take(&self.lock) {
@@ -80,7 +80,7 @@ impl ReentrantLock {
         }
     }
 
-    /// Makes `me`, who just got [`ReentrantLock::lock`], the owner.
+    /// Makes `me` the owner. The calling thread has just got [`ReentrantLock::lock`].
     #[inline]
     pub fn adopt(&self, me: ThreadId) {
         self.owner.store(me, Ordering::Relaxed);
@@ -128,10 +128,11 @@ impl ReentrantLock {
         Ok(())
     }
 
-    /// Undoes every acquire at once, whoever made them, and says how many there were.
+    /// Undoes every acquire at once, by whichever thread it was made. Returns the owner and the
+    /// count.
     ///
     /// # Errors
-    /// [`NotOwned`] if nobody holds the lock, and nothing has changed.
+    /// [`NotOwned`] if the lock is free, and nothing has changed.
     pub fn release_all(&self) -> Result<Saved, NotOwned> {
         let saved = Saved { count: self.count(), owner: self.owner() };
         if saved.count == 0 {
@@ -141,7 +142,8 @@ impl ReentrantLock {
         Ok(saved)
     }
 
-    /// Gives the lock, which this thread just got, the count and owner it had before.
+    /// Gives the lock the count and the owner that it had before. This thread has just got the
+    /// lock.
     pub fn restore(&self, saved: Saved) {
         self.owner.store(saved.owner, Ordering::Relaxed);
         self.count.store(saved.count, Ordering::Relaxed);
@@ -149,14 +151,14 @@ impl ReentrantLock {
 
     #[inline]
     fn free(&self, release: impl FnOnce(&Lock) -> Result<(), NotLocked>) {
-        // The owner first: once the lock is released it is another thread's to write.
+        // The owner first: once the lock is released, another thread may write the owner.
         self.owner.store(0, Ordering::Relaxed);
         self.count.store(0, Ordering::Relaxed);
-        // It can only fail if the state was forged through `restore`; then it is free already.
+        // This fails only if the state was forged through `restore`; then the lock is free already.
         let _ = release(&self.lock);
     }
 
-    /// A free lock in the place of this one: see [`Lock::renewed`].
+    /// A free lock to replace this one, see [`Lock::renewed`].
     #[must_use]
     pub fn renewed(&self) -> ReentrantLock {
         ReentrantLock { lock: self.lock.renewed(), ..ReentrantLock::new() }
@@ -168,12 +170,12 @@ impl ReentrantLock {
         self.owner() == me
     }
 
-    /// Whether anybody holds the lock at this moment.
+    /// Whether a thread holds the lock at this moment.
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
     }
 
-    /// Who holds the lock at this moment; zero for nobody.
+    /// The thread that holds the lock at this moment; zero for none.
     #[inline]
     pub fn owner(&self) -> ThreadId {
         self.owner.load(Ordering::Relaxed)
@@ -186,7 +188,7 @@ impl ReentrantLock {
     }
 }
 
-/// Out of the way of the usual case, which needs no registers to be saved.
+/// Not inlined: so the usual path needs no registers to be saved.
 #[cold]
 #[inline(never)]
 fn try_acquire(lock: &Lock) -> bool {

@@ -1,10 +1,11 @@
-//! The end of a primitive whose state and waiters move elsewhere.
+//! The end of a primitive: its state and its waiters move to another object.
 //!
-//! A primitive is *retired* under its queue lock, at once: from then on its methods say that it is, and
-//! no waiter is in its queue any more. Each waiter that left without having got what it waited for
-//! has a [`Ticket`] instead, in the order of the queue, and goes on waiting by that. The caller
-//! makes the tickets beforehand, in such a way that one can be used before its waiter is awake:
-//! so there is no moment at which a notification would find no waiter.
+//! A primitive is *retired* in one step, under its queue lock. From then on its methods answer that
+//! it is retired, and no waiter is in its queue. A waiter that has left without the resource has a
+//! [`Ticket`], and goes on waiting with it. The tickets are given in the order of the queue.
+//!
+//! The caller makes the tickets beforehand, so that a ticket can be used before its waiter is
+//! awake. So there is no moment at which a notification would find no waiter.
 
 use core::ptr::NonNull;
 use core::slice;
@@ -12,28 +13,28 @@ use core::slice;
 use super::parker::Wake;
 use super::waiter::Waiter;
 
-/// What a retired primitive leaves to a waiter: an opaque pointer of the caller's.
+/// An opaque pointer of the caller that a retired primitive gives to a waiter.
 pub type Ticket = NonNull<()>;
 
-/// What came of retiring a primitive of state `S`, with tickets counted by `N`.
+/// The result of retiring a primitive. Its state has the type `S`; `N` counts tickets.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Retire<S, N = usize> {
-    /// It is retired now.
+    /// The primitive is retired now.
     Done {
-        /// What it was.
+        /// The last state of the primitive.
         state: S,
-        /// How many of the tickets, from the first on, now belong to waiters, in the order of the
-        /// queue.
+        /// How many of the tickets, from the first on, now belong to waiters. They are in the order
+        /// of the queue.
         used: N,
     },
-    /// It was retired before, and nothing has changed.
+    /// The primitive was retired before, and nothing has changed.
     Already,
-    /// So many waiters are there; nothing has changed.
+    /// There are too few tickets: so many are needed. Nothing has changed.
     NeedTickets(N),
 }
 
-/// Tickets that are being handed out.
+/// The tickets that have not been given to a waiter.
 pub(super) struct Tickets<'a>(slice::Iter<'a, Ticket>);
 
 impl<'a> Tickets<'a> {
@@ -41,13 +42,13 @@ impl<'a> Tickets<'a> {
         Tickets(tickets.iter())
     }
 
-    /// Sends away a waiter that has just left the queue, with the next ticket. The caller has seen
-    /// that there are enough.
+    /// Dismisses a waiter that has just left the queue, with the next ticket. The caller has
+    /// checked that there are enough.
     pub(super) fn dismiss(&mut self, waiter: &Waiter) -> Wake {
         waiter.dismiss(self.0.next().copied())
     }
 
-    /// How many of them have been handed out.
+    /// How many of the tickets `all` have been given to waiters.
     pub(super) fn used(&self, all: &[Ticket]) -> usize {
         all.len() - self.0.len()
     }

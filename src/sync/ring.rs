@@ -1,31 +1,33 @@
 //! A double-ended buffer of words, for a channel.
 //!
-//! Changed under the queue lock of the channel. The parts are atomic all the same, for two reasons: the
-//! length may be asked for without the queue lock, and a process may be forked while another thread is
-//! in the middle of a change. Therefore every change takes effect with its last store, and what a
-//! child inherits is either from before it or from after it.
+//! It is changed under the queue lock of the channel, or by a thread that is alone with the
+//! channel. Its parts are atomic all the same, for two reasons. The length may be read without the
+//! queue lock. And the process may be forked while another thread is in the middle of a change.
+//! Therefore every change takes effect with its last store. A child inherits the buffer as it was
+//! before the change or as it is after the change.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-// Not from `primitive`: the queue lock orders all of this, and the model checker need not look at it.
+// Not from `primitive`: the queue lock orders all of this, and the model checker need not check it.
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{Layout, alloc, dealloc};
 
-/// What is in a channel: a word that means something to whoever put it there.
+/// An item in a channel: a word with a meaning for the thread that puts it there.
 pub type Item = NonNull<()>;
 
+/// The capacity of the first block.
 const SMALLEST: usize = 8;
-/// A block larger than this is given back when it has become empty.
+/// A block with a larger capacity is freed when it has become empty.
 const KEPT: usize = 1024;
 
-/// The beginning of a block of memory; as many items as it says come after it.
+/// The beginning of a block of memory. After it comes the memory for `capacity` items.
 struct Block {
     /// A power of two.
     capacity: usize,
-    /// The two counters, once the block is taken out of its ring.
+    /// `head` and `tail` of the ring that the block was taken out of.
     head: usize,
     tail: usize,
-    /// For [`Pile`].
+    /// The block below, in a [`Pile`].
     next: *mut Block,
 }
 
@@ -59,24 +61,26 @@ impl Block {
         }
     }
 
-    /// Where the item of this number is.
+    /// The memory for the item with this number.
     ///
     /// # Safety
     /// A valid block.
     unsafe fn place(block: *mut Block, number: usize) -> *mut Item {
-        // SAFETY: as the caller promises; the result is within the block. An item has the
-        // alignment of a block, so there is no gap between them.
+        // SAFETY: as the caller promises. The result is within the block. An item has the alignment
+        // of a block, so there is no gap between them.
         unsafe { block.add(1).cast::<Item>().add(number & ((*block).capacity - 1)) }
     }
 }
 
-/// See the module's documentation. All zero is empty.
+/// See the module's documentation. All zero is an empty ring.
 pub struct Ring {
     block: AtomicPtr<Block>,
-    /// How many items have left at the front, and come at the back. Both only ever grow, but for
-    /// items that leave at the back or return to the front; where an item is follows from its
-    /// number, modulo the size of a word.
+    /// The number of the first item: how many items have left at the front. It only grows, except
+    /// when an item returns to the front. Numbers wrap around, and the number of an item says where
+    /// it is in the block.
     head: AtomicUsize,
+    /// The number after the last item: how many items have come at the back. It only grows, except
+    /// when an item leaves at the back.
     tail: AtomicUsize,
 }
 
@@ -94,11 +98,11 @@ impl Ring {
     pub fn len(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed);
         let length = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
-        // Without the queue lock the front may have overtaken the back that was seen.
+        // Without the queue lock, `head` may have passed the `tail` that was read.
         if length > isize::MAX as usize { 0 } else { length }
     }
 
-    /// Whether there are none.
+    /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -115,7 +119,7 @@ impl Ring {
             }
         }
         let tail = self.tail.load(Ordering::Relaxed);
-        // SAFETY: the place of a number that is not in use.
+        // SAFETY: the memory for a number that is not in use.
         unsafe { Block::place(block, tail).write(item) };
         self.tail.store(tail.wrapping_add(1), Ordering::Release);
         true
@@ -132,7 +136,7 @@ impl Ring {
             }
         }
         let head = self.head.load(Ordering::Relaxed).wrapping_sub(1);
-        // SAFETY: the place of a number that is not in use.
+        // SAFETY: the memory for a number that is not in use.
         unsafe { Block::place(block, head).write(item) };
         self.head.store(head, Ordering::Release);
         true
@@ -140,7 +144,7 @@ impl Ring {
 
     #[cold]
     fn grow(&self, old: *mut Block) -> *mut Block {
-        // SAFETY: a block in the ring is valid, and has every number from head to tail.
+        // SAFETY: a block in the ring is valid, and holds every number from head to tail.
         unsafe {
             let capacity = old.as_ref().map_or(SMALLEST, |old| old.capacity.saturating_mul(2));
             let new = Block::allocate(capacity);
@@ -158,17 +162,17 @@ impl Ring {
         }
     }
 
-    /// The item at this place, counted from the front. `None` beyond the back.
+    /// The item at this position, counted from the front. `None` beyond the back.
     pub fn at(&self, place: usize) -> Option<Item> {
         if place >= self.len() {
             return None;
         }
         let number = self.head.load(Ordering::Relaxed).wrapping_add(place);
-        // SAFETY: not empty, so there is a block, and this number is in it.
+        // SAFETY: not empty, so there is a block, and it holds this number.
         Some(unsafe { Block::place(self.block.load(Ordering::Relaxed), number).read() })
     }
 
-    /// Puts an item into this place, and forgets the one that was there.
+    /// Puts an item into this position, and forgets the item that was there.
     pub fn set(&self, place: usize, item: Item) {
         if place < self.len() {
             let number = self.head.load(Ordering::Relaxed).wrapping_add(place);
@@ -184,7 +188,7 @@ impl Ring {
             return None;
         }
         let head = self.head.load(Ordering::Relaxed);
-        // SAFETY: not empty, so there is a block, and this number is in it.
+        // SAFETY: not empty, so there is a block, and it holds this number.
         let item = unsafe { Block::place(self.block.load(Ordering::Relaxed), head).read() };
         self.head.store(head.wrapping_add(1), Ordering::Release);
         Some(item)
@@ -203,7 +207,7 @@ impl Ring {
         Some(item)
     }
 
-    /// Gives back the memory of an empty ring if it is much.
+    /// Frees the memory of an empty ring if it is large.
     #[inline]
     pub(super) fn shrink(&self) {
         let block = self.block.load(Ordering::Relaxed);
@@ -218,17 +222,18 @@ impl Ring {
         let head = self.head.load(Ordering::Relaxed);
         let block = self.block.load(Ordering::Relaxed);
         (0..self.len()).map(move |offset| {
-            // SAFETY: not empty, so there is a block, and this number is in it.
+            // SAFETY: not empty, so there is a block, and it holds this number.
             unsafe { Block::place(block, head.wrapping_add(offset)).read() }
         })
     }
 
-    /// Takes out everything.
+    /// Takes out all items.
     pub(super) fn take(&self) -> Items {
         let block = self.block.load(Ordering::Relaxed);
         let head = self.head.load(Ordering::Relaxed);
         let tail = self.tail.load(Ordering::Relaxed);
-        // Empty before it has no block: what a child finds in between is lost to it, and harmless.
+        // The ring is emptied before it loses its block. In a child that is forked in between, the
+        // ring is empty and keeps the block. The items are lost there, which is harmless.
         self.tail.store(head, Ordering::Release);
         self.block.store(ptr::null_mut(), Ordering::Release);
         // SAFETY: a block in the ring is valid.
@@ -240,9 +245,9 @@ impl Ring {
 }
 
 impl Ring {
-    /// Undoes [`Ring::take`] for the items that are left. There is nothing in the ring.
+    /// Undoes [`Ring::take`] for the items that are left. The ring must be empty.
     pub(super) fn keep(&self, items: Items) {
-        // SAFETY: null, or a block that this thread has to itself.
+        // SAFETY: null, or a block that only this thread has.
         if let Some(block) = unsafe { items.0.as_ref() } {
             drop_items(self.take());
             self.head.store(block.head, Ordering::Relaxed);
@@ -253,8 +258,8 @@ impl Ring {
     }
 }
 
-/// What a channel held. To be given back with [`Items::free`]: there is no destructor, because
-/// what is done with the items may end the thread.
+/// The items that a channel held. To be freed with [`Items::free`]. There is no destructor, because
+/// the caller's use of the items may end the thread.
 pub struct Items(*mut Block);
 
 impl Items {
@@ -273,7 +278,7 @@ impl Items {
         }
     }
 
-    /// The next item, which stays.
+    /// The next item, which is not removed.
     pub fn first(&self) -> Option<Item> {
         // SAFETY: as in `next`.
         unsafe {
@@ -282,18 +287,18 @@ impl Items {
         }
     }
 
-    /// How many there are left.
+    /// How many items are left.
     pub fn len(&self) -> usize {
         // SAFETY: as in `next`.
         unsafe { self.0.as_ref() }.map_or(0, |block| block.tail.wrapping_sub(block.head))
     }
 
-    /// Whether none is left.
+    /// Whether no item is left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Gives the memory back. The items that are left are forgotten.
+    /// Frees the memory. The items that are left are forgotten.
     pub fn free(self) {
         drop_items(self);
     }
@@ -304,7 +309,8 @@ fn drop_items(items: Items) {
     unsafe { Block::free(items.0) };
 }
 
-/// Items of several channels that wait for their end, without any memory of its own.
+/// Items that were taken out of several channels and still have to be dropped. It needs no memory
+/// of its own.
 pub struct Pile(Cell<*mut Block>);
 
 impl Default for Pile {
@@ -321,13 +327,13 @@ impl Pile {
 
     /// Puts items on top.
     pub fn push(&self, items: Items) {
-        // SAFETY: null or a valid block that nobody else has.
+        // SAFETY: null or a valid block that no other part of the program has.
         if let Some(block) = unsafe { items.0.as_mut() } {
             block.next = self.0.replace(items.0);
         }
     }
 
-    /// Takes all of it.
+    /// Takes the whole pile.
     pub fn take(&self) -> Pile {
         Pile(Cell::new(self.0.replace(ptr::null_mut())))
     }

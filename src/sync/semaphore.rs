@@ -1,24 +1,41 @@
 //! A counter that threads wait for while it is zero.
 //!
-//! | bits of the word | | changed |
-//! |---|---|---|
-//! | from 2 up | how many permits there are | by any thread that has seen the flags |
-//! | RETIRED | every method fails | set by `retire`, for good |
-//! | PARKED | the queue is not empty | under the queue lock |
+//! # The state word
 //!
-//! One word holds the counter and, in its low bits, two flags, so that taking and giving back are
-//! one atomic step each while nobody waits. Who is served when is decided as for [`Lock`]: a
-//! release wakes a waiter and lets newcomers be faster, until one has waited for [`TIME_TO_BE_FAIR`]:
-//! that one gets what is released, and no other thread can get in between.
+//! One word holds the counter, the number of permits, and two flags in its low bits. So acquire and
+//! release are one atomic step each if no thread waits.
 //!
-//! Invariant outside of the queue lock: if a release has made the counter larger than zero and threads
-//! wait, at least one waiter has been woken and will look again. Only [`Semaphore::set_value`]
-//! wakes none.
+//! | permits | PARKED | RETIRED | meaning |
+//! |---|---|---|---|
+//! | 0 | 0 | 0 | no permit, no waiter |
+//! | 0 | 1 | 0 | no permit, waiters |
+//! | n | 0 | 0 | n permits, no waiter |
+//! | n | 1 | 0 | n permits, waiters: one at least has been woken, a newcomer may be faster |
+//! | any | 0 | 1 | retired: no permit can be acquired or released |
+//! | any | 1 | 1 | the same, while `retire` empties the queue |
 //!
-//! A permit leaves the counter for a waiter when the thread of the waiter claims it, or when
-//! another thread grants it. Both are attached, where there is an interpreter; so a process that is
-//! forked finds each permit in the counter, in the list of grants, or with a thread that has it. A
-//! thread that joins or leaves the queue may be detached, and takes and grants nothing.
+//! - The bits from 2 up, the permits: by compare-exchange of any thread, with or without the queue
+//!   lock, if RETIRED is clear. A grant that is taken back is added under the queue lock, in any
+//!   state.
+//! - PARKED: the queue is not empty. Only under the queue lock. Set by the compare-exchange that
+//!   finds no permit, cleared when the queue is empty. In the child of a fork it may be set with an
+//!   empty queue, until the next use of the queue.
+//! - RETIRED: by compare-exchange under the queue lock, in [`Semaphore::retire`], for good.
+//!
+//! Invariant outside of the queue lock: if a release has made the counter larger than zero and
+//! threads wait, at least one waiter has been woken and is going to claim. Only
+//! [`Semaphore::set_value`] wakes none.
+//!
+//! # Barging, fairness and grants
+//!
+//! The order of service is that of [`Lock`]. A release wakes a waiter, and newcomers may be faster,
+//! until a waiter has waited for [`TIME_TO_BE_FAIR`]. That waiter is granted the next permit, and
+//! no other thread gets in between.
+//!
+//! A permit leaves the counter for a waiter in one of two ways: the thread of the waiter claims it,
+//! or another thread grants it. Both threads are attached, if there is an interpreter. So a process
+//! that is forked finds each permit in the counter, in the list of grants, or with a thread that
+//! has it. A thread that joins or leaves the queue may be detached; it takes and grants nothing.
 //!
 //! [`Lock`]: super::Lock
 
@@ -34,17 +51,18 @@ use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
 
 /// The queue is not empty. Changed under the queue lock.
 const PARKED: u64 = 1;
-/// The semaphore is no more, see [`Semaphore::retire`].
+/// The semaphore is retired, see [`Semaphore::retire`].
 const RETIRED: u64 = 2;
+/// One permit. The bits from here up are the counter.
 const ONE: u64 = 4;
 
 /// The largest value of a semaphore.
 const MAX: u64 = u64::MAX / ONE;
 
-/// Why a release did nothing.
+/// The reason why a release did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotReleased {
-    /// The value would have become larger than the bound, or than a semaphore can count.
+    /// The value would have exceeded the bound, or the largest value.
     TooMany,
     /// The semaphore has been retired.
     Retired,
@@ -53,16 +71,16 @@ pub enum NotReleased {
 /// See the module's documentation.
 #[repr(C)]
 pub struct Semaphore {
-    /// The counter and the flags; the word of the queue is not used.
+    /// The counter and the flags. The word of the wait list is not used.
     value: AtomicU64,
     queue: WaitList,
-    /// Waiters that have been granted a permit by another thread.
+    /// Waiters that another thread has granted a permit.
     grants: Grants,
 }
 
 impl Semaphore {
     const_unless_modelled! {
-        /// A semaphore that can be acquired `value` times, which must be at most [`Semaphore::MAX`].
+        /// A semaphore that can be acquired `value` times; at most [`Semaphore::MAX`] times.
         pub fn new(value: u64) -> Semaphore {
             Semaphore {
                 value: AtomicU64::new(value * ONE),
@@ -75,7 +93,7 @@ impl Semaphore {
     /// The largest value.
     pub const MAX: u64 = MAX;
 
-    /// Takes one if there is any. Fails on a retired semaphore.
+    /// Takes a permit if there is one. Fails on a retired semaphore.
     #[inline]
     #[must_use]
     pub fn try_acquire(&self) -> bool {
@@ -94,21 +112,21 @@ impl Semaphore {
         self.has_orphans() && self.try_acquire_from_the_dead()
     }
 
-    /// A waiter that a permit was granted to did not come along to this process.
+    /// For permits that were granted to waiters that do not exist in this process.
     #[cold]
     fn try_acquire_from_the_dead(&self) -> bool {
         self.lock_queue().release();
         self.try_acquire()
     }
 
-    /// Whether permits have been granted to threads that did not come along to this process, as
-    /// nothing else has been done with the semaphore in it.
+    /// Whether there are permits that were granted to threads that do not exist in this process.
+    /// This is so until the first use of the queue in this process.
     #[inline]
     fn has_orphans(&self) -> bool {
         !self.grants.is_empty() && self.queue.is_stale()
     }
 
-    /// Takes them back.
+    /// Takes back the permits of such threads.
     #[inline]
     fn collect_orphans(&self) {
         if self.has_orphans() {
@@ -116,8 +134,8 @@ impl Semaphore {
         }
     }
 
-    /// Takes the queue lock. The first time in the child of a fork no waiter is in there, and no thread
-    /// comes for what it was granted.
+    /// Takes the queue lock. At the first use in the child of a fork no waiter is in the queue, and
+    /// no thread claims a permit that it was granted. Those permits are taken back.
     #[inline]
     fn lock_queue(&self) -> LockedList<'_> {
         let queue = self.queue.lock_queue();
@@ -127,9 +145,10 @@ impl Semaphore {
         queue
     }
 
-    /// Puts the permits back that have been granted and not claimed: their waiters never will, and
-    /// if one does it finds itself sent away. For an interpreter that lets none of those threads
-    /// attach any more. How many they were.
+    /// Takes back the permits that were granted and not claimed. Returns their number.
+    ///
+    /// For an interpreter that lets none of the waiting threads attach any more. If one of them
+    /// attaches all the same, it finds that its waiter was dismissed.
     pub fn take_back(&self) -> u64 {
         if self.grants.is_empty() {
             return 0;
@@ -153,7 +172,7 @@ impl Semaphore {
         count
     }
 
-    /// Gives back `count`, at most up to `bound` in all.
+    /// Gives back `count` permits, if the value does not exceed `bound` by that.
     ///
     /// # Errors
     /// [`NotReleased`], and nothing has changed.
@@ -166,7 +185,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// What was there before.
+    /// Returns the word before the change.
     #[inline]
     fn add(&self, count: u64, bound: u64) -> Result<u64, NotReleased> {
         let mut seen = self.value.load(Ordering::Relaxed);
@@ -178,8 +197,8 @@ impl Semaphore {
             if !fits {
                 return Err(NotReleased::TooMany);
             }
-            // No stronger order is needed against `enqueue`: both change the same word, so one of
-            // them comes first, and the second sees what the first did.
+            // No stronger order is needed between this and `enqueue`. Both change the same word, so
+            // one of them comes first, and the second sees the change of the first.
             match self.value.compare_exchange_weak(
                 seen,
                 seen + count * ONE,
@@ -192,7 +211,7 @@ impl Semaphore {
         }
     }
 
-    /// How many times it can be acquired at this moment; `None` if it is retired.
+    /// How many times the semaphore can be acquired at this moment. `None` if it is retired.
     #[inline]
     #[must_use]
     pub fn value(&self) -> Option<u64> {
@@ -201,9 +220,8 @@ impl Semaphore {
         (seen & RETIRED == 0).then_some(seen / ONE)
     }
 
-    /// Makes the value another one, of which only threads learn that come later: a waiter goes on
-    /// waiting until the next release, as with a number that is written into a Python object.
-    /// False if the semaphore is retired.
+    /// Sets the value. Only threads that come later notice: a waiter waits until the next release,
+    /// as if the number were written into a Python object. False if the semaphore is retired.
     #[must_use]
     pub fn set_value(&self, value: u64) -> bool {
         self.collect_orphans();
@@ -221,12 +239,12 @@ impl Semaphore {
         }
     }
 
-    /// Ends the semaphore for good, see [`Retire`]. Its state is its last value, in which permits
-    /// that have been granted are not contained: their waiters have them.
+    /// Ends the semaphore for good, see [`Retire`]. Its state is its last value. Permits that were
+    /// granted are not a part of that value: their waiters have them.
     ///
-    /// A waiter that has been woken to look again counts as notified, and so do as many of the
-    /// first as there are permits: a release may be about to wake them. They are sent away without
-    /// a ticket, and look at once; the others have tickets.
+    /// A waiter that has been woken counts as notified. So do the first waiters, as many as there
+    /// are permits, because a release may be about to wake them. These waiters are dismissed
+    /// without a ticket, and try again at once. The others have tickets.
     pub fn retire(&self, tickets: &[Ticket]) -> Retire<u64> {
         let queue = self.lock_queue();
         let mut seen = self.value.load(Ordering::Relaxed);
@@ -265,7 +283,7 @@ impl Semaphore {
         Retire::Done { state: seen / ONE, used: handed.used(tickets) }
     }
 
-    /// Lets waiters have what there is, until all of it is granted or offered.
+    /// Gives permits to waiters, until all permits are granted or offered.
     #[cold]
     fn serve(&self) {
         loop {
@@ -280,7 +298,8 @@ impl Semaphore {
         }
     }
 
-    /// Grants to a waiter that is due, or wakes one that is not. None if there is nothing to do.
+    /// Grants a permit to the first waiter, if it has waited for [`TIME_TO_BE_FAIR`]; else offers
+    /// one. `None` if there is nothing to do.
     fn serve_one(&self, queue: &LockedList<'_>) -> Option<Wake> {
         loop {
             let first = queue.front()?;
@@ -304,20 +323,22 @@ impl Semaphore {
         self.offer(queue)
     }
 
-    /// Wakes a waiter to look, if there are more permits than waiters that have been woken.
+    /// Wakes a waiter, which then claims, if there are more permits than waiters that have been
+    /// woken.
     fn offer(&self, queue: &LockedList<'_>) -> Option<Wake> {
         let seen = self.value.load(Ordering::Relaxed);
         let next = queue.iter().take(offers_of(seen)).find(|waiter| is_asleep(waiter))?;
         Some(next.signal(Phase::Woken))
     }
 
-    /// Takes a permit (true), or puts the waiter into the queue (false).
+    /// Takes a permit (true), or puts the waiter into the queue (false). True also on a retired
+    /// semaphore: the waiter is dismissed.
     ///
     /// # Safety
     /// The waiter is in no queue, and stays in place until it has left this one.
     unsafe fn take_or_queue(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
-        // PARKED has to be set in one step with seeing that there is none: a release in between
-        // would wake no waiter.
+        // PARKED has to be set in the same step that finds no permit. A release in between would
+        // wake no waiter.
         let mut seen = self.value.load(Ordering::Relaxed);
         loop {
             let next = if seen & RETIRED != 0 {
@@ -355,23 +376,23 @@ impl Semaphore {
     }
 }
 
-/// How many waiters can be told to look, if this is the word of the semaphore.
+/// How many waiters may be woken to claim, if this is the word of the semaphore.
 fn offers_of(word: u64) -> usize {
     usize::try_from(word / ONE).unwrap_or(usize::MAX)
 }
 
-/// Whether the waiter has not been told to look.
+/// Whether the waiter has not been woken.
 fn is_asleep(waiter: &Waiter) -> bool {
     waiter.phase() == Phase::Queued
 }
 
-// SAFETY: a waiter is reachable through the queue and the grants only, between push and remove, and
-// every access to it is made under the queue lock; claim and cancel take the queue lock before the waiter may
-// go, and one that was granted a permit has to claim.
+// SAFETY: a waiter is reachable only through the queue and the grants, between push and remove, and
+// every access to it is made under the queue lock. `claim` and `cancel` take the queue lock before
+// the waiter may be freed. A waiter that was granted a permit has to claim.
 unsafe impl Awaitable for Semaphore {
-    /// Where there is a permit, it is left to `claim` to take it.
+    /// If there is a permit, `claim` takes it and not this.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
-        // For `claim`, should another thread be faster.
+        // For `claim`, if another thread takes the permit first.
         waiter.note.store(ptr::without_provenance_mut(resumed.into()), Ordering::Relaxed);
         let queue = self.lock_queue();
         let mut seen = self.value.load(Ordering::Relaxed);
@@ -379,7 +400,7 @@ unsafe impl Awaitable for Semaphore {
             if seen & RETIRED != 0 || seen >= ONE {
                 break false;
             }
-            // In one step with seeing that there is none, as in `take_or_queue`.
+            // In the same step that finds no permit, as in `take_or_queue`.
             match self.value.compare_exchange_weak(
                 seen,
                 seen | PARKED,
@@ -416,10 +437,10 @@ unsafe impl Awaitable for Semaphore {
                 let taken = self.try_acquire();
                 if taken {
                     waiter.set_phase(Phase::Granted);
-                    // SAFETY: not settled, so it was in the queue still.
+                    // SAFETY: not settled, so it was still in the queue.
                     unsafe { queue.remove(waiter) };
                     self.update_parked(&queue);
-                    // One wake-up may stand for several releases.
+                    // One wake-up may be for several releases.
                     wake = self.serve_one(&queue);
                     self.update_parked(&queue);
                 } else {
@@ -438,7 +459,7 @@ unsafe impl Awaitable for Semaphore {
             queue.release();
             return Cancelled::Settled;
         }
-        // SAFETY: not settled, so it is in the queue still.
+        // SAFETY: not settled, so it is still in the queue.
         unsafe { queue.remove(waiter) };
         // A wake-up that this waiter does not use belongs to the next one. Not a permit: see above.
         let wake = self.offer(&queue);

@@ -1,39 +1,43 @@
-//! Looking for something for a moment before sleeping.
+//! Spinning: checking for a moment whether a wait is over, before the thread sleeps.
 //!
-//! To be woken takes several microseconds, and many times that if the processor has gone to sleep as
-//! well; a thread that runs on another processor often answers sooner. Two threads that take turns
-//! are in one of two states: both look, and a turn takes a microsecond; or both sleep, and each
-//! waits for the other's wake-up. To get from the second to the first, a thread has to look for
-//! longer than a wake-up takes.
+//! A wake-up takes several microseconds, and many times that if the processor has gone to sleep as
+//! well. A thread that runs on another processor often answers sooner. Two threads that hand work
+//! to each other are in one of two states: both spin, and a step takes a microsecond; or both
+//! sleep, and each waits for the other's wake-up. To get from the second state to the first, a
+//! thread has to spin for longer than a wake-up takes.
 //!
-//! Looking costs processor time, and is worth it only where an answer comes. What waits brought is
-//! remembered for each place, that is, for each object that is waited for: where looking was in
-//! vain, more and more waits do without before it is tried again. Places share what is remembered
-//! if their addresses happen to fall together; all threads share it. A lost update does no harm.
+//! Spinning costs processor time, and pays only if the answer comes. So the result is remembered
+//! for each *place*, that is, for each object that a thread waits for. After spins without success,
+//! more and more waits do not spin before it is tried again. Places share one memory if their
+//! addresses have the same hash, and so do all threads. A lost update does no harm.
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::time::Instant;
 
-/// How long a moment is, in wake-ups of this machine.
+/// The length of a moment, in wake-ups of this machine.
 const WAKE_UPS: u32 = 2;
-/// In nanoseconds: what a wake-up is taken to last before one has been seen, the least and the most.
+/// The assumed length of a wake-up before the first one was measured, in nanoseconds.
 const WAKE_UP: u32 = 20_000;
+/// The least length of a wake-up, in nanoseconds.
 const SHORTEST: u32 = 5_000;
+/// The largest length of a wake-up, in nanoseconds.
 const LONGEST: u32 = 40_000;
 
-/// How long a wake-up takes, where the processor has time for it.
+/// The measured length of a wake-up on a processor that is not busy with other work.
 pub struct WakeUps(AtomicU32);
 
 impl WakeUps {
-    /// None has been seen.
+    /// No wake-up has been measured.
     #[expect(clippy::new_without_default, reason = "it begins with an assumption")]
     pub const fn new() -> WakeUps {
         WakeUps(AtomicU32::new(WAKE_UP))
     }
 
-    /// A thread that slept has been woken, and it took so long. A machine that has other things to
-    /// do is late, which says nothing: so what is short counts at once, and what is long by and by.
+    /// A thread that slept has been woken, and the wake-up took this long.
+    ///
+    /// On a busy machine a wake-up is late, and that says nothing about its own length. So a short
+    /// time counts at once, and a long one little by little.
     pub fn took(&self, span: Duration) {
         let span = u32::try_from(span.as_nanos()).unwrap_or(u32::MAX).clamp(SHORTEST, LONGEST);
         let old = self.0.load(Ordering::Relaxed);
@@ -41,7 +45,7 @@ impl WakeUps {
         self.0.store(new, Ordering::Relaxed);
     }
 
-    /// How long a thread looks.
+    /// How long a thread spins.
     pub fn moment(&self) -> Duration {
         Duration::from_nanos(u64::from(self.0.load(Ordering::Relaxed)) * u64::from(WAKE_UPS))
     }
@@ -49,41 +53,53 @@ impl WakeUps {
 
 static SEEN: WakeUps = WakeUps::new();
 
-/// A thread that slept has been woken, and it took so long.
+/// A thread that slept has been woken, and the wake-up took this long.
 pub fn took(span: Duration) {
     SEEN.took(span);
 }
 
-/// How often to look between two looks at the clock.
+/// How many checks a spin makes between two readings of the clock.
 const LOOKS: u32 = 16;
 
-/// For how many waits in vain a place is forgiven: at most, and after each success so many more.
+/// How many spins without success at a place have no consequence, at most.
 const CREDIT: u32 = 8;
+/// How many more of them each success allows.
 const SUCCESS: u32 = 2;
-/// How many waits do without after the first one in vain, and at most. Powers of two.
+/// How many waits do not spin in the first pause, as a power of two.
 const FEWEST: u32 = 4;
+/// How many waits do not spin in the longest pause, as a power of two.
 const MOST: u32 = 12;
 
-/// How many waits do without at most where an answer is expected, and how many moments such a look takes:
-/// a thread that was woken runs for a while before it answers.
+/// How many waits do not spin, at most, if an answer is expected.
 const EXPECTED: u32 = 15;
+/// How many moments a spin takes if an answer is expected: a thread that was woken runs for a while
+/// before it answers.
 const MOMENTS: u32 = 3;
 
 const PLACES_LOG: u32 = 10;
 
-/// What waits have brought, by place.
+/// The results of waits, by place.
 pub struct Habits([AtomicU32; 1 << PLACES_LOG]);
 
 static HABITS: Habits = Habits::new();
 
-/// What waits at a place have brought: packed into 32 bits.
+/// The results of the waits at a place. They are packed into a word of 32 bits:
+///
+/// | bits | meaning |
+/// |---|---|
+/// | 0 to 15 | `skip` |
+/// | 16 to 22 | `vain` |
+/// | 23 | `expected` |
+/// | 24 to 31 | `credit` |
+///
+/// Any thread stores a new word: after a spin, instead of a spin, and in [`Habits::expect`].
 #[derive(Clone, Copy)]
 struct Habit {
-    /// How many of the next waits do not look.
+    /// How many of the next waits do not spin: a pause.
     skip: u32,
-    /// How often in a row it was in vain.
+    /// How many pauses there were since the last success. Not counted beyond [`MOST`].
     vain: u32,
-    /// How often it may be in vain before the next pause.
+    /// How many spins may fail before the next pause.
     credit: u32,
     /// An answer is expected.
     expected: bool,
@@ -115,22 +131,22 @@ impl Habit {
     }
 }
 
-/// Something that is waited for, as far as the memory of waits is concerned.
+/// An object that threads wait for, as far as the memory of spins is concerned.
 #[derive(Clone, Copy)]
 pub struct Place(usize);
 
 impl Place {
-    /// The place with this address, or another number that tells it from others.
+    /// The place with this address, or with another number that identifies it.
     pub const fn new(address: usize) -> Place {
         Place(address)
     }
 
-    /// Another place for waits of another kind for the same thing.
+    /// Another place, for waits of another kind for the same object.
     pub const fn other(self) -> Place {
         Place(!self.0)
     }
 
-    /// Another one, for what comes after such a wait.
+    /// Another place, for the time after a wait at this one.
     pub const fn later(self) -> Place {
         Place(self.0 ^ 0x5555_5555)
     }
@@ -142,26 +158,26 @@ impl Place {
     }
 }
 
-/// What looking has brought.
+/// The result of a spin.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looked {
-    /// It was not likely to help.
+    /// There was no spin, because it was not likely to help.
     NotAtAll,
-    /// For the whole moment, and it was not ready.
+    /// The spin took the whole moment, and the wait was not over.
     InVain,
-    /// It was ready.
+    /// The wait was over.
     Found,
 }
 
 impl Habits {
-    /// Nothing has been learned.
+    /// No result is known.
     #[expect(clippy::new_without_default, reason = "four kilobytes, for a static")]
     pub const fn new() -> Habits {
         Habits([const { AtomicU32::new(0) }; 1 << PLACES_LOG])
     }
 
-    /// Looks whether `ready` for a moment, if that is likely to help.
+    /// Spins for a moment until `ready`, if that is likely to help.
     pub fn spin(&self, place: Place, ready: impl FnMut() -> bool) -> Looked {
         if has_company() {
             self.look_for(place, |moments| spin_for(moment() * moments, ready))
@@ -170,12 +186,12 @@ impl Habits {
         }
     }
 
-    /// Looks in this way, if that is likely to help.
+    /// Spins with `found`, if that is likely to help.
     pub fn look(&self, place: Place, found: impl FnOnce() -> bool) -> Looked {
         self.look_for(place, |_| found())
     }
 
-    /// `found` is told for how many moments to look.
+    /// `found` gets the number of moments to spin.
     fn look_for(&self, place: Place, found: impl FnOnce(u32) -> bool) -> Looked {
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
@@ -190,14 +206,14 @@ impl Habits {
     }
 }
 
-/// How long a thread looks.
+/// How long a thread spins.
 pub fn moment() -> Duration {
     SEEN.moment()
 }
 
 impl Habits {
-    /// An answer at this place is likely to come soon, whatever earlier waits have brought: the next look
-    /// is one of the next few waits, and takes longer.
+    /// Says that an answer at this place is likely to come soon, in spite of earlier results. Then
+    /// one of the next few waits spins, and its spin takes longer.
     pub fn expect(&self, place: Place) {
         let cell = &self.0[place.number()];
         let habit = Habit::unpack(cell.load(Ordering::Relaxed));
@@ -206,18 +222,19 @@ impl Habits {
     }
 }
 
-/// [`Habits::expect`] for what all waits have brought, and for what comes after such a wait.
+/// [`Habits::expect`] with the memory of all waits, for this place and for the time after a wait at
+/// it.
 pub fn expect(place: Place) {
     HABITS.expect(place);
     HABITS.expect(place.later());
 }
 
-/// [`Habits::spin`] with what all waits have brought.
+/// [`Habits::spin`] with the memory of all waits.
 pub fn spin(place: Place, ready: impl FnMut() -> bool) -> Looked {
     HABITS.spin(place, ready)
 }
 
-/// Looks whether `ready` for at most this long. Whether it is.
+/// Spins until `ready`, for at most this time. Whether it became ready.
 pub fn spin_for(span: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {
@@ -238,7 +255,7 @@ pub fn has_company() -> bool {
     processors() > 1
 }
 
-/// How many threads can run at a time, by affinity and quota. Asked once.
+/// How many threads can run at a time, by affinity and quota. Determined once.
 pub fn processors() -> usize {
     static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
     let known = PROCESSORS.load(Ordering::Relaxed);

@@ -1,16 +1,18 @@
-//! For threads of which one runs at a time, as those that share a GIL do: how a turn gets quickly
-//! from a thread to the one that it has answered.
+//! For threads that take turns, as those do that share a GIL. The *turn* is the right to run, and
+//! one thread has it at a time. This module brings the turn quickly from a thread to the thread
+//! that it has answered. To *answer* a waiter is to signal it, see `Waiter::signal`.
 //!
-//! A waiter that is answered cannot go on before the thread that has answered lets others run. If
-//! that is soon, the waiter looks until then instead of sleeping for its turn. It finds out here
-//! whether that is likely: not if the other thread sleeps or runs on the same processor.
+//! A waiter that was answered cannot go on before the thread that answered it lets others run. If
+//! that is likely to be soon, the waiter spins until then, and does not sleep for its turn. If the
+//! other thread runs on the same processor, a spin would keep that thread from running. Then the
+//! waiter yields the processor instead.
 //!
-//! Another thread may want the turn as well, one that computes and sleeps until it has it. It loses
-//! against threads that look, and gets a chance now and then. Once it has its turn it keeps it for
-//! as long as the interpreter lets it, some milliseconds. Two threads that hand something to each
-//! other would wait for it at each step: when one of them has its turn again, the other one sleeps,
-//! and takes as long to wake up as the computing thread does. So a thread that had to wait for its
-//! turn keeps it until the thread that it has answered is awake.
+//! Another thread may want the turn as well: a thread that computes, and sleeps until it has the
+//! turn. It loses against threads that spin, and gets a chance now and then. Once it has the turn,
+//! it keeps the turn as long as the interpreter lets it, some milliseconds. Two threads that hand
+//! work to each other would then wait for it at each step: when one of them has its turn again, the
+//! other one sleeps, and takes as long to wake up as the computing thread does. So a thread that
+//! had to wait for its turn keeps it until the thread that it has answered is awake.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
@@ -19,32 +21,35 @@ use std::time::Instant;
 
 use super::spin::{self, Habits, Looked, Place};
 
-/// The number of the processor that the calling thread runs on at this moment, counted from one;
-/// zero if that cannot be had.
+/// The number of the processor that the calling thread runs on at this moment, counted from one.
+/// Zero if the system cannot tell.
 pub fn processor() -> u32 {
     #[cfg(target_os = "linux")]
-    // SAFETY: has no conditions.
+    // SAFETY: the function has no conditions.
     let number = unsafe { libc::sched_getcpu() };
     #[cfg(not(target_os = "linux"))]
     let number = -1;
     u32::try_from(number + 1).unwrap_or(0)
 }
 
-/// Whether the calling thread runs on this one at this moment; no if that cannot be had.
+/// Whether the calling thread runs on this processor at this moment. False if the system cannot
+/// tell.
 pub fn is_here(number: u32) -> bool {
     number != 0 && number == processor()
 }
 
-/// What a thread remembers of its last steps. Several threads may share one of these: what one forgets
-/// or takes for its own then costs a moment. Not a thread-local variable: the first use of one in a
-/// thread takes memory, which ends the process where there is none.
+/// Notes of a thread about its last steps.
+///
+/// Several threads may share one of these. A thread that loses a note, or uses a note of another
+/// thread, only loses a moment. It is not a thread-local variable: the first use of such a variable
+/// in a thread allocates memory, and the process ends if there is none.
 #[repr(align(64))]
 struct Mine {
-    /// The thread that it answered last waits on its own processor.
+    /// The thread that was answered last waits on the same processor.
     answered_here: AtomicBool,
-    /// It is to wait for the thread that it answered last, which slept,
+    /// This thread has to keep its turn for the thread that it answered last, which slept.
     keeps: AtomicBool,
-    /// and so many had woken up then.
+    /// The value of [`WOKEN`] at that answer.
     before: AtomicU32,
 }
 
@@ -59,19 +64,19 @@ impl Mine {
         }
     }
 
-    /// The calling thread's.
+    /// The notes of the calling thread.
     fn get() -> &'static Mine {
         static MINES: [Mine; 1 << MINES_LOG] = [const { Mine::new() }; 1 << MINES_LOG];
-        // Fibonacci hashing: threads of one kind lie at the same distance from each other.
+        // Fibonacci hashing: the numbers of threads of one kind are at equal distances.
         let hash = (thread() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &MINES[(hash >> (64 - MINES_LOG)) as usize]
     }
 }
 
-/// A number that the calling thread has and no other.
+/// A number that identifies the calling thread.
 #[cfg(unix)]
 fn thread() -> usize {
-    // SAFETY: has no conditions.
+    // SAFETY: the function has no conditions.
     unsafe { libc::pthread_self() as usize }
 }
 
@@ -81,25 +86,25 @@ fn thread() -> usize {
     HERE.with(|here| core::ptr::from_ref(here).addr())
 }
 
-/// A wait for a turn of this length means that another thread computes.
+/// A wait for a turn that takes this long means that another thread computes.
 const LONG: Duration = Duration::from_millis(1);
 
-/// After such a wait: for how many answers the turn is kept.
+/// For how many answers the turn is kept after such a wait.
 const KEPT: u32 = 32;
 
-/// For how many answers more the turn is kept. A lost update does no harm.
+/// For how many more answers the turn is kept. A lost update does no harm.
 pub struct Keeping(AtomicU32);
 
 static KEEPING: Keeping = Keeping::new();
 
 impl Keeping {
-    /// For none: no thread has had to wait long.
+    /// For none: no thread has had to wait for a long time.
     #[expect(clippy::new_without_default, reason = "for a static")]
     pub const fn new() -> Keeping {
         Keeping(AtomicU32::new(0))
     }
 
-    /// A thread has waited for its turn for so long.
+    /// A thread has waited for its turn for this time.
     pub fn waited(&self, span: Duration) {
         if span >= LONG {
             self.0.store(KEPT, Ordering::Relaxed);
@@ -116,15 +121,17 @@ impl Keeping {
     }
 }
 
-/// How long at most, and how long at most the other thread looks for it.
+/// How long the turn is kept at most.
 const KEEP: Duration = Duration::from_micros(100);
+/// How long the other thread spins for it at most.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// How many threads have been woken.
+/// How many threads have been woken so far.
 static WOKEN: AtomicU32 = AtomicU32::new(0);
 
-/// The calling thread answers one that waits `here`, on its own processor, or elsewhere; asleep, or
-/// looking. Whether it will keep its turn until that one is awake.
+/// The calling thread answers a waiter. `here`: the waiter waits on the same processor. `asleep`:
+/// it sleeps, else it spins. Returns whether the calling thread keeps its turn until the waiter is
+/// awake.
 pub fn answers(here: bool, asleep: bool) -> bool {
     let mine = Mine::get();
     mine.answered_here.store(here, Ordering::Relaxed);
@@ -141,9 +148,10 @@ pub fn is_woken() {
     WOKEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether the calling thread keeps the one that it answered last from running, as long as it looks
-/// instead of sleeping: if other processes have all other processors, it is to run here. Asked
-/// once after each answer.
+/// Whether the calling thread would keep the thread that it answered last from running, if it spins
+/// and does not sleep. This is so if that thread waits on the same processor: other processes may
+/// have all other processors, and then it has to run on this one. To be called once after each
+/// answer.
 pub fn keeps_from_running() -> bool {
     let mine = Mine::get();
     let answered_here = mine.answered_here.load(Ordering::Relaxed);
@@ -153,16 +161,24 @@ pub fn keeps_from_running() -> bool {
     answered_here || !spin::has_company()
 }
 
-/// Who is away from the processor for longer than this has lost it to another process.
+/// A thread that is away from the processor for longer than this has lost it to another process.
 const LOST: Duration = Duration::from_micros(200);
-/// How many times the processor is not left to others after it was lost: a power of two, at most.
+/// How many times the thread does not yield after it has lost the processor: the largest number, as
+/// a power of two.
 const MOST: u32 = 15;
-/// How often in a row it has to go well until the next loss is forgiven a little.
+/// How many yields in a row have to go well until one loss is forgiven.
 const WELL: u32 = 16;
 
-/// What leaving the processor to others has brought.
+/// The results of yielding the processor.
 pub struct Manners {
-    /// How often not to; how many losses; how often in a row it went well.
+    /// Three counters in a word of 32 bits. Any thread stores a new word, after it has yielded or
+    /// when it does not yield.
+    ///
+    /// | bits | meaning |
+    /// |---|---|
+    /// | 0 to 15 | how many times not to yield |
+    /// | 16 to 23 | how many losses |
+    /// | 24 to 31 | how many yields in a row went well |
     word: AtomicU32,
     habits: Habits,
 }
@@ -170,15 +186,17 @@ pub struct Manners {
 static MANNERS: Manners = Manners::new();
 
 impl Manners {
-    /// Nothing has been learned.
+    /// No result is known.
     #[expect(clippy::new_without_default, reason = "for a static")]
     pub const fn new() -> Manners {
         Manners { word: AtomicU32::new(0), habits: Habits::new() }
     }
 
-    /// Leaves the processor to the threads that are to run on it until `ready`, for a moment, if
-    /// that is likely to help. They run at once, where a sleep and a wake-up take longer. But where
-    /// another process wants the processor too, it has it for some milliseconds then.
+    /// Yields the processor to the threads that have to run on it, until `ready`, for a moment, if
+    /// that is likely to help.
+    ///
+    /// These threads run at once; a sleep and a wake-up take longer. But if another process wants
+    /// the processor too, it then has the processor for some milliseconds.
     pub fn let_run(&self, place: Place, mut ready: impl FnMut() -> bool) -> Looked {
         let word = self.word.load(Ordering::Relaxed);
         let (skip, losses, well) = (word & 0xffff, word >> 16 & 0xff, word >> 24);
@@ -219,17 +237,18 @@ impl Manners {
     }
 }
 
-/// [`Manners::let_run`] with what that has brought.
+/// [`Manners::let_run`] with the results of all threads.
 pub fn let_run(place: Place, ready: impl FnMut() -> bool) -> Looked {
     MANNERS.let_run(place, ready)
 }
 
-/// The calling thread has waited for its turn for so long.
+/// The calling thread has waited for its turn for this time.
 pub fn waited(span: Duration) {
     KEEPING.waited(span);
 }
 
-/// The calling thread is about to let others run: keeps its turn for a moment more, if it is to.
+/// The calling thread is about to let others run. If it has to keep its turn, it does so until a
+/// thread has been woken, for `KEEP` at most.
 pub fn keep_until_woken() {
     let mine = Mine::get();
     if !mine.keeps.load(Ordering::Relaxed) {
@@ -241,13 +260,13 @@ pub fn keep_until_woken() {
     let _woken = look_once(KEEP, here, || WOKEN.load(Ordering::Relaxed) != before);
 }
 
-/// For the thread that the turn is kept for: looks until it is free.
+/// For the thread that the turn is kept for: spins until the turn is free.
 pub fn await_kept(here: bool, is_free: impl FnMut() -> bool) -> Looked {
     if look_once(LOOK, here, is_free) { Looked::Found } else { Looked::InVain }
 }
 
-/// Looks whether `ready` for this long, whatever waits have brought. Lets those run meanwhile that
-/// are to run on the same processor, if that is where it has to become ready.
+/// Spins until `ready`, for at most this time, whatever earlier results are. If the other thread is
+/// on the same processor (`here`), yields the processor to it meanwhile.
 fn look_once(span: Duration, here: bool, mut ready: impl FnMut() -> bool) -> bool {
     if !here {
         return spin::spin_for(span, ready);
@@ -262,8 +281,9 @@ fn look_once(span: Duration, here: bool, mut ready: impl FnMut() -> bool) -> boo
     true
 }
 
-/// Raised by each thread that has let others run. A thread that answers a waiter notes it with the
-/// answer: when it has changed, some thread has let others run since.
+/// Increased by each thread that has let others run. A thread that answers a waiter notes this
+/// number with the answer. If the number has changed later, a thread has let others run since the
+/// answer.
 static ERA: AtomicU32 = AtomicU32::new(0);
 
 /// The calling thread has let others run.
@@ -271,21 +291,21 @@ pub fn let_others_run() {
     ERA.fetch_add(1, Ordering::Relaxed);
 }
 
-/// To be compared with a later one.
+/// The number at this moment, to be compared with a later one.
 pub fn era() -> u32 {
     ERA.load(Ordering::Relaxed)
 }
 
-/// For how long threads may hand a turn to each other before others get a chance.
+/// How long threads may hand the turn to each other before others get a chance.
 const BURST: Duration = Duration::from_micros(700);
-/// Turns that are further apart than this leave room for others anyway.
+/// Turns that are further apart than this leave others enough room.
 const PAUSE: Duration = Duration::from_micros(100);
-/// How long others get a chance: long enough for a thread to be woken.
+/// How long the chance lasts: long enough for a thread to be woken.
 const CHANCE: Duration = Duration::from_micros(20);
 
-/// A thread that has looked for its turn has found it free, and is about to take it. Threads that
-/// hand it to each other this way are always faster than one that sleeps until it is free, so they
-/// leave it free for a moment now and then.
+/// Leaves the turn free for a moment, now and then. To be called by a thread that has spun for its
+/// turn and is about to take it. Threads that hand the turn to each other in this way are always
+/// faster than a thread that sleeps until the turn is free.
 pub fn give_others_a_chance() {
     static BEGUN: AtomicU64 = AtomicU64::new(0);
     static LAST: AtomicU64 = AtomicU64::new(0);

@@ -1,8 +1,8 @@
-//! A first-in, first-out queue of waiting threads that lives in the object they wait for.
+//! A first-in, first-out queue of waiting threads. It is a part of the object that they wait for.
 //!
-//! Sixteen bytes, of which four are lent to the primitive built on top: the nodes are the waiters
-//! themselves, and the queue lock is a word-sized mutex. Nothing is global, so waiting for one object
-//! never disturbs another, and nothing needs repair after a fork (see `fork`).
+//! It takes sixteen bytes. The nodes are the waiters themselves, the queue lock is a mutex of one
+//! word, and four bytes are lent to the primitive that is built on top. Nothing is global: a wait
+//! for one object never disturbs another one, and nothing needs repair after a fork (see `fork`).
 
 use core::ptr;
 
@@ -11,8 +11,8 @@ use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
 use super::queue_lock::{Held, QueueLock};
 use super::waiter::{Phase, Waiter};
 
-/// Waiters in the order in which they came: a ring, known by its first node. Only to be touched
-/// under the queue lock of the object that it belongs to.
+/// Waiters in the order of their arrival: a ring, known by its first node. Only to be used under
+/// the queue lock of the object that it belongs to.
 pub(super) struct List {
     head: AtomicPtr<Waiter>,
 }
@@ -25,7 +25,7 @@ impl List {
         }
     }
 
-    /// Makes the list empty without touching its nodes: their threads are gone.
+    /// Makes the list empty and does not touch its nodes: their threads do not exist any more.
     pub(super) fn forget(&self) {
         self.set_head(ptr::null_mut());
     }
@@ -35,8 +35,8 @@ impl List {
     }
 
     pub(super) fn front(&self) -> Option<&Waiter> {
-        // SAFETY: a node in the list is alive: its owner takes the queue lock, which the caller holds,
-        // and unlinks it before it goes (the contract of `Awaitable`).
+        // SAFETY: a node in the list is alive. Before its owner frees it, the owner takes the queue
+        // lock, which the caller holds now, and unlinks it (the contract of `Awaitable`).
         unsafe { self.head().as_ref() }
     }
 
@@ -50,7 +50,8 @@ impl List {
         })
     }
 
-    /// Links the waiter in: at the front if it was there before, else at the back.
+    /// Links the waiter in: at the front if `front`, for a waiter that was in the queue before;
+    /// else at the back.
     ///
     /// # Safety
     /// The waiter is in no list, and stays alive and in place until it has been removed.
@@ -77,7 +78,7 @@ impl List {
         }
     }
 
-    /// Takes the waiter out.
+    /// Unlinks the waiter.
     ///
     /// # Safety
     /// The waiter is in this list.
@@ -112,18 +113,18 @@ impl List {
 /// See the module's documentation.
 #[repr(C)]
 pub struct WaitList {
-    /// Belongs to the primitive. The queue neither reads nor writes it.
+    /// Belongs to the primitive. The wait list neither reads nor writes it.
     pub(super) word: AtomicU32,
     queue_lock: QueueLock,
     list: List,
 }
 
-/// How many waiters of those that may go are woken at a time. Each wakes the next as soon as it
-/// claims. At least two: one may have to run a signal handler before it claims.
+/// How many waiters are woken at a time, of those that may go on. Each of them wakes the next when
+/// it claims. At least two: one may have to run a signal handler before it claims.
 #[cfg(not(modelled))]
 static AT_ONCE: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(2);
 
-/// As many woken threads as this can run at a time: to be told once, before anything waits.
+/// Says how many woken threads can run at a time. To be called once, before any wait.
 #[cfg(not(modelled))]
 pub fn wake_at_once(threads: u32) {
     AT_ONCE.store(threads.max(2), Ordering::Relaxed);
@@ -134,7 +135,7 @@ fn at_once() -> u32 {
     AT_ONCE.load(Ordering::Relaxed)
 }
 
-/// One: so that a model with two waiters has all there is.
+/// One, so that a model with two waiters tries every case.
 #[cfg(modelled)]
 fn at_once() -> u32 {
     1
@@ -148,12 +149,14 @@ impl WaitList {
         }
     }
 
-    /// Whether it was last used in another process, if at all: nobody is in it then.
+    /// Whether the queue was last used in another process, or never. No waiter of this process is
+    /// in it then.
     pub(super) fn is_stale(&self) -> bool {
         self.queue_lock.is_stale()
     }
 
-    /// Takes the queue lock. Nothing that can block, and no Python code, may run while it is held.
+    /// Takes the queue lock. While it is held, the thread must not block and must not run Python
+    /// code.
     #[inline]
     pub(super) fn lock_queue(&self) -> LockedList<'_> {
         let held = self.queue_lock.hold();
@@ -163,8 +166,9 @@ impl WaitList {
         LockedList { list: &self.list, held }
     }
 
-    /// Wakes some of the waiters that may go, in whatever phase: those that are told by `wake`,
-    /// under the queue lock, which is free when they are woken. Each wakes the next when it claims.
+    /// Wakes some of the waiters that may go on. `wake` is called under the queue lock and picks
+    /// the next one. The wake-up is sent after the queue lock is released. Each waiter wakes the
+    /// next when it claims.
     pub(super) fn let_some_go<'a>(
         &'a self,
         mut queue: LockedList<'a>,
@@ -179,7 +183,7 @@ impl WaitList {
     }
 }
 
-/// A queue whose guard is held: until [`Queue::release`].
+/// A wait list with its queue lock held, until [`LockedList::release`].
 pub(super) struct LockedList<'a> {
     list: &'a List,
     held: Held<'a>,
@@ -195,7 +199,8 @@ impl<'a> LockedList<'a> {
         self.held.release();
     }
 
-    /// Releases the queue lock, then wakes. In this order, so that the woken find the queue lock free.
+    /// Releases the queue lock, then wakes. In this order, so that the woken thread finds the queue
+    /// lock free.
     pub(super) fn release_and_wake(self, wake: Option<Wake>) {
         self.release();
         if let Some(wake) = wake {
@@ -203,8 +208,8 @@ impl<'a> LockedList<'a> {
         }
     }
 
-    /// Takes out the first waiter if it may go, and has it wake up in this phase. `None`: there is
-    /// none.
+    /// Takes out the first waiter if `phase` gives it a phase to wake up in. `None` if the queue is
+    /// empty or that waiter stays.
     pub(super) fn let_go(&self, phase: impl FnOnce(&Waiter) -> Option<Phase>) -> Option<Wake> {
         let first = self.front()?;
         let phase = phase(first)?;

@@ -7,34 +7,38 @@ use super::parker::{Parked, Parker, Wake};
 use super::primitive::{AtomicPtr, AtomicU32, Ordering};
 use super::retire::Ticket;
 
-/// When a wait ends unserved; `None` means never.
+/// When a wait times out; `None` means never.
 pub type Deadline = Option<Instant>;
 
-/// Where a waiter stands. Written under the queue lock of the queue that it waits in.
+/// The progress of a waiter. Written under the queue lock of the queue that it waits in.
 ///
 /// ```text
 ///            enqueue             wake-up: try again            claim fails
 ///   Idle ───────────▶ Queued ─────────────────────▶ Woken ───────────────▶ Queued
 ///                       │                             │
 ///                       ├───────── hand-off ──────────┴──▶ Granted (out of the queue)
-///                       └───────── sent away ────────────▶ Dismissed (out of the queue)
+///                       └───────── dismissal ────────────▶ Dismissed (out of the queue)
 /// ```
+///
+/// A waiter that finds the resource at once goes from Idle to Granted and is never queued. If the
+/// object is retired or shut down, it goes from Idle to Dismissed. A grant that is taken back turns
+/// Granted into Dismissed, see `grants`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Phase {
     Idle = 0,
-    /// In the queue, asleep or about to sleep.
+    /// In the queue. The thread sleeps or is about to.
     Queued = 1,
-    /// In the queue still, told to look again; nobody else is told until it has.
+    /// Still in the queue. The thread has been woken and is going to claim.
     Woken = 2,
-    /// Out of the queue, and has what it waited for.
+    /// Out of the queue, and has been given the resource.
     Granted = 3,
-    /// Out of the queue, and will not get it: its caller finds out from the object why.
+    /// Out of the queue, and will not get the resource. The caller asks the object for the reason.
     Dismissed = 4,
 }
 
-/// What a primitive notes about a waiter: which round it waits for, or what it brings and gets.
-/// Belongs to the primitive that it waits for; accessed under the queue lock.
+/// Data that a primitive stores in a waiter: the round that it waits in, or the item that it brings
+/// or gets. Belongs to the primitive that it waits for, and is accessed under the queue lock.
 pub(super) type Note = AtomicPtr<()>;
 
 /// One wait of one thread: a node of a [`WaitList`](super::WaitList) and the thread's parker.
@@ -42,11 +46,12 @@ pub struct Waiter {
     pub(super) next: AtomicPtr<Waiter>,
     pub(super) previous: AtomicPtr<Waiter>,
     pub(super) note: Note,
-    /// What a primitive that was retired meanwhile has left to the waiter, or null. Not from
-    /// `primitive`: it is written and read with the phase, and the model checker looks at that.
+    /// The ticket from a primitive that was retired meanwhile, or null. The type is not from
+    /// `primitive`: the ticket is written and read together with the phase, and the model checker
+    /// checks that one.
     ticket: core::sync::atomic::AtomicPtr<()>,
     phase: AtomicU32,
-    /// If not zero, for how many microseconds the next park lasts at most.
+    /// The retry timer: if not zero, the next park lasts at most so many microseconds.
     nap: AtomicU32,
     since: Instant,
     #[cfg(not(modelled))]
@@ -57,7 +62,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// A waiter whose wait begins now.
+    /// A waiter for a wait that begins now.
     #[expect(clippy::new_without_default, reason = "a default that reads the clock surprises")]
     pub fn new() -> Waiter {
         Waiter {
@@ -76,19 +81,20 @@ impl Waiter {
         }
     }
 
-    /// A waiter that a model checker takes for one that has waited long.
+    /// A waiter that counts as one that has waited for a long time, in a model.
     #[cfg(modelled)]
     pub fn overdue() -> Waiter {
         Waiter { overdue: true.into(), ..Waiter::new() }
     }
 
-    /// Whether it has waited for at least `span`.
+    /// Whether the waiter has waited for at least `span`.
     #[cfg(not(modelled))]
     pub(super) fn has_waited(&self, span: Duration) -> bool {
         self.since.elapsed() >= span
     }
 
-    /// In a model a nap is long enough, and under `shuttle` it may be late at any time.
+    /// In a model a waiter has waited long enough after one park with a retry timer. Under
+    /// `shuttle` it may be so at any time.
     #[cfg(modelled)]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
         let _ = self.since;
@@ -98,7 +104,7 @@ impl Waiter {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Relaxed: the queue lock of the queue orders every access.
+        // Relaxed: the queue lock orders every access.
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Queued,
@@ -108,28 +114,29 @@ impl Waiter {
         }
     }
 
-    /// Whether the waiter has left the queue without getting what it waited for. For its own
+    /// Whether the waiter has left the queue and did not get the resource. To be called by its own
     /// thread, after the wait.
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.phase() == Phase::Dismissed
     }
 
-    /// The ticket that it was left, if what it waited for was retired meanwhile. For its own
-    /// thread, after the wait, or after [`Awaitable::abandon`] if a handler raised.
+    /// The ticket that the waiter has, if the object was retired meanwhile. To be called by its own
+    /// thread, after the wait, or after [`Awaitable::abandon`] if a signal handler raised.
     #[must_use]
     pub fn ticket(&self) -> Option<Ticket> {
         Ticket::new(self.ticket.load(Ordering::Relaxed))
     }
 
-    /// Sends the waiter away, with a ticket or with none. As [`Waiter::signal`].
+    /// Makes the waiter leave without the resource, with a ticket or without one. As
+    /// [`Waiter::signal`].
     pub(super) fn dismiss(&self, ticket: Option<Ticket>) -> Wake {
         let ticket = ticket.map_or(ptr::null_mut(), Ticket::as_ptr);
         self.ticket.store(ticket, Ordering::Relaxed);
         self.signal(Phase::Dismissed)
     }
 
-    /// Whether another thread has taken the waiter out of the queue.
+    /// Whether the waiter has been settled: it is out of the queue, granted or dismissed.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase(), Phase::Granted | Phase::Dismissed)
     }
@@ -138,13 +145,14 @@ impl Waiter {
         self.phase.store(phase as u32, Ordering::Relaxed);
     }
 
-    /// It is put into a queue: whatever an earlier wait has left it is void.
+    /// The waiter is put into a queue. A ticket from an earlier wait is void.
     pub(super) fn begin(&self) {
         self.ticket.store(ptr::null_mut(), Ordering::Relaxed);
         self.set_phase(Phase::Queued);
     }
 
-    /// Moves to `phase` and stores the wake-up. Call it under the queue lock, send the result after.
+    /// Moves to `phase` and stores the wake-up. To be called under the queue lock. The caller sends
+    /// the result after that.
     pub(super) fn signal(&self, phase: Phase) -> Wake {
         self.set_phase(phase);
         #[cfg(not(modelled))]
@@ -152,13 +160,17 @@ impl Waiter {
         self.parker.signal()
     }
 
-    /// The next park ends after this time at the latest, as if somebody had unparked the waiter.
+    /// Sets the retry timer: the next park ends after this time at the latest, as if the waiter had
+    /// been unparked.
     pub(super) fn nap(&self, span: Duration) {
         self.nap.store(span.as_micros() as u32, Ordering::Relaxed);
     }
 
-    /// Looks for a moment whether somebody unparks this waiter; or, if it would nap, whether what it
-    /// waits for is to be had: true, and then it need not be parked.
+    /// Spins for a moment before the thread parks.
+    ///
+    /// Without a retry timer it spins until this waiter is unparked, and returns false. With a
+    /// retry timer it spins until `what` is at rest. If that succeeds, it returns true, and the
+    /// waiter need not park.
     #[cfg(not(modelled))]
     pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
         use super::spin::{self, Looked};
@@ -192,7 +204,7 @@ impl Waiter {
         looked == Looked::Found
     }
 
-    /// When and where it was answered.
+    /// When and by which thread the waiter was answered.
     #[cfg(not(modelled))]
     pub fn answer(&self) -> Answer {
         Answer {
@@ -202,9 +214,11 @@ impl Waiter {
         }
     }
 
-    /// Sleeps until another thread unparks this waiter, or the deadline, or, if `interruptible`,
-    /// until a signal handler has run in this thread. A signal that has come while the thread looked
-    /// has interrupted nothing: so a look in vain ends as if one had come, once in a wait.
+    /// Sleeps until another thread unparks this waiter, or until the deadline. If `interruptible`,
+    /// also until a signal handler has run in this thread.
+    ///
+    /// A signal that comes while the thread spins interrupts no system call. So a spin without
+    /// success ends as if a signal had come, once in a wait.
     pub fn park(&self, deadline: Deadline, interruptible: bool) -> Parked {
         let nap = self.nap.swap(0, Ordering::Relaxed);
         #[cfg(not(modelled))]
@@ -232,35 +246,37 @@ impl Waiter {
     }
 }
 
-/// For looking before a sleep: nothing that the order of steps depends on.
+/// The data for spinning before a sleep. No order of steps depends on it.
 #[cfg(not(modelled))]
 #[derive(Default)]
 struct Look {
-    /// When it was answered, see `turns::era`.
+    /// When the waiter was answered, see `turns::era`.
     era: AtomicU32,
-    /// The processor of the thread that has answered.
+    /// The processor of the thread that answered.
     processor: AtomicU32,
-    /// The thread that has answered keeps its turn until this one is awake.
+    /// The thread that answered keeps its turn until this thread is awake.
     keeps_turn: core::sync::atomic::AtomicBool,
-    /// The processor on which its thread looks or sleeps.
+    /// The processor on which this thread spins or sleeps.
     at: AtomicU32,
-    /// If it was asleep then: how many nanoseconds after the beginning of its wait.
+    /// If this thread was asleep when it was answered: the time since the beginning of its wait, in
+    /// nanoseconds. Else zero.
     answered: core::sync::atomic::AtomicU64,
-    /// The thread has looked in vain.
+    /// The last spin had no success.
     in_vain: core::sync::atomic::AtomicBool,
-    /// There is no looking before the sleeps to come.
+    /// This thread does not spin any more in this wait.
     over: core::sync::atomic::AtomicBool,
 }
 
-/// When a waiter was answered, and where.
+/// When a waiter was answered, and by which thread. To answer a waiter is to signal it, see
+/// `turns`.
 #[cfg(not(modelled))]
 #[derive(Clone, Copy)]
 pub struct Answer {
     /// See `turns::era`.
     pub era: u32,
-    /// The processor of the thread that has answered, see `turns::processor`.
+    /// The processor of the thread that answered, see `turns::processor`.
     pub processor: u32,
-    /// Whether that thread keeps its turn until the waiter is awake.
+    /// Whether the thread that answered keeps its turn until the waiter is awake.
     pub keeps_turn: bool,
 }
 
@@ -280,7 +296,8 @@ impl Look {
         }
     }
 
-    /// Whether the thread has looked in vain, for the first time in this wait. Then it looks no more.
+    /// Whether a spin had no success, for the first time in this wait. After that the thread spins
+    /// no more.
     fn ends_the_first_time(&self) -> bool {
         self.in_vain.load(Ordering::Relaxed) && !self.over.swap(true, Ordering::Relaxed)
     }
@@ -303,81 +320,88 @@ impl Waiter {
     }
 }
 
-/// What came of an attempt to leave a queue for good.
+/// The result of an attempt to leave a queue for good.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// The waiter has left, and was not settled.
     Left,
-    /// The waiter has been settled in the meantime, and claims next: it must not throw away what
-    /// it was granted.
+    /// The waiter has been settled in the meantime. It claims next: a grant must not be lost.
     Settled,
-    /// The end of the wait is bound to come, and the waiter stays for it: it parks again, without
-    /// a deadline.
+    /// The end of the wait is certain to come, and the waiter stays in the queue for it. It parks
+    /// again, without a deadline.
     Stays,
 }
 
-/// What a thread can wait for.
+/// An object that a thread can wait for: it has a resource or a state that a waiter claims.
 ///
 /// # Safety
-/// An implementation keeps the address of a waiter only from `enqueue` (when that returns false)
-/// until `claim` returns true, `cancel` returns [`Cancelled::Left`] or `abandon` returns, and touches
-/// the waiter only under the queue lock that those take. So a waiter that has left may be freed.
+/// An implementation keeps the address of a waiter from `enqueue`, when that returns false, until
+/// `claim` returns true, `cancel` returns [`Cancelled::Left`] or `abandon` returns. These three
+/// take the queue lock, and an implementation touches the waiter only under that lock. So a waiter
+/// that has left may be freed.
 pub unsafe trait Awaitable {
-    /// Whether a waiter stays in the queue while its thread runs signal handlers. It must, where
-    /// what it waits for is over in a moment: it would miss that. It must not, where others would
-    /// wait for what it has been offered until the handlers are done.
+    /// Whether a waiter stays in the queue while its thread runs signal handlers.
+    ///
+    /// It must stay if a notification could be lost meanwhile. It must leave if it could be granted
+    /// a resource that every other thread would then miss until the handlers are done.
     const STAYS_QUEUED_DURING_SIGNALS: bool = false;
 
-    /// A wait for this begins, of a thread that has its turn, if there are turns; it may give it up
-    /// before the wait is over.
+    /// A wait for this begins. If threads take turns, the calling thread has its turn. It may give
+    /// the turn up before the wait is over.
     fn begin(&self) {}
 
-    /// It has its turn again, and the wait is over.
+    /// The wait is over, and the thread has its turn again.
     fn end(&self) {}
 
-    /// Where waits for this remember what looking before a sleep has brought.
+    /// The place under which the results of spinning for this are remembered.
     #[cfg(not(modelled))]
     fn place(&self) -> super::spin::Place {
         super::spin::Place::new(ptr::from_ref(self).addr())
     }
 
-    /// For a waiter that was woken and has found what it waits for taken again: whether it can be
-    /// had, and no thread has had it since this was asked last.
+    /// For a waiter that was woken and has found the resource taken again. True if the resource is
+    /// available, and no thread has taken it since the last call of this.
     #[cfg(not(modelled))]
     fn is_at_rest(&self) -> bool {
         true
     }
 
-    /// Sees whether what is waited for can be had at once (true: the waiter is settled, and claims
-    /// next), else queues the waiter (false).
-    /// A waiter that has been in the queue before and left it to look for signals is `resumed`:
-    /// it goes to the front.
+    /// Checks whether the resource is available. If so, returns true: the waiter is settled or
+    /// idle, and claims next. Else queues the waiter and returns false.
+    ///
+    /// A waiter is `resumed` if it has left the queue to run signal handlers and comes back. It
+    /// goes to the front.
     ///
     /// # Safety
-    /// The waiter stays where it is until it has left the queue again.
+    /// The waiter stays in place until it has left the queue again.
     #[must_use]
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool;
 
-    /// After an unpark, or when it was settled: takes what is waited for and leaves the queue
-    /// (true), or stays (false): the waiter then parks again. One that was granted always gets it,
-    /// one that was dismissed does not, and is told so by [`Waiter::is_dismissed`].
+    /// Takes the resource and leaves the queue (true), or stays in it (false): the waiter then
+    /// parks again. To be called after an unpark, or when `enqueue` has returned true.
+    ///
+    /// A waiter that was granted the resource always gets it. A waiter that was dismissed does not,
+    /// and [`Waiter::is_dismissed`] says so.
     ///
     /// # Safety
-    /// The waiter was queued here and has not left, or was settled and has not claimed.
+    /// The waiter was queued here and has not left. Or it was settled, or `enqueue` has returned
+    /// true, and it has not claimed.
     #[must_use]
     unsafe fn claim(&self, waiter: &Waiter) -> bool;
 
-    /// Leaves the queue for good, because the time is up or, unless waiters stay for that, because
-    /// of a signal.
+    /// Leaves the queue for good, because the deadline has passed. Also because of a signal, unless
+    /// waiters stay in the queue then.
     ///
     /// # Safety
     /// The waiter was queued here and has not left.
     unsafe fn cancel(&self, waiter: &Waiter) -> Cancelled;
 
-    /// The process was forked by a signal handler of the waiter's own thread, while the waiter was
-    /// to stay in the queue: in the child it is in none. It goes back to the front, unless what it
-    /// waits for has come. Has to do something where waiters stay.
+    /// Puts the waiter back into the queue after a fork, in the child.
+    ///
+    /// A signal handler of the waiter's own thread has forked the process while the waiter was to
+    /// stay in the queue. In the child the waiter is in no queue. It goes back to the front, unless
+    /// it has been settled or notified. To be implemented if waiters stay in the queue.
     ///
     /// # Safety
     /// The waiter was queued here before the fork and had not left.
@@ -386,13 +410,13 @@ pub unsafe trait Awaitable {
         debug_assert!(!Self::STAYS_QUEUED_DURING_SIGNALS);
     }
 
-    /// Leaves the queue because a signal handler raised, where waiters stay for that long. What
-    /// was granted in the meantime is for somebody else.
+    /// Leaves the queue because a signal handler has raised, if waiters stay in the queue
+    /// meanwhile. A notification that came in the meantime has to go to another thread.
     ///
     /// # Safety
     /// As [`Awaitable::cancel`].
     unsafe fn abandon(&self, waiter: &Waiter) {
-        // SAFETY: as the caller promises; settled, it claims, and so has left as well.
+        // SAFETY: as the caller promises. A settled waiter claims, and has left after that as well.
         unsafe {
             if self.cancel(waiter) == Cancelled::Settled {
                 let _left = self.claim(waiter);

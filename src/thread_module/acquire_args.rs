@@ -1,7 +1,7 @@
-//! The arguments of `acquire`, in CPython's words.
+//! Reads the arguments of `acquire`, with CPython's own errors.
 //!
-//! The usual calls are recognised at a glance. Everything else goes to `PyArg_Parse…` with the
-//! format that the stock function has, so that whatever is wrong is said as CPython says it.
+//! The usual calls are recognised by a quick check. All other calls go to CPython's `PyArg_Parse…`,
+//! with the format of the stock function. So every error has CPython's text.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
@@ -15,14 +15,15 @@ use crate::capi::errors::{Raised, raise};
 use crate::capi::refs::drop_ref;
 use crate::runtime::blocking::Timeout;
 
-/// -1 as a number of nanoseconds: no time-out. Only exactly this; -2 is an error.
+/// -1 second in nanoseconds, which means no time-out. Only this exact value; -2 seconds is an
+/// error.
 const UNSET: i64 = -1_000_000_000;
 
 /// The largest time-out in microseconds, `PY_TIMEOUT_MAX`.
 const TIMEOUT_MAX: i64 = if cfg!(windows) { 0xFFFF_FFFE * 1000 } else { i64::MAX / 1000 };
 
-/// Reads `acquire(blocking=True, timeout=-1)` from a call with an array of arguments; `format` is
-/// the stock function's, with its name.
+/// Reads `acquire(blocking=True, timeout=-1)` from an array of arguments. `format` is the stock
+/// function's format, which includes its name.
 ///
 /// # Safety
 /// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.
@@ -47,8 +48,8 @@ unsafe fn acquire_with(
     kwnames: *mut PyObject,
     format: &CStr,
 ) -> Result<Timeout, Raised> {
-    // SAFETY: as the caller of `acquire` promises: nargs positional arguments, then one for each
-    // keyword name.
+    // SAFETY: as the caller of `acquire` promises: there are `nargs` positional arguments, then one
+    // for each keyword name.
     unsafe {
         let positional = core::slice::from_raw_parts(args, nargs as usize);
         match (positional, kwnames.is_null()) {
@@ -87,7 +88,7 @@ fn plain_bool(object: *mut PyObject) -> Option<bool> {
     }
 }
 
-/// Leaves it to CPython to read the arguments.
+/// Lets CPython read the arguments.
 #[cold]
 unsafe fn acquire_parsed(
     args: *const *mut PyObject,
@@ -98,7 +99,7 @@ unsafe fn acquire_parsed(
     let keywords: [*const c_char; 3] = [c"blocking".as_ptr(), c"timeout".as_ptr(), ptr::null()];
     let mut blocking: c_int = 1;
     let mut seconds = ptr::null_mut();
-    // SAFETY: as the caller of `acquire` promises; the format wants an int and an object.
+    // SAFETY: as the caller of `acquire` promises. The format expects an int and an object.
     unsafe {
         let (tuple, dict) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames)?;
         let parsed = compat::PyArg_ParseTupleAndKeywords(
@@ -109,7 +110,7 @@ unsafe fn acquire_parsed(
             &raw mut blocking,
             &raw mut seconds,
         );
-        // `seconds` is borrowed from the tuple or the dict, which have to outlive its use.
+        // `seconds` is borrowed from the tuple or the dict, so they are dropped after its use.
         let result = if parsed == 0 { Err(Raised) } else { timeout(blocking != 0, seconds) };
         drop_ref(tuple);
         drop_ref(dict);
@@ -117,7 +118,7 @@ unsafe fn acquire_parsed(
     }
 }
 
-/// What `blocking` and `timeout` mean together. `seconds` may be null: not given.
+/// The time-out that `blocking` and `timeout` mean together. `seconds` is null if it was not given.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -150,7 +151,7 @@ pub unsafe fn timeout(blocking: bool, seconds: *mut PyObject) -> Result<Timeout,
 
 #[cold]
 fn value_error(message: &CStr) -> Result<Timeout, Raised> {
-    // SAFETY: only called while arguments are read, so attached.
+    // SAFETY: attached, because this is called only while arguments are read.
     unsafe { raise(ffi::PyExc_ValueError, message) };
     Err(Raised)
 }

@@ -1,4 +1,4 @@
-//! `_excepthook`: what becomes of an exception that `Thread.run` lets out.
+//! `_excepthook`: handles an exception that leaves `Thread.run`.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -11,8 +11,8 @@ use crate::capi::errors::{Raised, raise};
 use crate::capi::refs::drop_ref;
 use crate::runtime::state::State;
 
-/// `_excepthook(args)`: prints the exception to `sys.stderr`, or to what that was when the thread
-/// was created. SystemExit is silent.
+/// `_excepthook(args)`: prints the exception to `sys.stderr`. If that is missing or None, it prints
+/// to the `sys.stderr` from the time when the thread was created. SystemExit is not printed.
 ///
 /// # Safety
 /// Called by CPython with the module and an object.
@@ -20,8 +20,9 @@ pub unsafe extern "C-unwind" fn excepthook(
     module: *mut PyObject,
     args: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: attached; the exact type says that there are four items, all borrowed: a struct
-    // sequence is immutable, and the caller keeps it alive. The new reference is given back.
+    // SAFETY: attached. The exact type says that there are four items. They are borrowed, which is
+    // enough: a struct sequence is immutable, and the caller keeps it alive. The new reference is
+    // given back.
     unsafe {
         if ffi::Py_TYPE(args) != (*State::of(module)).excepthook_type {
             return raise(
@@ -49,7 +50,7 @@ pub unsafe extern "C-unwind" fn excepthook(
     }
 }
 
-/// Borrowed.
+/// An exception. The references are borrowed.
 struct Exception {
     class: *mut PyObject,
     value: *mut PyObject,
@@ -57,9 +58,9 @@ struct Exception {
 }
 
 impl Exception {
-    /// As the interpreter prints it.
+    /// Prints the exception in the way of the interpreter.
     unsafe fn print_to_stderr(&self, stderr: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: attached; valid objects. PyErr_Display wants null for "no traceback".
+        // SAFETY: attached; valid objects. `PyErr_Display` expects null for "no traceback".
         unsafe {
             let none = ffi::Py_None();
             let traceback = if self.traceback == none { ptr::null_mut() } else { self.traceback };
@@ -68,7 +69,7 @@ impl Exception {
         }
     }
 
-    /// PyErr_Display knows `sys.stderr` only.
+    /// Prints the exception to any file; `PyErr_Display` prints to `sys.stderr` only.
     unsafe fn print_to(&self, file: *mut PyObject) -> Result<(), Raised> {
         // SAFETY: attached; new references are given back.
         unsafe {
@@ -102,7 +103,8 @@ impl Exception {
     }
 }
 
-/// There is no `sys.stderr`: the one that the thread remembers, if it does.
+/// Prints to the `stderr` that the thread has saved, if it has one. Used if there is no
+/// `sys.stderr`.
 unsafe fn print_to_saved_stderr(
     thread: *mut PyObject,
     exception: &Exception,
@@ -126,7 +128,7 @@ unsafe fn print_to_saved_stderr(
     }
 }
 
-/// `Exception in thread <name>:`, with the ident for a thread without a name.
+/// Prints `Exception in thread <name>:`. For a thread without a name it prints the identifier.
 unsafe fn print_heading(file: *mut PyObject, thread: *mut PyObject) -> Result<(), Raised> {
     // SAFETY: attached; new references are given back.
     unsafe {

@@ -1,10 +1,12 @@
-//! What happens to rthread in a fork.
+//! The work that rthread does at a fork.
 //!
-//! Registered with the operating system and not with `os.register_at_fork`: it has to come before
-//! `threading`'s own hook, which expects the handles of dead threads to be done, and whoever
-//! imported `threading` before rthread has registered that one first. It also covers forks that
-//! Python does not know of. `os.register_at_fork` is used as well, for what has to be done while the
-//! other threads still run.
+//! The handlers are registered with the operating system, and not only with `os.register_at_fork`,
+//! for two reasons. First, they must run before `threading`'s own hook, which expects the handles
+//! of dead threads to be done. If a program has imported `threading` before rthread, that hook was
+//! registered first. Second, they also cover forks that Python does not know of.
+//!
+//! `os.register_at_fork` is used as well, for the work that has to be done while the other threads
+//! still run.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -29,10 +31,10 @@ use crate::thread_module::handle;
 #[cfg(unix)]
 use crate::thread_module::start;
 
-/// The thread that called fork, in the child; 0 in a process that is not one.
+/// In the child of a fork: the identifier of the thread that called fork. 0 in any other process.
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
 
-/// The one thread of this process that is older than it, by its identifier.
+/// The identifier of the one thread that is older than its process. 0 if there is none.
 pub fn survivor() -> u64 {
     SURVIVOR.load(Ordering::Relaxed)
 }
@@ -41,7 +43,7 @@ pub fn survivor() -> u64 {
 #[cfg(unix)]
 pub fn register() {
     unsafe extern "C" fn prepare() {
-        // No other thread may be in the middle of changing the tables.
+        // Locks the tables, so that no other thread is in the middle of a change.
         handle::before_fork();
         start::before_fork();
         idle_threads::before_fork();
@@ -60,7 +62,8 @@ pub fn register() {
         lifetime::has_forked();
     }
     unsafe extern "C" fn child() {
-        // First: every queue, those of the tables' locks among them, may hold dead threads.
+        // First, because every queue may hold waiters of dead threads, including the queues of the
+        // tables' locks.
         sync::fork::after_fork_in_child();
         SURVIVOR.store(compat::thread_ident(), Ordering::Relaxed);
         // SAFETY: `prepare` ran in this thread.
@@ -75,18 +78,19 @@ pub fn register() {
     }
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        // SAFETY: the handlers stay loaded: extension modules are never unloaded. It fails only
-        // without memory, and then forks leave the handles of dead threads unfinished.
+        // SAFETY: the handlers stay loaded, because extension modules are never unloaded. The call
+        // fails only without memory. Then a fork leaves the handles of dead threads unfinished.
         unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
     });
 }
 
-/// There is no fork.
+/// There is no fork on this platform.
 #[cfg(not(unix))]
 pub fn register() {}
 
-/// Has Python tell of its forks, in the calling interpreter: before them, as other threads can run then,
-/// and after them. A program may say that a fork is about to come, and make its child by other means.
+/// Registers Python hooks for the forks of the calling interpreter: one that runs before a fork,
+/// while other threads can run, and one that runs in the parent afterwards. A program may run these
+/// hooks, and make its child by other means.
 ///
 /// # Safety
 /// Attached.

@@ -1,4 +1,5 @@
-//! The small functions: who am I, what is the stack size, interrupt the main thread, names.
+//! The small functions: identifiers, a new lock, `exit`, interrupting the main thread, the stack
+//! size, kept threads.
 
 use core::ffi::c_int;
 use core::ptr;
@@ -61,7 +62,7 @@ pub unsafe extern "C-unwind" fn interrupt_main(
     args: *mut PyObject,
 ) -> *mut PyObject {
     let mut signal: c_int = libc::SIGINT;
-    // SAFETY: attached; the format wants an int.
+    // SAFETY: attached; the format expects an int.
     unsafe {
         if compat::PyArg_ParseTuple(args, c"|i:signum".as_ptr(), &raw mut signal) == 0 {
             return ptr::null_mut();
@@ -73,8 +74,9 @@ pub unsafe extern "C-unwind" fn interrupt_main(
     compat::none()
 }
 
-/// `stack_size([size])`. The setting is the interpreter's, one for the stock module's threads and
-/// ours, and so are the limits: the stock function checks and sets it.
+/// `stack_size([size])`. The setting belongs to the interpreter, and applies to the stock module's
+/// threads and to rthread's. The limits are the interpreter's too. So the stock function checks and
+/// sets it.
 ///
 /// # Safety
 /// Called by CPython with the module and a tuple.
@@ -86,7 +88,7 @@ pub unsafe extern "C-unwind" fn stack_size(
     unsafe { stock::call((*State::of(module)).stock, c"stack_size", args) }
 }
 
-/// Asks the stock module for what only the interpreter's insides can tell.
+/// Calls a stock function without arguments, for a fact that only the interpreter's internals know.
 unsafe fn ask(module: *mut PyObject, name: &core::ffi::CStr) -> *mut PyObject {
     // SAFETY: attached; the new reference is given back.
     unsafe {
@@ -112,7 +114,7 @@ pub unsafe extern "C-unwind" fn daemon_threads_allowed(
     unsafe { ask(module, c"daemon_threads_allowed") }
 }
 
-/// `_get_main_thread_ident()`: the interpreter's own note, which a fork changes.
+/// `_get_main_thread_ident()`: a value that the interpreter keeps, and that changes at a fork.
 ///
 /// # Safety
 /// Called by CPython with the module.
@@ -136,7 +138,7 @@ pub unsafe extern "C-unwind" fn is_main_interpreter(
     compat::bool_object(unsafe { compat::interpreter() } == compat::main_interpreter())
 }
 
-/// `__keep_threads__(number)`: up to how many finished threads wait for the next start.
+/// `__keep_threads__(number)`: how many finished threads may be kept for the next starts.
 ///
 /// # Safety
 /// Called by CPython with the module and a tuple.
@@ -145,7 +147,7 @@ pub unsafe extern "C-unwind" fn keep_threads(
     args: *mut PyObject,
 ) -> *mut PyObject {
     let mut number: ffi::Py_ssize_t = 0;
-    // SAFETY: attached; the format wants a Py_ssize_t.
+    // SAFETY: attached; the format expects a Py_ssize_t.
     unsafe {
         if compat::PyArg_ParseTuple(args, c"n:__keep_threads__".as_ptr(), &raw mut number) == 0 {
             return ptr::null_mut();
@@ -153,7 +155,7 @@ pub unsafe extern "C-unwind" fn keep_threads(
         let Ok(number) = usize::try_from(number) else {
             return raise(ffi::PyExc_ValueError, c"a number of threads is not negative");
         };
-        // It is not known how to make one thread like another on other systems.
+        // On other systems it is not known how to give a kept thread the attributes of its starter.
         let number = if cfg!(target_os = "linux") { number } else { 0 };
         let state = &*State::of(module);
         state.lifetime.kept_threads.store(number, Ordering::Relaxed);
@@ -170,6 +172,6 @@ pub unsafe extern "C-unwind" fn keep_threads(
 /// Called by CPython.
 pub unsafe extern "C-unwind" fn kept_threads(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     let [kept, starts, with_state] = idle_threads::numbers();
-    // SAFETY: attached; the format takes three of this size.
+    // SAFETY: attached; the format takes three integers of this size.
     unsafe { ffi::Py_BuildValue(c"nnn".as_ptr(), kept, starts, with_state) }
 }

@@ -1,4 +1,4 @@
-//! `_thread._ThreadHandle`: a thread to wait for.
+//! `_thread._ThreadHandle`: a thread that can be joined.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -19,20 +19,20 @@ use crate::runtime::state::State;
 use crate::runtime::try_arc::{RawArc, TryArc};
 use crate::sync::{Awaitable, JoinState, Mutex, Stage, spin};
 
-/// One thread, shared between the thread itself, its Python handle and whoever waits for it.
+/// A thread, shared by the thread itself, its Python handle and the threads that wait for it.
 ///
-/// It owns the operating system's thread: exactly one of a join, `_set_done` and the drop of the
-/// last reference joins or detaches it.
+/// It owns the operating system's thread. Exactly one of a join, `_set_done` and the drop of the
+/// last reference joins or detaches that thread.
 pub struct Handle {
     join_state: JoinState,
-    /// Whether the interpreter waits for the thread at exit; then also in which interpreter.
+    /// The interpreter that waits for the thread at exit, by its address; 0 for none.
     awaited_by: AtomicU64,
     links: Links,
 }
 
-/// All handles, for the fork and for `_shutdown`. A list through the handles themselves: to be in
-/// it takes no memory. A handle leaves it when it is dropped, so those in it are valid under the
-/// mutex, but may have lost their last owner.
+/// All handles, for a fork and for `_shutdown`. The list goes through the handles themselves, so
+/// adding one needs no memory. A handle leaves the list when it is dropped. So every handle in the
+/// list is valid while the mutex is held, but may have lost its last owner.
 static HANDLES: Mutex<List> = Mutex::new(List { first: None });
 
 struct List {
@@ -42,22 +42,22 @@ struct List {
 // SAFETY: handles are made for sharing.
 unsafe impl Send for List {}
 
-/// Where a handle is in the list. Accessed under its mutex.
+/// The links of a handle in the list. Accessed under the list's mutex.
 struct Links {
     is_listed: Cell<bool>,
     next: Cell<Option<RawArc<Handle>>>,
     previous: Cell<Option<RawArc<Handle>>>,
 }
 
-// SAFETY: accessed under the mutex of the list, but for the flag, which says before the handle is
-// shared whether it will be.
+// SAFETY: accessed under the mutex of the list. The flag is the exception: it is written before the
+// handle is shared.
 unsafe impl Send for Links {}
 // SAFETY: as above.
 unsafe impl Sync for Links {}
 
 impl List {
     fn add(&mut self, place: RawArc<Handle>) {
-        // SAFETY: the handle is being made; the first one is in the list.
+        // SAFETY: the new handle is not shared yet, and the first one is in the list.
         unsafe {
             place.get().links.is_listed.set(true);
             place.get().links.next.set(self.first);
@@ -69,7 +69,7 @@ impl List {
     }
 
     fn remove(&mut self, links: &Links) {
-        // SAFETY: what is next to a handle in the list is in the list.
+        // SAFETY: the neighbours of a handle in the list are in the list too.
         unsafe {
             match links.previous.get() {
                 Some(previous) => previous.get().links.next.set(links.next.get()),
@@ -88,7 +88,7 @@ impl List {
 }
 
 impl Handle {
-    /// A handle whose thread is not started; none if there is no memory.
+    /// Makes a handle of a thread that is not started. None if there is no memory.
     pub fn new() -> Option<TryArc<Handle>> {
         let handle = TryArc::new(Handle {
             join_state: JoinState::new(),
@@ -103,58 +103,60 @@ impl Handle {
         Some(handle)
     }
 
-    /// The identifier of the thread, 0 before it runs.
+    /// The identifier of the thread; 0 before it runs.
     pub fn ident(&self) -> u64 {
         self.join_state.ident()
     }
 
-    /// Claims the right to start the thread; false if somebody did before.
+    /// Claims the right to start the thread. False if another thread has claimed it before.
     pub fn begin_start(&self) -> bool {
         self.join_state.begin_start()
     }
 
-    /// By the starter, before the thread runs any Python code.
+    /// Called by the starter, before the thread runs any Python code.
     pub fn set_running(&self, os_thread: OsThread, ident: u64) {
         self.join_state.set_running(os_thread.to_bits(), ident);
     }
 
-    /// There is no thread, or no more, and a join returns at once: the start failed, or this is the
-    /// child of a fork, and the thread is gone.
+    /// There is no thread, or it does not exist any more, so a join returns at once. The start has
+    /// failed, or this is the child of a fork.
     pub fn abandon(&self) {
         self.await_at_exit(None);
         self.join_state.abandon();
     }
 
-    /// Lets `_shutdown` of an interpreter wait for the thread, or no longer.
+    /// Lets `_shutdown` of an interpreter wait for the thread; with None no interpreter waits.
     pub fn await_at_exit(&self, interpreter: Option<*mut PyInterpreterState>) {
         let address = interpreter.map_or(0, |interpreter| interpreter.addr() as u64);
         self.awaited_by.store(address, Ordering::Release);
     }
 
-    /// A thread that joins this one is not likely to wait for long.
+    /// Notes that the thread will probably end soon, so that a thread that joins it spins for a
+    /// moment before it sleeps.
     pub fn expect(&self) {
         spin::expect(self.join_state.exiting().place());
     }
 
-    /// By the thread, which is kept for another start: a join has nothing to join any more. False if the
-    /// handle does not own the thread.
+    /// Called by the thread when it is kept for another start: from then on a join has no operating
+    /// system's thread to join. False if the handle does not own that thread.
     pub fn disown(&self) -> bool {
         self.join_state.disown().is_some()
     }
 
-    /// The last thing the thread does: its state is gone, a join may return now.
+    /// The last step of the thread: its state is gone, and a join may return now.
     pub fn set_exiting(&self) {
         self.await_at_exit(None);
         let _ = self.join_state.exiting().set();
     }
 
-    /// Joins or detaches the operating system's thread, whoever comes first. Blocks while another
-    /// one does.
+    /// Joins or detaches the operating system's thread with `how`, unless that has been done.
+    /// Blocks while another thread is doing it.
     ///
     /// # Safety
     /// Attached; the caller holds a reference.
     unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
-        // SAFETY: as the caller promises; the number is of a thread that nobody else ends.
+        // SAFETY: as the caller promises. The number is that of a thread that no other thread joins
+        // or detaches.
         let ended = self.join_state.end(
             |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
             |bits| unsafe { how(OsThread::from_bits(bits)) },
@@ -167,7 +169,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Waits for a thread that is about to end, and joins it. No signal ends that.
+    /// Waits for a thread that is about to end, and joins it. Signals do not end the wait.
     ///
     /// # Safety
     /// Attached; the caller holds a reference; no exception is set.
@@ -181,7 +183,7 @@ impl Handle {
         }
     }
 
-    /// Waits until the thread has ended. False if the time was up.
+    /// Waits until the thread has ended. False if the time is up before.
     ///
     /// # Safety
     /// Attached; the caller holds a reference.
@@ -193,8 +195,8 @@ impl Handle {
         }
     }
 
-    /// [`Handle::join`] for a thread that may be just about to run. A start that fails ends the
-    /// wait too.
+    /// [`Handle::join`] for a thread that may be about to run. If its start fails, the wait ends
+    /// too.
     ///
     /// # Safety
     /// As [`Handle::join`].
@@ -202,7 +204,8 @@ impl Handle {
         // SAFETY: as the caller promises.
         unsafe {
             if !self.join_state.exiting().is_set() {
-                // Only now: once it exits, another thread, perhaps this one, may have its ident.
+                // Checked only while the thread runs: after its end another thread, perhaps this
+                // one, may have its identifier.
                 if self.ident() == compat::thread_ident() {
                     runtime_error(c"Cannot join current thread");
                     return Err(Raised);
@@ -238,14 +241,14 @@ impl Drop for Handle {
             HANDLES.lock().remove(&self.links);
         }
         if let Some(bits) = self.join_state.disown() {
-            // SAFETY: it was started joinable, and nobody else has joined or detached it.
+            // SAFETY: the thread was started joinable, and no other code has joined or detached it.
             unsafe { OsThread::from_bits(bits).detach() };
         }
     }
 }
 
-/// Waits for the threads that the interpreter has to wait for, but for the calling one. An
-/// exception, such as Ctrl-C, ends the wait.
+/// Waits for all threads that the interpreter waits for at exit, except the calling one. An
+/// exception, such as KeyboardInterrupt, ends the wait.
 ///
 /// # Safety
 /// Attached.
@@ -255,7 +258,7 @@ pub unsafe fn join_all() -> Result<(), Raised> {
         let mine = compat::interpreter().addr() as u64;
         let me = compat::thread_ident();
         while let Some(handle) = next_awaited(mine, me) {
-            // Not dropped where the wait unwinds: see `blocking`.
+            // Not dropped if the wait unwinds this frame, see `runtime::blocking`.
             let handle = ManuallyDrop::new(handle);
             let joined = handle.join_begun(Timeout::Never);
             drop(ManuallyDrop::into_inner(handle));
@@ -269,8 +272,8 @@ pub unsafe fn join_all() -> Result<(), Raised> {
 
 fn next_awaited(interpreter: u64, me: u64) -> Option<TryArc<Handle>> {
     HANDLES.lock().places().find_map(|place| {
-        // SAFETY: in the list, whose mutex is held. Only one reference is made, and kept: dropping
-        // the last one takes the mutex.
+        // SAFETY: in the list, and its mutex is held. At most one reference is made, and it is
+        // returned: dropping the last reference here would lock the mutex once more.
         unsafe {
             let handle = place.get();
             let awaited = handle.awaited_by.load(Ordering::Acquire) == interpreter;
@@ -279,7 +282,7 @@ fn next_awaited(interpreter: u64, me: u64) -> Option<TryArc<Handle>> {
     })
 }
 
-/// Keeps the table whole across a fork.
+/// Keeps the list consistent across a fork.
 pub fn before_fork() {
     HANDLES.lock_before_fork();
 }
@@ -291,7 +294,8 @@ pub unsafe fn after_fork_in_parent() {
     unsafe { HANDLES.unlock_after_fork() };
 }
 
-/// Only the calling thread is left: the others' handles are done, those not started stay.
+/// Only the calling thread is left. The handles of the other threads are done, those of threads
+/// that were not started stay as they are.
 ///
 /// # Safety
 /// As [`after_fork_in_parent`].
@@ -300,7 +304,7 @@ pub unsafe fn after_fork_in_child() {
     unsafe { HANDLES.unlock_after_fork() };
     let me = compat::thread_ident();
     for place in HANDLES.lock().places() {
-        // SAFETY: in the list, whose mutex is held.
+        // SAFETY: in the list, and its mutex is held.
         let handle = unsafe { place.get() };
         if handle.join_state.stage() != Stage::NotStarted && handle.ident() != me {
             handle.abandon();
@@ -312,7 +316,7 @@ pub unsafe fn after_fork_in_child() {
 pub struct HandleObject {
     base: PyObject,
     weakrefs: *mut PyObject,
-    /// None only while the object is made.
+    /// None only while the object is being made.
     handle: Option<TryArc<Handle>>,
 }
 
@@ -322,7 +326,7 @@ const METHODS: &[Function] = &[
     Function::stock(c"is_done", Call::NoArgs(is_done)),
 ];
 
-/// Makes the type, also where stock has none. A new reference.
+/// Makes the type, also if the stock module has none. Returns a new reference.
 ///
 /// # Safety
 /// Attached; `stock_module` is the stock module.
@@ -330,7 +334,7 @@ pub unsafe fn make_type(
     module: *mut PyObject,
     stock_module: *mut PyObject,
 ) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a HandleObject.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a HandleObject.
     unsafe {
         let like = stock::type_named(stock_module, c"_ThreadHandle");
         let made = Type {
@@ -356,13 +360,13 @@ pub unsafe fn make_type(
 
 const _: () = assert!(offset_of!(HandleObject, base) == 0);
 
-/// A new handle object, not started.
+/// Makes a handle object, not started. Returns a new reference, or null with an exception set.
 ///
 /// # Safety
 /// Attached; `class` is the handle type.
 pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; all zero is an object without a handle, which it is given
-    // before anybody sees it.
+    // SAFETY: as the caller promises. All zero is an object without a handle. It gets its handle
+    // before other code can reach it.
     unsafe {
         let object = types::allocate::<HandleObject>(class);
         if object.is_null() {
@@ -377,19 +381,19 @@ pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
     }
 }
 
-/// A reference to the handle inside an object.
+/// An owned reference to the handle in an object.
 ///
 /// # Safety
 /// `object` is a HandleObject.
 pub unsafe fn share(object: *mut PyObject) -> TryArc<Handle> {
-    // SAFETY: a finished object has a handle.
+    // SAFETY: a complete object has a handle.
     unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
 }
 
 /// # Safety
 /// `object` is a HandleObject, and outlives the result.
 unsafe fn of<'a>(object: *mut PyObject) -> &'a Handle {
-    // SAFETY: a finished object has a handle, and keeps it.
+    // SAFETY: a complete object has a handle, and keeps it.
     unsafe { (*object.cast::<HandleObject>()).handle.as_deref().unwrap_unchecked() }
 }
 
@@ -403,7 +407,8 @@ unsafe extern "C-unwind" fn new(
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more; the reference is its own.
+    // SAFETY: called by CPython when no reference to the object is left. The object owns the
+    // reference to the handle.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
         drop((*slf.cast::<HandleObject>()).handle.take());
@@ -441,7 +446,8 @@ unsafe extern "C-unwind" fn join(slf: *mut PyObject, args: *mut PyObject) -> *mu
             match compat::nanoseconds(seconds) {
                 Err(Raised) => return ptr::null_mut(),
                 Ok(0) => Timeout::Zero,
-                // Negative means for ever here, as in the stock method; `Thread.join` never asks.
+                // A negative number means no limit here, as in the stock method. `Thread.join`
+                // never passes one.
                 Ok(span) => u64::try_from(span)
                     .map_or(Timeout::Never, |span| Timeout::For(Duration::from_nanos(span))),
             }
@@ -479,7 +485,8 @@ unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *m
     compat::none()
 }
 
-/// `_make_thread_handle(ident)`: for a thread that rthread did not start, such as the main one.
+/// `_make_thread_handle(ident)`: a handle for a thread that rthread has not started, such as the
+/// main thread.
 ///
 /// # Safety
 /// Called by CPython with the module and an object.

@@ -1,4 +1,4 @@
-//! `_thread._local`: an object whose attributes belong to the thread that set them.
+//! `_thread._local`: an object with separate attributes for each thread.
 
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
@@ -15,21 +15,24 @@ use crate::runtime::thread_values::keys::{self, Current, Owner};
 
 #[repr(C)]
 struct LocalObject {
-    /// Its table has one dict of attributes for each thread.
+    /// The table in it has one dict of attributes for each thread.
     owner: Owner,
-    /// What `__init__` gets in every thread.
+    /// The arguments that `__init__` gets in every thread.
     args: *mut PyObject,
     kwargs: *mut PyObject,
-    /// Alive as long as the type, which every instance keeps alive.
+    /// Valid as long as the type, which every instance keeps alive.
     module: *const State,
-    /// The dict of the thread that used the object last, to save the look into the table.
+    /// The dict of the thread that has used the object last. It makes a look-up in the table
+    /// unnecessary.
     last: Last,
 }
 
-/// With a GIL one thread at a time is here. Without one this would be what all threads fight over.
+/// Exists only with a GIL, under which one thread at a time uses it. Without a GIL there would be
+/// contention between all threads that use the object.
 #[cfg(not(Py_GIL_DISABLED))]
 struct Last {
-    /// Compared only. A thread that ends takes its dict out of the table, and so out of here.
+    /// Only compared. When a thread ends, its dict leaves the table, and `retire` forgets it here
+    /// too.
     thread: *mut ffi::PyThreadState,
     key: *mut PyObject,
     dict: *mut PyObject,
@@ -39,7 +42,8 @@ struct Last {
 struct Last;
 
 impl Last {
-    /// The calling thread's dict as a new reference, or null.
+    /// The calling thread's dict as a new reference, or null if another thread's dict is
+    /// remembered.
     #[inline]
     unsafe fn get(&self) -> *mut PyObject {
         #[cfg(not(Py_GIL_DISABLED))]
@@ -52,10 +56,10 @@ impl Last {
     }
 
     /// # Safety
-    /// Attached; `dict` is the calling thread's.
+    /// Attached; `dict` belongs to the calling thread.
     unsafe fn set(&mut self, current: Current, dict: *mut PyObject) {
         #[cfg(not(Py_GIL_DISABLED))]
-        // SAFETY: attached. A thread that is ending is not remembered: nothing would tell us when
+        // SAFETY: attached. A thread that is ending is not remembered: nothing would report that
         // its state is gone.
         unsafe {
             if !current.is_ending() {
@@ -88,10 +92,10 @@ impl Last {
     }
 }
 
-/// A thread ends and its dict goes. (Without a GIL there is nothing to forget.)
+/// A thread ends, and its dict is dropped. (Without a GIL no dict is remembered.)
 unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
     #[cfg(not(Py_GIL_DISABLED))]
-    // SAFETY: attached; called by the table with the LocalObject that it is part of.
+    // SAFETY: attached; called by the table, with the LocalObject that the table is in.
     unsafe {
         let last = &mut (*slf.cast::<LocalObject>()).last;
         if last.key == key {
@@ -102,7 +106,7 @@ unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
     let _ = (slf, key);
 }
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached; `stock_module` is the stock module.
@@ -110,7 +114,7 @@ pub unsafe fn make_type(
     module: *mut PyObject,
     stock_module: *mut PyObject,
 ) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a LocalObject.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a LocalObject.
     unsafe {
         let like = stock::type_named(stock_module, c"_local");
         let made = Type {
@@ -156,7 +160,7 @@ unsafe extern "C-unwind" fn new(
         (*object).args = args;
         (*object).kwargs = kwargs;
         (*object).module = module;
-        // The creating thread gets its dict now: `type.__call__` runs its `__init__` next.
+        // The creating thread gets its dict now, because `type.__call__` runs its `__init__` next.
         let ready = (*object).owner.table.fill(Some(retire)).is_ok()
             && keys::current(module)
                 .and_then(|current| make_dict(object, current))
@@ -221,7 +225,7 @@ unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
     // SAFETY: as in `dealloc`.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
-        // First: what runs below must not get hold of a dying object.
+        // First: code that runs below must not reach the dying object through a weak reference.
         if !(*slf.cast::<LocalObject>()).owner.weakrefs.is_null() {
             ffi::PyObject_ClearWeakRefs(slf);
         }
@@ -231,7 +235,7 @@ unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
     }
 }
 
-/// An empty dict for the calling thread. A new reference.
+/// Makes an empty dict for the calling thread. Returns a new reference.
 unsafe fn make_dict(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a valid LocalObject.
     unsafe {
@@ -275,7 +279,8 @@ unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Rais
     }
 }
 
-/// In a thread that has not used the object yet: its dict, after `__init__` has run once more.
+/// The first use of the object by a thread: makes its dict, and runs `__init__` once more for it.
+/// Returns the dict as a new reference.
 #[cold]
 unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a valid LocalObject.
@@ -287,7 +292,7 @@ unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut Py
                 .tp_init
                 .is_some_and(|init| init(local.cast(), (*local).args, (*local).kwargs) < 0);
         if failed {
-            // So that the next use tries again.
+            // Removed, so that the next use tries again.
             (*local).owner.table.remove(local.cast(), current.key);
             drop_ref(dict);
             return Err(Raised);
@@ -296,8 +301,8 @@ unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut Py
     }
 }
 
-/// Whether an attribute's name is `__dict__`. It may be any object: `__getattribute__` can be
-/// called by hand.
+/// Whether the name of an attribute is `__dict__`. The name may be any object, because a program
+/// can call `__getattribute__` directly.
 #[inline]
 unsafe fn is_dict(name: *mut PyObject) -> Result<bool, Raised> {
     const LENGTH: ffi::Py_ssize_t = "__dict__".len() as ffi::Py_ssize_t;
@@ -325,7 +330,7 @@ unsafe fn equals_dict(name: *mut PyObject) -> Result<bool, Raised> {
     }
 }
 
-/// What `get_attribute` does once it has the dict.
+/// The second part of `get_attribute`, after the dict has been found.
 unsafe fn look_up(
     local: *mut LocalObject,
     dict: *mut PyObject,
@@ -338,7 +343,8 @@ unsafe fn look_up(
             return Ok(dict);
         }
         if ffi::Py_TYPE(local.cast()) == (*(*local).module).local_type {
-            // The class has nothing that could come before the dict but `__class__` and the like.
+            // In this very class only `__class__` and similar attributes could take precedence over
+            // the dict.
             let value = compat::dict_get(dict, name)?;
             if !value.is_null() {
                 return Ok(value);

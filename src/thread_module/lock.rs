@@ -15,7 +15,7 @@ use crate::runtime::sentinels;
 use crate::sync::Lock;
 use crate::thread_module::acquire_args;
 
-/// No larger than the stock one: 56 bytes with the collector's header.
+/// Not larger than the stock object: 56 bytes with the collector's header.
 #[repr(C)]
 pub struct LockObject {
     base: PyObject,
@@ -52,7 +52,7 @@ const METHODS: &[Function] = &[
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached; `stock_module` is the stock module.
@@ -60,7 +60,7 @@ pub unsafe fn make_type(
     module: *mut PyObject,
     stock_module: *mut PyObject,
 ) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a LockObject.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a LockObject.
     unsafe {
         let like = stock::type_named(stock_module, c"LockType");
         let made = Type {
@@ -94,15 +94,16 @@ pub unsafe fn of<'a>(object: *mut PyObject) -> &'a Lock {
     unsafe { &(*object.cast::<LockObject>()).lock }
 }
 
-/// Takes the lock if that needs no atomic step.
+/// Tries to take the lock without an atomic step. False without a GIL, and if the lock is held or
+/// other threads may be using it.
 ///
 /// # Safety
 /// Attached.
 #[inline]
 #[must_use]
 pub unsafe fn is_taken_alone(lock: &Lock) -> bool {
-    // SAFETY: the thread has the GIL. Waits begin and end with it, and only sentinels, which are
-    // tagged, are released without.
+    // SAFETY: the calling thread holds the GIL. Other threads begin and end their waits with the
+    // GIL. Only a sentinel lock is released without it, and such a lock is marked.
     !compat::IS_FREE_THREADED && unsafe { lock.try_acquire_alone() }
 }
 
@@ -121,7 +122,7 @@ unsafe extern "C-unwind" fn new(
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when no reference to the object is left.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
         if of(slf).is_sentinel() {
@@ -192,7 +193,7 @@ unsafe fn acquire_within(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject 
     }
 }
 
-/// With a GIL out of the way of the usual case, which needs no registers to be saved.
+/// With a GIL this is a function of its own, so that the usual case needs no registers to be saved.
 #[cfg_attr(not(Py_GIL_DISABLED), cold, inline(never))]
 unsafe fn acquire_shared(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
@@ -204,8 +205,8 @@ unsafe fn acquire_shared(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject 
     }
 }
 
-/// Here alone the use is noted: a lock that threads do not fight over is freed at once when it is
-/// dropped.
+/// The only place where a use is noted. So a lock without contention is never switched to deferred
+/// reference counting, and is freed as soon as it is dropped.
 #[cold]
 unsafe fn acquire_contended(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
@@ -256,7 +257,7 @@ unsafe extern "C-unwind" fn exit_with_any(
     _: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as `release`, which does not look at its second argument.
+    // SAFETY: as `release`, which ignores its second argument.
     unsafe {
         match compat::refuse_exit_keywords(kwnames) {
             Ok(()) => release(slf, ptr::null_mut()),
@@ -270,7 +271,7 @@ unsafe extern "C-unwind" fn exit_with_three(
     _: *const *mut PyObject,
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
-    // SAFETY: as `release`, which does not look at its second argument.
+    // SAFETY: as `release`, which ignores its second argument.
     unsafe { if nargs == 3 { release(slf, ptr::null_mut()) } else { compat::refuse_exit(nargs) } }
 }
 
@@ -279,7 +280,8 @@ unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut
     unsafe { compat::bool_object(of(slf).is_locked()) }
 }
 
-/// Overwrites instead of releasing: the threads that held it or waited for it are gone.
+/// Overwrites the lock with a free one. It cannot be released, because the threads that held it or
+/// waited for it do not exist any more.
 ///
 /// # Safety
 /// Attached, with an object of this type.

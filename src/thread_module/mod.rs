@@ -1,4 +1,4 @@
-//! The names of `_thread`.
+//! The functions and types of `_thread`.
 
 pub mod acquire_args;
 pub mod excepthook;

@@ -9,10 +9,11 @@ use crate::capi::compat;
 use crate::capi::refs::drop_ref;
 use crate::runtime::state::State;
 
-/// More than any platform's limit.
+/// The size of a buffer for a name. Larger than the limit of any platform.
 const CAPACITY: usize = 100;
 
-/// `set_name(name)`: of the calling thread; cut to what the platform takes.
+/// `set_name(name)`: sets the name of the calling thread. A name that is too long for the platform
+/// is cut.
 ///
 /// # Safety
 /// Called by CPython with the module, a tuple, and a dict or null.
@@ -23,7 +24,7 @@ pub unsafe extern "C-unwind" fn set_name(
 ) -> *mut PyObject {
     let keywords = [c"name".as_ptr(), ptr::null()];
     let mut name = ptr::null_mut();
-    // SAFETY: attached; the format wants an object; new references are given back.
+    // SAFETY: attached; the format expects an object; new references are given back.
     unsafe {
         if compat::PyArg_ParseTupleAndKeywords(
             args,
@@ -48,7 +49,7 @@ pub unsafe extern "C-unwind" fn set_name(
         let mut buffer = [0 as c_char; CAPACITY];
         ptr::copy_nonoverlapping(ffi::PyBytes_AsString(encoded), buffer.as_mut_ptr(), length);
         drop_ref(encoded);
-        // A name ends at its first NUL, as in C.
+        // As in C, the name ends at its first NUL.
         match set(CStr::from_ptr(buffer.as_ptr())) {
             0 => compat::none(),
             error => os_error(error),
@@ -56,7 +57,7 @@ pub unsafe extern "C-unwind" fn set_name(
     }
 }
 
-/// The name in the file system's encoding, as bytes. A new reference.
+/// The name as bytes, in the file system's encoding. Returns a new reference.
 unsafe fn encode(name: *mut PyObject) -> *mut PyObject {
     // SAFETY: attached; new references are given back.
     unsafe {
@@ -82,7 +83,7 @@ unsafe fn encode(name: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// `_get_name()`: of the calling thread.
+/// `_get_name()`: the name of the calling thread.
 ///
 /// # Safety
 /// Called by CPython.

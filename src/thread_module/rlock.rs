@@ -55,7 +55,7 @@ const METHODS: &[Function] = &[
     Function::stock(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached; `stock_module` is the stock module.
@@ -63,7 +63,7 @@ pub unsafe fn make_type(
     module: *mut PyObject,
     stock_module: *mut PyObject,
 ) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect an RLockObject.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect an RLockObject.
     unsafe {
         let like = stock::type_named(stock_module, c"RLock");
         let made = Type {
@@ -112,7 +112,7 @@ unsafe extern "C-unwind" fn new(
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when no reference to the object is left.
     unsafe {
         ffi::PyObject_GC_UnTrack(slf.cast());
         if !(*slf.cast::<RLockObject>()).weakrefs.is_null() {
@@ -161,7 +161,7 @@ pub unsafe extern "C-unwind" fn acquire(
         let taken = if compat::IS_FREE_THREADED {
             lock.try_acquire(me)
         } else {
-            // The thread has the GIL, and waits begin and end with it.
+            // The thread holds the GIL. Other threads begin and end their waits with the GIL.
             lock.try_acquire_alone(me)
         };
         if taken {
@@ -171,8 +171,9 @@ pub unsafe extern "C-unwind" fn acquire(
     }
 }
 
-/// Here alone the use is noted: a lock that threads do not fight over is freed at once when it is
-/// dropped. So is one of a derived class, whose attributes may be large.
+/// The only place where a use is noted. So a lock without contention is never switched to deferred
+/// reference counting, and is freed as soon as it is dropped. Neither is a lock of a derived class,
+/// because its attributes may be large.
 #[cold]
 unsafe fn acquire_contended(slf: *mut PyObject, me: ThreadId, timeout: Timeout) -> *mut PyObject {
     // SAFETY: as in `acquire`.
@@ -190,7 +191,7 @@ unsafe fn acquire_contended(slf: *mut PyObject, me: ThreadId, timeout: Timeout) 
     compat::bool_object(true)
 }
 
-/// Whether it is not of a derived class: those have a dealloc of their own.
+/// Whether the object is not of a derived class: such a class has a dealloc of its own.
 unsafe fn is_plain(slf: *mut PyObject) -> bool {
     let own: unsafe extern "C-unwind" fn(*mut PyObject) = dealloc;
     // SAFETY: an RLockObject, as every caller promises.
@@ -224,7 +225,7 @@ pub unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) ->
     }
 }
 
-/// Out of the way of the usual case, which needs no registers to be saved.
+/// A function of its own, so that the usual case needs no registers to be saved.
 #[cold]
 #[inline(never)]
 unsafe fn not_acquired() -> *mut PyObject {
@@ -238,7 +239,7 @@ unsafe extern "C-unwind" fn exit_with_any(
     _: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as `release`, which does not look at its second argument.
+    // SAFETY: as `release`, which ignores its second argument.
     unsafe {
         match compat::refuse_exit_keywords(kwnames) {
             Ok(()) => release(slf, ptr::null_mut()),
@@ -252,7 +253,7 @@ unsafe extern "C-unwind" fn exit_with_three(
     _: *const *mut PyObject,
     nargs: Py_ssize_t,
 ) -> *mut PyObject {
-    // SAFETY: as `release`, which does not look at its second argument.
+    // SAFETY: as `release`, which ignores its second argument.
     unsafe { if nargs == 3 { release(slf, ptr::null_mut()) } else { compat::refuse_exit(nargs) } }
 }
 
@@ -275,7 +276,7 @@ unsafe extern "C-unwind" fn recursion_count(slf: *mut PyObject, _: *mut PyObject
     }
 }
 
-/// `release_save`.
+/// `_release_save`.
 ///
 /// # Safety
 /// Attached, with an object of this type.
@@ -295,8 +296,9 @@ pub unsafe extern "C-unwind" fn release_save(
     }
 }
 
-/// Takes the lock back after a wait. Signals wait until it has it: whoever waits for a condition
-/// may rely on holding the lock afterwards, even when an exception comes out (gh-118433).
+/// Takes the lock back after a wait. Signal handlers run only after that. A program that waits for
+/// a condition may rely on holding the lock afterwards, even if the wait raises an exception
+/// (gh-118433).
 unsafe extern "C-unwind" fn acquire_restore(
     slf: *mut PyObject,
     args: *mut PyObject,
@@ -313,7 +315,8 @@ unsafe extern "C-unwind" fn acquire_restore(
     compat::none()
 }
 
-/// Overwrites instead of releasing: the threads that held it or waited for it are gone.
+/// Overwrites the lock with a free one. It cannot be released, because the threads that held it or
+/// waited for it do not exist any more.
 ///
 /// # Safety
 /// Attached, with an object of this type.

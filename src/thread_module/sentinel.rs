@@ -14,8 +14,8 @@ use crate::runtime::thread_values::keys;
 use crate::sync::{Awaitable, spin};
 use crate::thread_module::lock::LockObject;
 
-/// `_set_sentinel()`: the calling thread's new sentinel, not locked. An earlier one is not
-/// released any more, as in the stock function.
+/// `_set_sentinel()`: makes the calling thread's new sentinel lock, which is not held. An earlier
+/// one will not be released any more, as in the stock function.
 ///
 /// # Safety
 /// Attached; `module` is the extension module.
@@ -23,7 +23,7 @@ pub unsafe extern "C-unwind" fn set_sentinel(
     module: *mut PyObject,
     _: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by CPython with the module; a fresh lock is a valid LockObject.
+    // SAFETY: called by CPython with the module. A new lock is a valid LockObject.
     unsafe {
         let state = State::of(module);
         let object = types::allocate::<LockObject>((*state).lock_type);
@@ -34,7 +34,8 @@ pub unsafe extern "C-unwind" fn set_sentinel(
         lock.mark_sentinel();
         let lifetime = &(*state).lifetime;
         if lifetime.kept_threads.load(Ordering::Relaxed) > 0 {
-            // A kept thread ends sooner than others, as a thread that waits for that is to know.
+            // A kept thread ends sooner than other threads, so a thread that waits for its end
+            // should spin for a moment before it sleeps.
             spin::expect(lock.place());
         }
         match sentinels::replace(lock, |name, ours| keys::replace_lock(state, name, ours)) {

@@ -1,8 +1,9 @@
 //! `rthread.TSS`: CPython's Thread Specific Storage API (PEP 539) as an object.
 //!
-//! Not made of the platform's own slots. Those belong to an operating system's thread, and a value
-//! belongs to a thread state, which is not the same in sub-interpreters: up to 3.12 the threads that
-//! call into one take turns with its state. A slot would outlive its value then.
+//! It does not use the platform's own storage slots. Such a slot belongs to a thread of the
+//! operating system, while a value here belongs to a thread state. In sub-interpreters the two are
+//! not the same: up to 3.12 the threads that call into one take turns with its state. A slot would
+//! then outlive its value.
 
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
@@ -21,7 +22,7 @@ use crate::runtime::thread_values::keys::{self, Owner};
 #[repr(C)]
 struct TssObject {
     owner: Owner,
-    /// Odd while the key is created; one more with each `create` and `delete`.
+    /// Odd while the key is created. Each `create` or `delete` that changes this adds one.
     life: AtomicUsize,
     module: *const State,
 }
@@ -71,12 +72,12 @@ const DOC: &core::ffi::CStr = c"TSS()\n--\n\n\
     A new object has no key yet: create() makes it, and delete() drops it with all values.\n\
     See PyThread_tss_create() in CPython's C API, and PEP 539.";
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a TssObject.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a TssObject.
     unsafe {
         Type {
             name: c"rthread.TSS",
@@ -105,14 +106,14 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
 }
 
 impl TssObject {
-    /// Which of its lives the key is in, if it is created.
+    /// The number of the key's present life; None if the key is not created.
     fn life(&self) -> Option<usize> {
         Some(self.life.load(Ordering::SeqCst)).filter(|&life| is_odd(life))
     }
 
-    /// Ends one life or begins the next, where that makes the key `created` or not.
+    /// Makes the key created or not created, by going on to the next number.
     fn set_created(&self, created: bool) {
-        // It fails where it is so already.
+        // Fails, without a change, if the key is in that condition already.
         let _ = self.life.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |life| {
             (is_odd(life) != created).then_some(life.wrapping_add(1))
         });
@@ -179,8 +180,8 @@ unsafe extern "C-unwind" fn traverse(
     }
 }
 
-/// The collector breaks a cycle: as `delete`, and nobody can call anything afterwards but
-/// finalizers, which find the key gone.
+/// Called by the collector to break a cycle. Does the same as `delete`. Afterwards only finalizers
+/// can use the object, and they find it without a key.
 unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
     // SAFETY: called by the collector with a TssObject.
     unsafe {
@@ -242,15 +243,15 @@ unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mu
         let Some(life) = (*tss).life() else { return not_created() };
         let Ok(current) = keys::current((*tss).module) else { return ptr::null_mut() };
         let Ok(before) = table.insert(slf, current, value) else { return ptr::null_mut() };
-        // A `delete` in another thread may have cleared the table before our value came. One that is
-        // still to come finds it.
+        // A `delete` in another thread may have cleared the table before this value was stored. A
+        // `delete` that comes later finds the value in the table.
         let result = if (*tss).life() == Some(life) {
             compat::none()
         } else {
             table.remove(slf, current.key);
             not_created()
         };
-        // At the very end: a finalizer of the old value that calls get() finds the new one.
+        // At the very end: if a finalizer of the old value calls get(), it finds the new one.
         drop_ref(before);
         result
     }
@@ -260,7 +261,7 @@ unsafe extern "C-unwind" fn delete(slf: *mut PyObject, _: *mut PyObject) -> *mut
     // SAFETY: called by CPython, attached, with a TssObject.
     unsafe {
         let tss = slf.cast::<TssObject>();
-        // Finalizers run while the table is cleared; they find an object without a key.
+        // Finalizers run while the table is cleared. They find an object without a key.
         (*tss).set_created(false);
         (*tss).owner.table.clear();
     }

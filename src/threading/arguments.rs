@@ -1,6 +1,7 @@
 //! The arguments of native methods.
 //!
-//! Whatever does not fit is left to the Python function, which says so in its own words.
+//! Arguments that do not fit are left to the Python function, which raises the error in its own
+//! words.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -12,7 +13,7 @@ use crate::capi::errors::Raised;
 use crate::runtime::blocking::Timeout;
 use crate::thread_module::acquire_args;
 
-/// The arguments by their places, null for those that were not given. `None` if they do not fit.
+/// Returns the arguments by position, null for each that was not given. `None` if they do not fit.
 ///
 /// # Safety
 /// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.
@@ -62,7 +63,7 @@ unsafe fn bind_keywords<const N: usize>(
     Some(bound)
 }
 
-/// [`bind`] for what `tp_init` is given.
+/// [`bind`] for the arguments of `tp_init`.
 ///
 /// # Safety
 /// Attached; a tuple, and a dict or null.
@@ -93,8 +94,8 @@ pub unsafe fn bind_tuple<const N: usize>(
     }
 }
 
-/// A time-out as `Condition.wait` takes it: `None` or nothing means for ever, and what is not
-/// larger than zero means not at all.
+/// Reads a time-out as `Condition.wait` does. `None` or no argument means no limit. A number that
+/// is not larger than zero means no wait at all.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -121,7 +122,8 @@ pub unsafe fn timeout(seconds: *mut PyObject) -> Result<Timeout, Raised> {
     }
 }
 
-/// Whether a time-out is of a type that has no surprises: `None`, a float or an int.
+/// Whether a time-out is not given, or is exactly of type `None`, float or int. Comparing such a
+/// value runs no code of the program.
 ///
 /// # Safety
 /// A valid object or null.
@@ -135,8 +137,8 @@ pub unsafe fn is_plain_timeout(seconds: *mut PyObject) -> bool {
     }
 }
 
-/// Whether a time-out is one that [`timeout`] reads as the Python functions do that look at the clock:
-/// not a number that is none.
+/// Whether [`timeout`] reads a time-out as the Python functions do that look at the clock. This is
+/// so for each time-out that [`is_timeout`] accepts, except NaN.
 ///
 /// # Safety
 /// A valid object or null.
@@ -150,8 +152,8 @@ pub unsafe fn is_ordinary_timeout(seconds: *mut PyObject) -> bool {
     }
 }
 
-/// Whether a time-out is one that [`timeout`] reads as the Python functions do: nothing, `None` or a
-/// number, which may be of a derived type.
+/// Whether [`timeout`] reads a time-out as the Python functions do. This is so if it is not given,
+/// `None` or a number, which may be of a derived type.
 ///
 /// # Safety
 /// A valid object or null.
@@ -164,8 +166,8 @@ pub unsafe fn is_timeout(seconds: *mut PyObject) -> bool {
     }
 }
 
-/// What is left until then, as an argument for a Python function: a new reference to a float, or
-/// to `None`.
+/// Returns the time left until a deadline, as an argument for a Python function: a new reference to
+/// a float, or to `None` if there is no deadline.
 ///
 /// # Safety
 /// Attached.

@@ -1,13 +1,14 @@
 //! `threading.Barrier`.
 //!
-//! A new object is a Python one: `multiprocessing` derives a class that never calls `__init__` and
-//! brings its own parts. `__init__` makes the object native, if the arguments are ordinary ones; then
-//! action and time-out are fixed, and setting another one materializes the object.
+//! A new object is in phase `Python`: `multiprocessing` derives a class that never calls
+//! `__init__`, and brings its own attributes. `__init__` makes the object native if the arguments
+//! are ordinary ones. From then on action and time-out are fixed, and setting another one
+//! materializes the object.
 //!
 //! *Materialized during an action.* In the Python class the action runs with the lock of `_cond`
-//! held, and every thread that needs the lock waits until it is over. So it is here: the parts get a
-//! lock that is held, and the thread in whose turn the action runs ends the round as the Python class
-//! does, and releases the lock.
+//! held, and every thread that needs the lock waits until the action is over. Here it is the same.
+//! The attributes get a lock that is held. The thread that runs the action then ends the round as
+//! the Python class does, and releases the lock.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
@@ -37,7 +38,8 @@ use crate::threading::{arguments, condition};
 struct BarrierObject {
     head: Head,
     barrier: Barrier,
-    /// Set before the barrier becomes native, and never after. The collector may clear the action.
+    /// Set before the barrier becomes native, and never after that. Only the collector may clear
+    /// action and time-out.
     action: *mut PyObject,
     timeout: *mut PyObject,
     dict: *mut PyObject,
@@ -49,7 +51,7 @@ const METHODS: &[Native] = &[
     (c"wait", Call::FastKeywords(wait)),
     (c"reset", Call::NoArgs(reset)),
     (c"abort", Call::NoArgs(abort)),
-    // The steps of the Python class.
+    // Internal steps of the Python class.
     (c"_enter", class::PYTHON),
     (c"_release", class::PYTHON),
     (c"_wait", class::PYTHON),
@@ -70,12 +72,12 @@ const PROPERTIES: &[Property] = &[
     materialize::dict_property::<BarrierObject>(),
 ];
 
-/// An attribute of a native barrier that materializes it when it is set.
+/// An attribute that a native barrier has. Setting it materializes the barrier.
 const fn private(name: &'static CStr, get: types::Getter) -> Property {
     Property { name, get, set: Some(materialize::set::<BarrierObject>), doc: None }
 }
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -120,8 +122,8 @@ impl Materialize for BarrierObject {
     const STATE: &'static [&'static CStr] = &[c"_state", c"_count"];
 
     unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
-        // SAFETY: as the caller promises; the format takes a number, two objects that it takes the
-        // references to, and a number.
+        // SAFETY: as the caller promises; the format takes a number, two objects with their
+        // references, and a number.
         unsafe {
             let (action, timeout) = (new_ref(this(slf).action), new_ref(this(slf).timeout));
             let parties = of(slf).parties();
@@ -181,7 +183,7 @@ impl NativeClass<3> for BarrierObject {
     }
 }
 
-/// A new reference; to None where there is nothing.
+/// Returns a new reference to the object, or to None if it is null.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -194,7 +196,7 @@ unsafe fn new_ref(object: *mut PyObject) -> *mut PyObject {
     object
 }
 
-/// The number of parties, if it is an ordinary int from one up that can be counted to.
+/// Returns the number of parties if it is an exact int, at least one, and can be counted to.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -263,8 +265,8 @@ unsafe extern "C-unwind" fn wait(
 /// # Safety
 /// As `wait`; `seconds` is kept alive by the caller, or by the object.
 unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `wait`. The waiter is freed when it is in no queue: it was not put into one, or
-    // the wait is over.
+    // SAFETY: as in `wait`. The waiter is freed while it is in no queue: it was not put into one,
+    // or the wait is over.
     unsafe {
         loop {
             let Ok(waiter) = NewWaiter::allocate() else { return ptr::null_mut() };
@@ -287,8 +289,9 @@ unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut Py
     }
 }
 
-/// Waits for the threads that are still to come. The time-out is looked at here, after the arrival:
-/// the last thread does not look at its own, and a thread with a wrong one just leaves again.
+/// Waits for the threads of the round that have not arrived yet. The time-out is read here, after
+/// the arrival. So the last thread never reads its own, and a thread with an invalid one leaves
+/// again.
 ///
 /// # Safety
 /// As `wait`; the waiter is in the queue.
@@ -338,7 +341,7 @@ unsafe fn wait_queued(
     }
 }
 
-/// Goes on as a thread that waits for a Python barrier.
+/// Continues the wait at the barrier, which has been materialized.
 ///
 /// # Safety
 /// As `wait`.
@@ -348,7 +351,7 @@ unsafe fn rejoin(
     deadline: Deadline,
     condition: Option<*mut PyObject>,
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let index = ffi::PyLong_FromUnsignedLong(number.into());
         let left = arguments::remaining(deadline);
@@ -364,12 +367,12 @@ unsafe fn rejoin(
     }
 }
 
-/// Is not counted any more at a Python barrier.
+/// Takes this thread out of the count of a barrier that has been materialized.
 ///
 /// # Safety
 /// As `wait`, with an exception set, which is set afterwards as well.
 unsafe fn leave(slf: *mut PyObject, condition: *mut PyObject) {
-    // SAFETY: as the caller promises; the new reference is given back.
+    // SAFETY: as the caller promises; the new reference is released.
     unsafe {
         let pending = compat::take_exception();
         let result = Helper::LeaveBarrier.call(slf, &[slf, condition]);
@@ -381,13 +384,13 @@ unsafe fn leave(slf: *mut PyObject, condition: *mut PyObject) {
     }
 }
 
-/// The last thread: runs the action and lets all threads go.
+/// Runs the action, as the last thread of the round, and then ends the round.
 ///
 /// # Safety
 /// As `wait`; the turn is the thread's.
 unsafe fn take_turn(slf: *mut PyObject, turn: Turn) -> *mut PyObject {
     // SAFETY: as the caller promises; the action stays alive while it runs, and new references are
-    // given back.
+    // released.
     unsafe {
         let action = new_ref(this(slf).action);
         let truth = ffi::PyObject_IsTrue(action);
@@ -409,14 +412,14 @@ unsafe fn take_turn(slf: *mut PyObject, turn: Turn) -> *mut PyObject {
     }
 }
 
-/// The barrier was materialized during the turn, with the lock of its condition held for this
-/// thread.
+/// Ends the turn in Python. The barrier was materialized during the turn, with the lock of its
+/// condition held for this thread.
 ///
 /// # Safety
 /// As `take_turn`; an exception is set if it is not `done`.
 #[cold]
 unsafe fn end_turn_in_python(slf: *mut PyObject, turn: Turn, done: bool) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let pending = if done { None } else { Some(compat::take_exception()) };
         let truth = compat::bool_object(done);
@@ -450,7 +453,7 @@ unsafe fn raise_broken(slf: *mut PyObject) -> *mut PyObject {
 unsafe extern "C-unwind" fn reset(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called, attached, with a native BarrierObject.
     let barrier = unsafe { of(slf) };
-    // In the Python class the action runs with the lock held, which a reset waits for.
+    // In the Python class the action runs with the lock held, and a reset waits for that lock.
     if !barrier.is_in_turn() && barrier.reset() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
@@ -461,7 +464,7 @@ unsafe extern "C-unwind" fn abort(slf: *mut PyObject, _: *mut PyObject) -> *mut 
     if !barrier.is_in_turn() && barrier.abort() { compat::none() } else { LEFT_TO_PYTHON }
 }
 
-/// The number if the barrier is native.
+/// Returns this number if the barrier is native, else the attribute.
 ///
 /// # Safety
 /// Called by CPython, attached, with a BarrierObject and the name of a property.
@@ -475,7 +478,8 @@ unsafe fn number(slf: *mut PyObject, name: *mut c_void, number: u32) -> *mut PyO
     }
 }
 
-/// Whether what was just read of the primitive is still so.
+/// Whether a value just read from the primitive is still valid: the barrier has not been
+/// materialized meanwhile.
 unsafe fn is_native(slf: *mut PyObject) -> bool {
     // SAFETY: a native object, as the callers promise.
     unsafe { class::is_of_phase_native(slf) && of(slf).state() != BarrierState::Retired }
@@ -491,7 +495,8 @@ unsafe extern "C-unwind" fn get_count(slf: *mut PyObject, name: *mut c_void) -> 
     unsafe { number(slf, name, of(slf).count()) }
 }
 
-/// The Python class has two more states, for a barrier that its threads are about to leave.
+/// Returns one of two states. The Python class has two more, for a barrier that its threads are
+/// about to leave.
 unsafe extern "C-unwind" fn get_state(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a BarrierObject.
     unsafe {

@@ -19,13 +19,13 @@ use crate::threading::head::{self, Head, Phase};
 use crate::threading::method::{self, LEFT_TO_PYTHON, Native, OfObjects};
 use crate::threading::{arguments, materialize, python_class};
 
-/// What it takes to make a type.
+/// The arguments for making a native class.
 pub struct Making {
     pub module: *mut PyObject,
-    /// A Python function that gives a new class what the Python class has beside its methods:
-    /// borrowed.
+    /// A Python function, borrowed. It gives a new class the attributes that the Python class has
+    /// beside its methods.
     pub finish: *mut PyObject,
-    /// A Python function that makes a function of the Python class one of the native class.
+    /// A Python function, borrowed. It adapts a function of the Python class to the native class.
     pub adapt: *mut PyObject,
 }
 
@@ -33,24 +33,26 @@ pub struct Making {
 pub trait NativeClass<const N: usize> {
     /// The names of the arguments.
     const ARGUMENTS: [&'static CStr; N];
-    /// The attributes that a Python object of the class has.
+    /// Attributes that `__init__` of the Python class sets.
     const PARTS: &'static [&'static CStr];
 
-    /// Fills in the state of a native object, if these arguments (null where not given) are ordinary
-    /// ones; false if they are for the Python class, and then nothing has changed.
+    /// Fills in the state of a new native object from these arguments, each null if it was not
+    /// given. Returns false, with nothing changed, if they are not ordinary ones and the Python
+    /// class has to read them.
     ///
     /// # Safety
     /// Attached; `slf` is an object of the class that this thread is changing. Runs no Python code.
     unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; N]) -> Result<bool, Raised>;
 
-    /// Where the dict of an object is.
+    /// The place of an object's dict.
     ///
     /// # Safety
     /// `slf` is an object of the class.
     unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject;
 }
 
-/// A method that is left to Python: the class has it so that it is found there.
+/// A method that is always left to the Python function. It is in the table so that the native class
+/// has a method of that name.
 pub const PYTHON: Call = Call::NoArgs(left_to_python);
 
 unsafe extern "C-unwind" fn left_to_python(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
@@ -58,20 +60,20 @@ unsafe extern "C-unwind" fn left_to_python(_: *mut PyObject, _: *mut PyObject) -
 }
 
 pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> R;
-/// What a native class is made of.
+/// The description of a native class.
 pub struct Class<'a> {
-    /// With its module.
+    /// The name with its module.
     pub name: &'static CStr,
-    /// Without.
+    /// The name without its module.
     pub short_name: &'static CStr,
     pub kind: Kind,
     pub weakrefs: usize,
     pub dict: usize,
     /// Borrowed; null for `object`.
     pub base: *mut PyTypeObject,
-    /// In the place of the Python class's methods.
+    /// The methods that stand in for those of the Python class.
     pub methods: &'a [Native],
-    /// Those for which an object may have an attribute of its own.
+    /// Methods for which an object may have an attribute of its own.
     pub of_objects: Option<&'a OfObjects>,
     /// Methods that the Python class does not have.
     pub builtin: &'a [Function],
@@ -81,20 +83,20 @@ pub struct Class<'a> {
 }
 
 impl Class<'_> {
-    /// Makes the type, of objects that are a `T`. A new reference.
+    /// Makes the type. Its objects are laid out as `T`. Returns a new reference.
     ///
     /// # Safety
     /// Attached; the struct is described as it is.
     pub unsafe fn make<T: Collected>(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
-        // SAFETY: as the caller promises; the slots are what their numbers say; no other thread has
-        // the type before it is finished.
+        // SAFETY: as the caller promises; each slot is of the kind that its number says; no other
+        // thread has the type before it is finished.
         unsafe {
             let slots = [
                 (ffi::Py_tp_dealloc, types::dealloc::<T> as *mut c_void),
                 (ffi::Py_tp_traverse, types::traverse::<T> as *mut c_void),
                 (ffi::Py_tp_clear, types::clear_all::<T> as *mut c_void),
             ];
-            // A class with a native base inherits both.
+            // A class with a native base inherits the methods and the slot.
             let (setters, setattr): (&[Function], _) = match self.base.is_null() {
                 true => (SETTERS, Some(slot_of_python_setattr()?)),
                 false => (&[], (*self.base).tp_setattro),
@@ -119,7 +121,7 @@ impl Class<'_> {
                 return Err(Raised);
             }
             (*made).tp_setattro = setattr;
-            // The method of that name calls the same.
+            // This slot and the method `__init__` do the same.
             (*made).tp_init = Some(core::mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
             types::set_short_name(made, self.short_name);
             Ok(made)
@@ -127,8 +129,9 @@ impl Class<'_> {
     }
 }
 
-/// As a class written in Python has them. A `tp_setattro` of our own would keep `object.__setattr__`
-/// from these objects: "can't apply this __setattr__ to Event object".
+/// The methods `__setattr__` and `__delattr__`, as a class written in Python has them. With a
+/// `tp_setattro` of our own, `object.__setattr__` would refuse these objects: "can't apply this
+/// __setattr__ to Event object".
 const SETTERS: &[Function] = &[
     Function {
         name: c"__setattr__",
@@ -144,10 +147,11 @@ const SETTERS: &[Function] = &[
     },
 ];
 
-/// The `tp_setattro` of a class with a `__setattr__` in Python, which it calls.
+/// Returns the `tp_setattro` that the interpreter gives to a class with a `__setattr__` in Python.
+/// That slot calls the `__setattr__` of the class.
 unsafe fn slot_of_python_setattr() -> Result<ffi::setattrofunc, Raised> {
-    // SAFETY: attached, as in `make`; the format takes two strings and an object. The function is the
-    // interpreter's, and outlives the class.
+    // SAFETY: attached, as in `make`; the format takes two strings and an object. The function is
+    // the interpreter's, and outlives the class.
     unsafe {
         let class = ffi::PyObject_CallFunction(
             (&raw mut ffi::PyType_Type).cast(),
@@ -168,7 +172,7 @@ unsafe fn slot_of_python_setattr() -> Result<ffi::setattrofunc, Raised> {
     }
 }
 
-/// Gives a new class the methods, and all that the Python class has beside them.
+/// Gives a new class its methods, and the other attributes of the Python class.
 unsafe fn finish(made: *mut PyTypeObject, class: &Class, making: &Making) -> Result<(), Raised> {
     // SAFETY: attached, as in `make`.
     unsafe {
@@ -183,7 +187,7 @@ unsafe fn finish(made: *mut PyTypeObject, class: &Class, making: &Making) -> Res
     }
 }
 
-/// Whether the object's state is in the primitive.
+/// Whether the object's state is in the primitive, that is, whether its phase is [`Phase::Native`].
 ///
 /// # Safety
 /// A native object.
@@ -238,8 +242,9 @@ pub unsafe extern "C-unwind" fn init_method<T: NativeClass<N>, const N: usize>(
     }
 }
 
-/// Makes a new object native. False if it is for the Python class: it is not new, or its class, the
-/// arguments or the names that `__init__` looks up are not the usual ones.
+/// Makes a new object native. Returns false if the Python class has to initialise the object: it is
+/// not new, or its class, the arguments or the names that `__init__` looks up are not the usual
+/// ones.
 ///
 /// # Safety
 /// Attached; an object of the class.
@@ -270,13 +275,13 @@ unsafe fn init<T: NativeClass<N>, const N: usize>(
     }
 }
 
-/// `__init__` of the Python class, which makes the object a Python one.
+/// Calls `__init__` of the Python class. From then on the Python class serves the object.
 ///
 /// # Safety
 /// Attached; a native object; a tuple, and a dict or null.
 #[cold]
 unsafe fn init_in_python(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let class = ffi::Py_TYPE(slf);
         let Ok(state) = State::of_type(class) else { return -1 };
@@ -292,8 +297,8 @@ unsafe fn init_in_python(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut P
     }
 }
 
-/// `tp_vectorcall`: makes an object without detours by way of tuples, as long as the class has the
-/// `__new__` and the `__init__` that it came with.
+/// `tp_vectorcall`: makes an object without a tuple of its arguments. This is done only while the
+/// class has its original `__new__` and `__init__`.
 ///
 /// # Safety
 /// Called by CPython, attached, with the type; `T` is the struct of its objects, and all zero is a
@@ -304,8 +309,8 @@ pub unsafe extern "C-unwind" fn vectorcall<T: NativeClass<N>, const N: usize>(
     nargsf: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; the highest bit of the number of arguments is a flag; no other
-    // thread has the new object.
+    // SAFETY: as the caller promises; the highest bit of the number of arguments is a flag; no
+    // other thread has the new object.
     unsafe {
         let nargs = nargsf & Py_ssize_t::MAX;
         let own: Slot<c_int> = init_slot::<T, N>;
@@ -332,7 +337,7 @@ pub unsafe extern "C-unwind" fn vectorcall<T: NativeClass<N>, const N: usize>(
     }
 }
 
-/// What the interpreter does to make an object where a type has no `tp_vectorcall`.
+/// Makes an object as the interpreter does for a type without `tp_vectorcall`.
 #[cold]
 unsafe fn call_type(
     class: *mut PyObject,
@@ -340,7 +345,7 @@ unsafe fn call_type(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: attached, as in `vectorcall`; new references are given back.
+    // SAFETY: attached, as in `vectorcall`; new references are released.
     unsafe {
         let Ok((args, kwargs)) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames) else {
             return ptr::null_mut();

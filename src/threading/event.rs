@@ -48,7 +48,7 @@ const PROPERTIES: &[Property] = &[
     materialize::dict_property::<EventObject>(),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -81,7 +81,7 @@ unsafe fn of<'a>(slf: *mut PyObject) -> &'a Event {
     unsafe { &(*slf.cast::<EventObject>()).event }
 }
 
-/// The primitive inside of a native event, for as long as that lives.
+/// Returns the primitive of a native event. It is valid as long as the event lives.
 ///
 /// # Safety
 /// `slf` is an EventObject.
@@ -124,7 +124,7 @@ impl NativeClass<0> for EventObject {
     const PARTS: &'static [&'static CStr] = &[c"_cond", c"_flag"];
 
     unsafe fn begin(slf: *mut PyObject, _: [*mut PyObject; 0]) -> Result<bool, Raised> {
-        // All zero is an event that is not set; one that was retired stays so.
+        // All zero bytes are an event that is not set. An event that was retired stays retired.
         // SAFETY: as the caller promises.
         Ok(unsafe { of(slf) }.state().is_some())
     }
@@ -214,7 +214,8 @@ unsafe fn wait_for(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject 
     }
 }
 
-/// The end of a wait for an event that is set: a thread that could not begin sets it, too.
+/// Ends a wait for an event that is set. A thread that could not start sets its event, too, so the
+/// failure is raised here.
 #[inline]
 unsafe fn is_set_for(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `wait`.
@@ -224,15 +225,16 @@ unsafe fn is_set_for(slf: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// A wait that an exception has ended, which stays set: the failure of a thread is known here, or
-/// never.
+/// Ends a wait that has raised an exception, which stays set. If a thread could not start, its
+/// starter learns of that here or never.
 unsafe fn start_is_interrupted(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `wait`.
     let _ = unsafe { start::check_started(slf) };
     ptr::null_mut()
 }
 
-/// The event became a Python one before the wait began. Takes the time left, null if it raised.
+/// Waits in Python, because the event was materialized before the wait began. Takes the reference
+/// to the time left, which is null if making it has raised.
 unsafe fn wait_again(slf: *mut PyObject, left: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `wait`; the reference is ours.
     unsafe {
@@ -245,7 +247,7 @@ unsafe fn wait_again(slf: *mut PyObject, left: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// For the child of a fork: no thread waits any more. The flag stays.
+/// For the child of a fork: removes all waiters. The flag stays.
 unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called with an EventObject, in a process with one thread.
     unsafe {
@@ -275,7 +277,7 @@ unsafe extern "C-unwind" fn set_flag(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with an EventObject.
     unsafe {
-        // It is only a flag: waiters go on waiting.
+        // Setting the attribute changes only the flag. Waiters go on waiting.
         let done = class::is_of_phase_native(slf)
             && ((value == ffi::Py_True() && of(slf).mark())
                 || (value == ffi::Py_False() && of(slf).clear()));
@@ -283,12 +285,13 @@ unsafe extern "C-unwind" fn set_flag(
     }
 }
 
-/// The primitive inside of an event, if it is a native one; null if not. Valid as long as that is.
+/// Returns the primitive of an event if the event is native, else null. It is valid as long as the
+/// event lives.
 ///
 /// # Safety
 /// Attached; a valid object, and this interpreter's module.
 pub unsafe fn event_inside(module: *const State, object: *mut PyObject) -> *const Event {
-    // SAFETY: as the caller promises; the type says what it is.
+    // SAFETY: as the caller promises; the type says that it is an EventObject.
     unsafe {
         if ffi::Py_TYPE(object) == (*module).natives.types[Kind::Event as usize]
             && class::is_of_phase_native(object)

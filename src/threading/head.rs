@@ -1,4 +1,5 @@
-//! What every native object begins with: whether it is served natively, or by its Python class.
+//! The head of every native object. It tells whether native code or the Python class serves the
+//! object.
 
 use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -12,33 +13,33 @@ use crate::runtime::natives::{Fitness, Kind};
 use crate::runtime::state::State;
 use crate::threading::lookups;
 
-/// Where an object stands.
+/// Which code serves an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// The Python class does everything, with the attributes in the dict. A new object is one, until
-    /// `__init__` makes it native.
+    /// The Python class does everything, with the attributes in the dict. A new object is in this
+    /// phase until `__init__` makes it native.
     Python = 0,
     /// The state is in the primitive.
     Native = 1,
-    /// One thread makes it one of the others. It runs no Python code until that is done, so nothing
-    /// that waits for it can be in its way.
+    /// One thread is changing the phase. It runs no Python code until that is done, so a thread
+    /// that waits for it cannot block it.
     Changing = 2,
 }
 
-/// The beginning of every native object. All zero: of phase `Python`.
+/// The beginning of every native object. All zero bytes are phase `Python`.
 #[repr(C)]
 pub struct Head {
     base: PyObject,
-    /// The version of the class in which it was last found fit, see [`Fitness`].
+    /// The version of the object's class in which that was last found fit, see [`Fitness`].
     class_version: AtomicU32,
     phase: AtomicU8,
-    /// Whether its class replaces a method that others of its methods call by way of the object.
+    /// Whether the object's class replaces a method that other methods call through the object.
     replaces_called: AtomicU8,
 }
 
 impl Head {
-    /// The beginning of an object.
+    /// Returns the head of an object.
     ///
     /// # Safety
     /// A native object, which outlives the result.
@@ -48,7 +49,7 @@ impl Head {
         unsafe { &*object.cast::<Head>() }
     }
 
-    /// Where the object stands. What was done before it got there is visible.
+    /// Returns the phase. Everything that was done before the change to this phase is visible.
     #[inline]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -58,13 +59,14 @@ impl Head {
         }
     }
 
-    /// The version of the class in which it was last found fit; zero if it never was.
+    /// Returns the version of the object's class in which that was last found fit; zero if it never
+    /// was.
     #[inline]
     pub fn class_version(&self) -> u32 {
         self.class_version.load(Ordering::Relaxed)
     }
 
-    /// Begins a change; false if the object is not, or no longer, in that phase.
+    /// Begins a change. Returns false if the object is not, or no longer, in the phase `from`.
     #[must_use]
     pub fn begin_change(&self, from: Phase) -> bool {
         let (from, to) = (from as u8, Phase::Changing as u8);
@@ -76,7 +78,7 @@ impl Head {
         self.phase.store(to as u8, Ordering::Release);
     }
 
-    /// The phase, once no thread is changing it.
+    /// Returns the phase. Waits while a thread is changing it.
     ///
     /// # Safety
     /// Attached.
@@ -90,19 +92,19 @@ impl Head {
         }
     }
 
-    /// Whether a method that others call by way of the object has been replaced in its class. Only
-    /// of use for an object that [`is_native`].
+    /// Whether the object's class replaces a method that other methods call through the object.
+    /// Only meaningful for an object that [`is_native`].
     #[inline]
     pub fn replaces_called(&self) -> bool {
         self.replaces_called.load(Ordering::Relaxed) != 0
     }
 }
 
-/// How long to leave a thread alone that changes an object.
+/// How long to sleep before looking again at an object that another thread is changing.
 const CHANGE_TAKES: core::time::Duration = core::time::Duration::from_micros(20);
 
-/// Whether this object is served natively at the moment: it is of phase `Native`, and neither its
-/// class nor a base has replaced something that the Python class works by.
+/// Whether native code serves this object at present. Its phase is `Native`, and neither its class
+/// nor a base has replaced something that the Python class relies on (see also [`is_world_usual`]).
 ///
 /// # Safety
 /// Attached; a native object, and the state of its module.
@@ -120,8 +122,8 @@ pub unsafe fn is_native(object: *mut PyObject, state: *const State) -> bool {
     }
 }
 
-/// Whether nothing is replaced that all classes work by: the names that they look up, and the class
-/// of conditions, which the Python classes are made of.
+/// Whether nothing is replaced that all classes rely on: the names that they look up, and the class
+/// of conditions, of which the Python classes make attributes.
 ///
 /// # Safety
 /// Attached; the state of a module with native classes.
@@ -137,22 +139,26 @@ pub unsafe fn is_world_usual(state: *const State) -> bool {
     }
 }
 
-/// Whether the native class of conditions has what it was made with, and nothing else.
+/// Whether the native class of conditions still has each attribute that it was made with. Its ways
+/// to make objects and to find attributes must be the original ones, too.
 #[cold]
 unsafe fn is_condition_whole(state: *const State) -> bool {
-    // SAFETY: attached, as in `is_world_usual`; the dict of the original is changed by nothing.
+    // SAFETY: attached, as in `is_world_usual`; nothing changes the dict of the original.
     unsafe {
         let natives = &(*state).natives;
         let class = natives.types[Kind::Condition as usize];
         let original = natives.condition_dict;
         if class.is_null() || original.is_null() {
-            // It is being made, or `threading` has one that is not the interpreter's.
+            // There is no native class: it is still to be made, or `threading` has a class that is
+            // not the interpreter's.
             return class.is_null();
         }
-        // The version first: a change that comes after it makes it another one.
+        // The version is read first. A change that comes after that gives the class another
+        // version.
         let version = compat::assign_class_version(class, (*state).qualname_name);
-        // What is added does no harm, as `__annotations__` is when a program asks for that; but for
-        // names that stand for slots.
+        // An attribute that was added does no harm. An example is `__annotations__`, which is added
+        // when a program reads it. Only names that stand for slots matter, so the slots are
+        // checked.
         let base = &raw const ffi::PyBaseObject_Type;
         if !finds_attributes_generically(class)
             || (*class).tp_new.map(|new| new as usize) != (*base).tp_new.map(|new| new as usize)
@@ -177,7 +183,7 @@ unsafe fn is_condition_whole(state: *const State) -> bool {
 
 #[cold]
 unsafe fn check_class(object: *mut PyObject, state: *const State) -> bool {
-    // SAFETY: as in `is_native`. A class that cannot be asked is not fit.
+    // SAFETY: as in `is_native`. A class that raises when it is examined is not fit.
     unsafe {
         match fitness(ffi::Py_TYPE(object), state) {
             Ok(fitness) => note_fitness(object, fitness),
@@ -189,7 +195,7 @@ unsafe fn check_class(object: *mut PyObject, state: *const State) -> bool {
     }
 }
 
-/// Writes down what was found of the object's class. Whether it is fit.
+/// Notes in the object the fitness that was found for its class. Returns whether the class is fit.
 ///
 /// # Safety
 /// A native object.
@@ -205,7 +211,8 @@ pub unsafe fn note_fitness(object: *mut PyObject, found: (Fitness, u32)) -> bool
     true
 }
 
-/// What a class is, and the version in which it is that; that is 0 if it has none.
+/// Returns the fitness of a class, and the version of the class for which that holds. The version
+/// is 0 if the class has none.
 ///
 /// # Safety
 /// Attached; a native class or one derived from one, and the state of its module.
@@ -216,7 +223,8 @@ pub unsafe fn fitness(
     // SAFETY: as the caller promises.
     unsafe {
         let natives = &(*state).natives;
-        // The version first: a change that comes after it makes it another one.
+        // The version is read first. A change that comes after that gives the class another
+        // version.
         let mut version = compat::class_version(class);
         if version == 0 {
             version = compat::assign_class_version(class, (*state).qualname_name);
@@ -234,7 +242,8 @@ pub unsafe fn fitness(
     }
 }
 
-/// The kind that a class is of: that of the first of our own among its bases.
+/// Returns the kind of a class: that of the first native class among the class itself and its
+/// bases.
 ///
 /// # Safety
 /// Attached; a native class or one derived from one, and the state of its module.
@@ -254,7 +263,8 @@ pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<K
     None
 }
 
-/// Whether a class finds and sets attributes as the native class that it is derived from.
+/// Whether a class finds and sets attributes in the same way as the native class that it is derived
+/// from.
 ///
 /// # Safety
 /// Attached; valid types.
@@ -262,7 +272,7 @@ unsafe fn finds_attributes_as_made(
     class: *mut PyTypeObject,
     native: *mut PyTypeObject,
 ) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         for name in [c"__setattr__", c"__delattr__"] {
             let [found, own] =
@@ -291,7 +301,7 @@ unsafe fn finds_attributes_generically(class: *mut PyTypeObject) -> bool {
 #[cold]
 unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitness, Raised> {
     // SAFETY: as in `fitness`; the names are borrowed from a dict that nothing changes; new
-    // references are given back.
+    // references are released.
     unsafe {
         let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
         let native = (*state).natives.types[kind as usize];
@@ -323,7 +333,8 @@ unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitne
     }
 }
 
-/// Methods that others call by way of the object, where these are native.
+/// Methods that other methods call through the object. If a class replaces one of them, those other
+/// methods are left to Python (see [`Fitness::ReplacesCalled`]).
 fn called(kind: Kind) -> &'static [&'static core::ffi::CStr] {
     match kind {
         Kind::Condition => &[c"wait", c"notify"],
@@ -333,7 +344,7 @@ fn called(kind: Kind) -> &'static [&'static core::ffi::CStr] {
     }
 }
 
-/// Methods that nothing else calls: a class may replace them, and all others work as before.
+/// Methods that no other method calls. A class may replace them, and all others work as before.
 fn uncalled(kind: Kind) -> &'static [&'static core::ffi::CStr] {
     match kind {
         Kind::Condition => &[c"acquire", c"release", c"locked", c"wait_for", c"notify_all"],
@@ -363,7 +374,8 @@ unsafe fn is_named(name: *mut PyObject, names: &[&core::ffi::CStr]) -> bool {
         .any(|known| unsafe { ffi::PyUnicode_CompareWithASCIIString(name, known.as_ptr()) == 0 })
 }
 
-/// The attributes of a native class that must be its own for its objects to be native: a new dict.
+/// Returns a new dict of attributes of a native class. Its objects are native only while they find
+/// all of these unchanged in their class.
 ///
 /// # Safety
 /// Attached; `class` is the native class of this kind; `base` is the dict of the class that it is
@@ -382,7 +394,8 @@ pub unsafe fn snapshot(
         let (mut position, mut name, mut value) =
             (0 as Py_ssize_t, ptr::null_mut(), ptr::null_mut());
         while ffi::PyDict_Next((*class).tp_dict, &mut position, &mut name, &mut value) != 0 {
-            // The interpreter's own names are none that the Python class works by.
+            // The Python class does not rely on names that begin with two underscores: those are
+            // the interpreter's.
             let special = ffi::PyUnicode_ReadChar(name, 0) == u32::from(b'_')
                 && ffi::PyUnicode_GetLength(name) > 1
                 && ffi::PyUnicode_ReadChar(name, 1) == u32::from(b'_');

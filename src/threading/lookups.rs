@@ -1,8 +1,8 @@
 //! Names that the Python classes look up in their modules at each use.
 //!
 //! `threading` and `queue` read `Lock`, `Condition`, `_time`, `Empty` and others from their
-//! namespaces whenever they make or raise something, and programs replace these names. A native
-//! class does its work only while they are what the interpreter or rthread put there.
+//! namespaces whenever they make or raise something. Programs replace these names. A native class
+//! does its work only while each name holds an object that the interpreter or rthread put there.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -16,7 +16,8 @@ use crate::capi::refs::drop_ref;
 use crate::runtime::natives::{Kind, Lookups, Names, Namespace};
 use crate::runtime::state::State;
 
-/// Whether all names that the Python classes look up are what the interpreter or rthread put there.
+/// Whether each name that the Python classes look up holds an object that the interpreter or
+/// rthread put there.
 ///
 /// # Safety
 /// Attached; the state of the module.
@@ -36,10 +37,12 @@ pub unsafe fn are_as_expected(state: *const State) -> bool {
 
 #[cold]
 unsafe fn look(lookups: &Lookups, version: u64) -> bool {
-    // The version was read before: a change that comes meanwhile makes it another one.
+    // The version was read before the names. A name that changes in between changes the version
+    // too.
     // SAFETY: attached, as in `are_as_expected`.
     if !lookups.namespaces.iter().all(|names| unsafe { holds(names) }) {
-        // The interpreter clears its modules at the end. What is left is no program's doing.
+        // The interpreter clears its modules at its end. Then it is not a program that has changed
+        // the names.
         return compat::is_finalizing();
     }
     if lookups.watch.tells() {
@@ -65,7 +68,7 @@ unsafe fn holds(names: &Names) -> bool {
             drop_ref(found);
             let count = ffi::PyTuple_GET_SIZE(allowed);
             let is_absent = found.is_null() && count == 0;
-            // Only compared: it may be gone by now.
+            // Only the address is compared: the object may be freed by now.
             let is_known = (0..count).any(|index| ffi::PyTuple_GET_ITEM(allowed, index) == found);
             if !is_absent && !is_known {
                 return false;
@@ -75,11 +78,12 @@ unsafe fn holds(names: &Names) -> bool {
     true
 }
 
-/// The object that a namespace has under this name at the moment: a new reference, or null if there
-/// is none.
+/// Looks up the present object of a name in a namespace. Returns a new reference, or null if there
+/// is no such name.
 ///
 /// # Errors
-/// With an exception: there is no memory, or a look-up of the program's has raised.
+/// An exception is set: there is no memory, or code of the program that the look-up runs has
+/// raised.
 ///
 /// # Safety
 /// Attached; the state of the module.
@@ -88,7 +92,7 @@ pub unsafe fn find(
     namespace: Namespace,
     name: &CStr,
 ) -> Result<*mut PyObject, Raised> {
-    // SAFETY: as the caller promises; the new reference is given back.
+    // SAFETY: as the caller promises; the new reference is released.
     unsafe {
         let dict = (*state).natives.lookups.namespaces[namespace as usize].dict;
         if dict.is_null() {
@@ -104,14 +108,14 @@ pub unsafe fn find(
     }
 }
 
-/// Raises the exception that a module has under the name of this kind at the moment, without
-/// arguments; null for the caller to return.
+/// Raises, without arguments, the exception that a module has at present under the name of this
+/// kind. Returns null, for the caller to return.
 ///
 /// # Safety
 /// Attached; a native object.
 #[cold]
 pub unsafe fn raise_named(of: *mut PyObject, namespace: Namespace, kind: Kind) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let Ok(state) = State::of_type(ffi::Py_TYPE(of)) else { return ptr::null_mut() };
         let Ok(found) = find(state, namespace, Kind::NAMES[kind as usize]) else {

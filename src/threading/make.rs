@@ -16,8 +16,9 @@ use crate::threading::{barrier, condition, event, head, method, semaphore};
 
 type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
 
-/// What there is to make, and what else each takes: the base, what it materializes to, what it
-/// raises. That comes first, where it is made here.
+/// The native classes, and the kinds that each class needs: its base, the classes that it is
+/// materialized with, the exceptions that it raises. A needed class that is made here comes before
+/// the class that needs it.
 const CLASSES: [(Kind, Make, &[Kind]); Kind::CLASSES.len()] = [
     (Kind::Condition, condition::make_type, &[]),
     (Kind::Event, event::make_type, &[Kind::Condition]),
@@ -30,7 +31,7 @@ const CLASSES: [(Kind, Make, &[Kind]); Kind::CLASSES.len()] = [
     (Kind::SimpleQueue, simple_queue::make_type, &[Kind::Empty]),
 ];
 
-// The table is in the order of `Kind`: its indexes are its values.
+// The table is in the order of `Kind`, so that the value of a kind is its index.
 const _: () = {
     let mut index = 0;
     while index < CLASSES.len() {
@@ -39,9 +40,10 @@ const _: () = {
     }
 };
 
-/// `__make_native__(classes, helpers)`: makes those native types that have a class of their name in
-/// `classes`, a dict, and are not made yet. `helpers` is a dict of what `rthread._native` does for
-/// them. Returns a dict of types.
+/// `__make_native__(classes, helpers)`: makes native types. `classes` is a dict of Python classes
+/// by their names. A native type is made for each of them, unless that is done already. `helpers`
+/// is a dict of the functions of `rthread._native` that help native classes. Returns a dict of the
+/// types.
 ///
 /// # Safety
 /// Called by CPython with the module and a tuple.
@@ -51,7 +53,7 @@ pub unsafe extern "C-unwind" fn make_native(
 ) -> *mut PyObject {
     let mut classes: *mut PyObject = ptr::null_mut();
     let mut helpers: *mut PyObject = ptr::null_mut();
-    // SAFETY: attached; the variables are what the format wants.
+    // SAFETY: attached; the variables are of the types that the format asks for.
     unsafe {
         let dict = &raw mut ffi::PyDict_Type;
         if compat::PyArg_ParseTuple(
@@ -74,7 +76,7 @@ pub unsafe extern "C-unwind" fn make_native(
     }
 }
 
-/// What `helpers` has under this name, borrowed; `TypeError` if it has nothing.
+/// Returns the entry of `helpers` under this name, borrowed. Raises `TypeError` if there is none.
 unsafe fn helper(helpers: *mut PyObject, name: &CStr) -> Result<*mut PyObject, Raised> {
     // SAFETY: attached; a dict, as the callers promise.
     unsafe {
@@ -87,7 +89,7 @@ unsafe fn helper(helpers: *mut PyObject, name: &CStr) -> Result<*mut PyObject, R
     }
 }
 
-/// Puts a new reference into an empty place.
+/// Stores a new reference in `place` if that is null.
 unsafe fn keep(place: &mut *mut PyObject, object: *mut PyObject) {
     if place.is_null() {
         // SAFETY: attached, and a valid object, as the callers promise.
@@ -96,12 +98,13 @@ unsafe fn keep(place: &mut *mut PyObject, object: *mut PyObject) {
     }
 }
 
-/// Takes over what the Python side does for native classes.
+/// Stores the Python functions that help native classes, and the objects that the names of
+/// `threading` and `queue` are expected to hold.
 ///
 /// # Safety
 /// Attached; `helpers` is a dict.
 unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; what is taken is owned by the state.
+    // SAFETY: as the caller promises; the state owns each reference that it takes.
     unsafe {
         let natives = &mut (*state).natives;
         for (place, name) in natives.helpers.iter_mut().zip(Helper::NAMES) {
@@ -126,8 +129,9 @@ unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), 
     Ok(())
 }
 
-/// Raises unless all of `classes` are classes, the exceptions are exceptions, and what is to be
-/// made of them has what it takes: a native object relies on that.
+/// Raises `TypeError` unless all of `classes` fit: a class is a class, an exception is an exception
+/// class, and the kinds that a class needs are given or were made before. A native object relies on
+/// that.
 ///
 /// # Safety
 /// Attached; a dict.
@@ -146,7 +150,7 @@ unsafe fn check(state: *const State, classes: *mut PyObject) -> Result<(), Raise
                 }
                 continue;
             };
-            // `dict` and its like have methods that take none but their own objects.
+            // The methods of built-in types, such as `dict`, accept only objects of their own type.
             if ffi::PyType_Check(class) == 0
                 || ffi::PyType_GetFlags(class.cast()) & ffi::Py_TPFLAGS_HEAPTYPE == 0
             {
@@ -178,7 +182,7 @@ unsafe fn fill(
     helpers: *mut PyObject,
     made: *mut PyObject,
 ) -> Result<(), Raised> {
-    // SAFETY: as in `make_native`; what is stored in the state is owned by it.
+    // SAFETY: as in `make_native`; the state owns each object that is stored in it.
     unsafe {
         let state = State::of(module).cast_mut();
         check(state, classes)?;

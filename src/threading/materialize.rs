@@ -1,20 +1,23 @@
-//! How a native object becomes the Python object that it stands for.
+//! How a native object is materialized, that is, becomes the Python object that it stands for.
 //!
-//! That happens when a program reaches for a part that a native object does not have, such as the
-//! condition inside an event or the dict with everything, when it replaces a method of the object, or
-//! calls `__init__` again.
+//! This happens when a program uses an attribute that a native object does not have, such as the
+//! condition inside an event or the dict of all attributes. It also happens when a program replaces
+//! a method of the object, or calls `__init__` again.
 //!
-//! 1. The parts are made, by the Python class's own `__init__`: conditions, locks, and for each thread
-//!    that waits a lock in the `_waiters` of its condition, as the thread itself would have put there
-//!    (see [`ticket`](crate::threading::ticket)). Any Python code may run meanwhile.
+//! 1. The attributes are made by the Python class's own `__init__`: conditions and locks. For each
+//!    thread that waits, a lock is put into the `_waiters` of its condition. The thread itself
+//!    would have put one there (see [`ticket`](crate::threading::ticket)). Any Python code may run
+//!    meanwhile.
 //! 2. One thread begins the change ([`Head::begin_change`]). From here on it runs no Python code.
-//! 3. The primitive is *retired*, under its own guard: that fixes the last state, and hands each
-//!    waiter its lock. No thread uses the primitive after that.
-//! 4. The parts and the last state are put into the dict, and the change ends.
+//!    The attributes become the dict of the object.
+//! 3. The primitive is *retired* under its queue lock. That fixes the last state, and gives each
+//!    waiter its ticket. No thread uses the primitive after that.
+//! 4. The last state is put into the dict, and the change ends.
 //!
-//! A thread that comes meanwhile finds the primitive retired, goes on to the Python function, and
-//! waits for the end of the change as soon as it reads an attribute. So it sees all of the state or,
-//! before, none of the change; and a notification finds the waiters in the order in which they came.
+//! A thread that uses the object during the change finds the primitive retired. It goes on to the
+//! Python function, and waits for the end of the change as soon as it reads an attribute. So a
+//! thread sees either nothing of the change or all of the state. And a notification finds the
+//! waiters in the order in which they came.
 
 use core::cell::Cell;
 use core::ffi::{CStr, c_int, c_void};
@@ -33,39 +36,41 @@ use crate::sync::Ticket;
 use crate::threading::head::{Head, Phase};
 use crate::threading::python_class;
 
-/// The most conditions that a class has.
+/// The largest number of conditions of any class.
 pub const CONDITIONS: usize = 3;
 
-/// A number for each condition: waiters, or tickets used.
+/// A number for each condition: of its waiters, or of the tickets used.
 pub type Counts = [usize; CONDITIONS];
 
-/// How retiring went.
+/// The result of [`Materialize::retire`].
 pub enum Retirement {
-    /// So many tickets of each condition belong to waiters now.
+    /// The primitive is retired. So many tickets of each condition belong to waiters now.
     Done(Counts),
-    /// So many are needed; nothing has changed.
+    /// So many tickets are needed. Nothing has changed.
     Need(Counts),
 }
 
-/// The values of the attributes that hold the last state, in the order of [`Materialize::STATE`]:
-/// new references. Null for one that could not be made, with an exception, or that is not needed.
+/// The values of the attributes that hold the last state, as new references in the order of
+/// [`Materialize::STATE`]. A value is null if it could not be made, with an exception set, or if it
+/// is not needed.
 pub type Values = [*mut PyObject; 3];
 
-/// A native class.
+/// A native class with objects that can be materialized.
 pub trait Materialize {
-    /// The attributes that hold the state.
+    /// The names of the attributes that hold the state.
     const STATE: &'static [&'static CStr];
 
-    /// What the Python side makes of an object like this one: a new tuple, see `rthread._native`.
+    /// Lets the Python side make the attributes of an object like this one. Returns a new tuple,
+    /// see `rthread._native`.
     ///
     /// # Safety
     /// Attached; `slf` is an object of the class.
     unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject;
 
-    /// Ends the primitive inside. Runs no Python code.
+    /// Retires the primitive of the object. Runs no Python code.
     ///
     /// # Safety
-    /// As [`Materialize::parts`]; `dict` holds the parts; this thread is changing the object.
+    /// As [`Materialize::parts`]; `dict` holds the attributes; this thread is changing the object.
     unsafe fn retire(
         slf: *mut PyObject,
         dict: *mut PyObject,
@@ -79,13 +84,14 @@ thread_local! {
     static CHANGING: Cell<*mut PyObject> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// The phase of an object, once no other thread is changing it.
+/// Returns the phase of an object. Waits while another thread is changing it.
 unsafe fn phase(slf: *mut PyObject) -> Phase {
     // SAFETY: attached and a native object, as every caller promises.
     unsafe {
         let head = Head::of(slf);
         match head.phase() {
-            // Strange keys in its dict have code of their own.
+            // This thread is changing the object. It can get here all the same: a key in the dict
+            // may be of a type that has code of its own.
             Phase::Changing if CHANGING.get() == slf => Phase::Python,
             Phase::Changing => head.settled_phase(),
             phase => phase,
@@ -93,12 +99,12 @@ unsafe fn phase(slf: *mut PyObject) -> Phase {
     }
 }
 
-/// Makes the object a Python one, if it is not.
+/// Materializes the object, unless the Python class serves it already.
 ///
 /// # Safety
 /// Attached; `slf` is an object of the class.
 pub unsafe fn materialize<T: Materialize>(slf: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         if phase(slf) != Phase::Native {
             return Ok(());
@@ -122,7 +128,7 @@ pub unsafe fn materialize<T: Materialize>(slf: *mut PyObject) -> Result<(), Rais
     }
 }
 
-/// Changes the object. The number of tickets that are needed, if they are not enough.
+/// Changes the object. Returns the number of tickets that are needed, if there are not enough.
 ///
 /// # Safety
 /// As [`materialize`]; the dict is the object's.
@@ -166,11 +172,12 @@ unsafe fn change<T: Materialize>(
     parts: &Parts,
     keys: [*mut PyObject; 3],
 ) -> (Phase, Result<Option<Counts>, Raised>) {
-    // SAFETY: as the caller promises. A waiter owns the ticket that it gets; the others are given
-    // back.
+    // SAFETY: as the caller promises. A waiter owns the ticket that it gets; the others are
+    // released.
     unsafe {
-        // First, because it may find no memory: up to here nothing has happened. The attributes that
-        // the object has already come after the parts, as if `__init__` had set these.
+        // This comes first, because it may find no memory, and nothing has changed up to here. The
+        // attributes that the object has already come after the new ones, as if `__init__` had set
+        // the new ones before.
         if ffi::PyDict_Update(parts.dict, dict) < 0
             || ffi::PyObject_GenericSetDict(slf, parts.dict, ptr::null_mut()) < 0
         {
@@ -197,7 +204,8 @@ unsafe fn change<T: Materialize>(
             }
         }
         if needed.is_some() {
-            // What is set before the next attempt has to be found by that.
+            // The next attempt reads the former dict. So an attribute that is set before that must
+            // go into it.
             let put_back = ffi::PyObject_GenericSetDict(slf, former, ptr::null_mut());
             return (Phase::Native, if put_back < 0 { Err(Raised) } else { Ok(needed) });
         }
@@ -217,15 +225,15 @@ unsafe fn change<T: Materialize>(
     }
 }
 
-/// What `rthread._native` has made of an object: a tuple of a dict, and for each condition a tuple of
-/// the deque of its waiters and a tuple of tickets.
+/// The attributes of an object, as `rthread._native` makes them. `made` is a tuple of a dict, and
+/// for each condition a tuple of the deque of its waiters and a tuple of tickets.
 struct Parts {
     made: *mut PyObject,
     dict: *mut PyObject,
 }
 
 impl Parts {
-    /// Takes the reference, which may be null if making it raised.
+    /// Takes the reference to the tuple. It is null if making the tuple has raised.
     unsafe fn of(made: *mut PyObject) -> Result<Parts, Raised> {
         if made.is_null() {
             return Err(Raised);
@@ -247,8 +255,8 @@ impl Parts {
     }
 
     unsafe fn tickets(&self, index: usize) -> &[Ticket] {
-        // SAFETY: as in `of`; a tuple's items are an array of pointers that are not null, and live
-        // as long as it.
+        // SAFETY: as in `of`; the items of a tuple are an array of pointers that are not null, and
+        // live as long as the tuple.
         unsafe {
             let condition = self.condition(index);
             if condition.is_null() {
@@ -261,7 +269,7 @@ impl Parts {
         }
     }
 
-    /// Takes the lock of a ticket that no waiter got out of the deque.
+    /// Removes the last lock from the deque. No waiter has got its ticket.
     unsafe fn forget_last(&self, index: usize) {
         // SAFETY: as in `of`; the method of a deque runs no Python code, and its result is a lock
         // that the ticket still refers to.
@@ -287,8 +295,8 @@ impl Parts {
     }
 }
 
-/// Calls what makes the parts of objects of this kind: a new tuple. Takes the arguments, a tuple, or
-/// null if making it raised.
+/// Calls the Python function that makes the attributes of an object of this kind. Returns a new
+/// tuple. Takes the reference to `args`, a tuple, or null if making it has raised.
 ///
 /// # Safety
 /// Attached; the state of the module.
@@ -305,7 +313,7 @@ pub unsafe fn make_parts(state: *const State, kind: Kind, args: *mut PyObject) -
     }
 }
 
-/// The dict of an object that has one, as a new reference.
+/// Returns the dict of an object that has one, as a new reference.
 ///
 /// # Safety
 /// Attached; a valid object.
@@ -315,7 +323,8 @@ pub unsafe fn dict(slf: *mut PyObject) -> Result<*mut PyObject, Raised> {
     if dict.is_null() { Err(Raised) } else { Ok(dict) }
 }
 
-/// Whether the dict of an object has one of these names: then it has been a Python object already.
+/// Whether the dict of an object has one of these names. If so, the Python class has initialised
+/// the object, or the object has been materialized.
 ///
 /// # Safety
 /// Attached; a native object with this dict or null.
@@ -323,7 +332,8 @@ pub unsafe fn has_parts(dict: *mut PyObject, names: &[&CStr]) -> Result<bool, Ra
     if dict.is_null() {
         return Ok(false);
     }
-    // SAFETY: as the caller promises; kept alive while names with code of their own are compared.
+    // SAFETY: as the caller promises. The dict is kept alive while keys with code of their own are
+    // compared.
     unsafe {
         ffi::Py_INCREF(dict);
         let mut found = Ok(false);
@@ -341,7 +351,8 @@ pub unsafe fn has_parts(dict: *mut PyObject, names: &[&CStr]) -> Result<bool, Ra
     }
 }
 
-/// `__dict__`, which shows what an object is made of: `vars()` and `copy.copy()` look there.
+/// `__dict__`. Reading it materializes the object: `vars()` and `copy.copy()` look for attributes
+/// there.
 pub const fn dict_property<T: Materialize>() -> Property {
     Property { name: c"__dict__", get: get_dict::<T>, set: Some(set_dict::<T>), doc: None }
 }
@@ -373,13 +384,13 @@ unsafe extern "C-unwind" fn set_dict<T: Materialize>(
     }
 }
 
-/// An attribute that only a Python object has.
+/// An attribute that only a materialized object has.
 pub const fn part<T: Materialize>(name: &'static CStr) -> Property {
     Property { name, get: get::<T>, set: Some(set::<T>), doc: None }
 }
 
-/// A getter for an attribute that only a Python object has, and for those of a Python object. The
-/// closure is the name.
+/// A getter that materializes the object and then reads the attribute from its dict. The closure is
+/// the name.
 ///
 /// # Safety
 /// Called by CPython with an object of the class.
@@ -387,8 +398,8 @@ pub unsafe extern "C-unwind" fn get<T: Materialize>(
     slf: *mut PyObject,
     name: *mut c_void,
 ) -> *mut PyObject {
-    // SAFETY: attached; the closure is the name of the property, for ever; new references are given
-    // back.
+    // SAFETY: attached; the closure is the name of the property, for ever; new references are
+    // released.
     unsafe {
         if materialize::<T>(slf).is_err() {
             return ptr::null_mut();
@@ -415,7 +426,7 @@ pub unsafe extern "C-unwind" fn get<T: Materialize>(
     }
 }
 
-/// A setter for an attribute that only a Python object has, and for those of a Python object.
+/// A setter that materializes the object and then sets the attribute in its dict.
 ///
 /// # Safety
 /// Called by CPython with an object of the class, a value or null, and the name.
@@ -424,8 +435,8 @@ pub unsafe extern "C-unwind" fn set<T: Materialize>(
     value: *mut PyObject,
     name: *mut c_void,
 ) -> c_int {
-    // SAFETY: attached; the closure is the name of the property, for ever; new references are given
-    // back.
+    // SAFETY: attached; the closure is the name of the property, for ever; new references are
+    // released.
     unsafe {
         let name = CStr::from_ptr(name.cast());
         if materialize::<T>(slf).is_err() {
@@ -447,8 +458,8 @@ pub unsafe extern "C-unwind" fn set<T: Materialize>(
     }
 }
 
-/// `__setattr__`: an object of which a method is replaced becomes a Python one, where every method
-/// finds it.
+/// `__setattr__`. An object is materialized when a program replaces one of its methods. Then every
+/// method of the Python class finds the replacement.
 ///
 /// # Safety
 /// Called by CPython with an object of the class and a tuple.
@@ -482,13 +493,13 @@ pub unsafe extern "C-unwind" fn delete_attribute(
     }
 }
 
-/// Has the method of `object` raise, in the interpreter's words.
+/// Calls the method of `object`, which raises in the interpreter's words.
 ///
 /// # Safety
 /// Attached; an object, and a tuple of another number of arguments than the method takes.
 #[cold]
 unsafe fn refuse_arguments(name: &CStr, slf: *mut PyObject, args: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let method =
             ffi::PyObject_GetAttrString((&raw mut ffi::PyBaseObject_Type).cast(), name.as_ptr());
@@ -516,7 +527,7 @@ unsafe fn change_attribute(
             let found = compat::type_of_class_attribute(ffi::Py_TYPE(slf), name);
             let is_data = found.is_null() || (*found).tp_descr_set.is_some();
             if !is_data {
-                // Asking for the dict makes it one, whichever class it is of.
+                // Reading `__dict__` materializes the object, whatever its class is.
                 let dict = ffi::PyObject_GetAttrString(slf, c"__dict__".as_ptr());
                 if dict.is_null() {
                     return ptr::null_mut();

@@ -1,10 +1,12 @@
-//! The methods of native classes: functions in the place of those of the Python classes.
+//! The methods of native classes, which stand in for the functions of the Python classes.
 //!
-//! A [`Method`] is called like a C function and looks like the Python function that it stands for:
-//! it binds to a true bound method, and every attribute (`__code__`, `__defaults__`, `__doc__`) is
-//! that function's, or that of the interpreter's own one where rthread has put another one in its
-//! place. It serves objects that are native. Any other object, and every call that the
-//! native code leaves to Python, goes on to the Python function, with the very same arguments.
+//! A [`Method`] is called like a C function and looks like the Python function that it stands for.
+//! It binds to a true bound method. Every attribute (`__code__`, `__defaults__`, `__doc__`) is that
+//! of the Python function. Where rthread has put a function of its own in the place of the
+//! interpreter's, the attributes are those of the interpreter's function.
+//!
+//! A method serves objects that are native. Any other object, and every call that the native code
+//! leaves to Python, goes on to the Python function, with the very same arguments.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::{self, offset_of};
@@ -22,17 +24,17 @@ use crate::runtime::state::State;
 use crate::threading::class::{self, Making};
 use crate::threading::head::{self, Head, Phase};
 
-/// The answer of native code that leaves a call to the Python function.
+/// The result of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
 
-/// What a native class has of its own: a method's name, and how it is called.
+/// A native method: its name, and how it is called.
 pub type Native = (&'static CStr, Call);
 
-/// The attribute that an object has in the place of a function of its class, given the object and the
-/// function: a new reference, null with an exception set, or [`LEFT_TO_PYTHON`].
+/// Finds the attribute that an object has in the place of a function of its class. Takes the object
+/// and the function. Returns a new reference, null with an exception set, or [`LEFT_TO_PYTHON`].
 pub type OfObject = unsafe fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
-/// Names for which Python objects of a class may have attributes of their own.
+/// Names for which materialized objects of a class may have attributes of their own.
 pub struct OfObjects {
     pub names: &'static [&'static CStr],
     pub get: OfObject,
@@ -52,19 +54,20 @@ struct Method {
     base: PyObject,
     entry: Entry,
     call: Call,
-    /// The version of a class whose objects the method serves, as was found: as a rule of `class`.
+    /// The version of a class that the method was found to serve. Usually that class is `class`.
     fit_version: AtomicU32,
-    /// The native class whose objects it serves, owned; null when the collector has been here.
+    /// The native class of the objects that the method serves, owned. Null only while the method is
+    /// freed.
     class: *mut PyTypeObject,
     /// Lives as long as the class.
     state: *const State,
     /// The Python function, owned.
     python: *mut PyObject,
-    /// The function that has its attributes, owned: as a rule the same.
+    /// The function that gives the method its attributes, owned. Usually the same as `python`.
     seen: *mut PyObject,
-    /// Whether a program has changed the code of `seen`, which does the work from then on.
+    /// Whether a program has changed the code of `seen`. From then on that function does the work.
     is_changed: AtomicBool,
-    /// If an object may have an attribute of its own instead.
+    /// Set if an object may have an attribute of its own in the place of this method.
     of_object: Option<OfObject>,
     weakrefs: *mut PyObject,
 }
@@ -75,7 +78,7 @@ const OWN: &[&CStr] = &[c"__get__", c"__call__", c"__reduce__", c"__reduce_ex__"
 /// Attributes that decide what a Python function does.
 const CODE: &[&CStr] = &[c"__code__", c"__defaults__", c"__kwdefaults__"];
 
-/// For those that pass by what a type does for attributes, as pydoc does.
+/// For code that bypasses `tp_getattro`, as pydoc does.
 const PROPERTIES: &[Property] =
     &[of_function(c"__doc__"), of_function(c"__name__"), of_function(c"__qualname__")];
 
@@ -91,7 +94,7 @@ unsafe extern "C-unwind" fn get_of_function(
     unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, name.cast()) }
 }
 
-/// Makes the type of methods. A new reference.
+/// Makes the type of methods. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -110,15 +113,15 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             ),
         },
     ];
-    // SAFETY: the slots are what their numbers say and expect a Method. The flags and the offset are
-    // set before the type has any object.
+    // SAFETY: each slot is of the kind that its number says, and expects a Method. The flags and
+    // the offset are set before the type has any object.
     unsafe {
         let made = Type {
             name: c"builtins.function",
             size: size_of::<Method>(),
             weakrefs: Some(offset_of!(Method, weakrefs)),
             flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-            // Without a docstring of its own, which would be in the way of the property.
+            // The type has no docstring of its own, because that would hide the property `__doc__`.
             like: Like::Stock(ptr::null_mut()),
             methods: METHODS,
             properties: PROPERTIES,
@@ -137,7 +140,8 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
         .make(module)?;
         (*made).tp_vectorcall_offset = offset_of!(Method, entry) as Py_ssize_t;
         types::set_short_name(made, c"function");
-        // Immutable: the interpreter specialises its instructions for such descriptors only.
+        // The type is immutable, because the interpreter specialises its instructions only for such
+        // descriptors.
         let flags =
             ffi::Py_TPFLAGS_HAVE_VECTORCALL | METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_IMMUTABLETYPE;
         compat::add_type_flags(made, flags);
@@ -145,11 +149,12 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
     }
 }
 
-/// `Py_TPFLAGS_METHOD_DESCRIPTOR`: the interpreter calls it with the object in front of the
-/// arguments instead of binding it.
+/// `Py_TPFLAGS_METHOD_DESCRIPTOR`: the interpreter does not bind the method, but calls it with the
+/// object in front of the arguments.
 const METHOD_DESCRIPTOR: core::ffi::c_ulong = 1 << 17;
 
-/// Puts the native methods that the Python class has too into a native class of this kind.
+/// Puts native methods into a native class of this kind. Skips those that the Python class does not
+/// have.
 ///
 /// # Safety
 /// Attached; no other thread has the class.
@@ -160,7 +165,7 @@ pub unsafe fn install(
     of_objects: Option<&OfObjects>,
     making: &Making,
 ) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         for &(name, call) in methods {
             let key = ffi::PyUnicode_InternFromString(name.as_ptr());
@@ -190,7 +195,7 @@ unsafe fn install_one(
         let python = (*state).natives.python[kind as usize];
         let found = compat::PyObject_GetAttr(python, key);
         if found.is_null() {
-            // Not a method of this version's class.
+            // The Python class of this version has no such method.
             if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
                 return Err(Raised);
             }
@@ -203,7 +208,7 @@ unsafe fn install_one(
         if pair.is_null() {
             return Err(Raised);
         }
-        // A tuple of our own Python code.
+        // The pair is a tuple that our own Python code has made.
         let (function, seen) = (ffi::PyTuple_GET_ITEM(pair, 0), ffi::PyTuple_GET_ITEM(pair, 1));
         ffi::Py_INCREF(function);
         ffi::Py_INCREF(seen);
@@ -226,7 +231,7 @@ unsafe fn install_one(
         (*made).python = function;
         (*made).seen = seen;
         (*made).of_object = of_object;
-        // Many threads call it, and each call counts a reference.
+        // Many threads call the method, and each call changes its reference count.
         compat::enable_deferred_refcount(made.cast());
         let set = compat::PyObject_SetAttr(class.cast(), key, made.cast());
         drop_ref(made.cast());
@@ -248,7 +253,8 @@ impl Collected for Method {
         }
     }
 
-    /// The cycles that it is in lead through the dict of its class, which the collector clears.
+    /// There is nothing to clear. Each reference cycle with a method leads through the dict of its
+    /// class, and the collector clears that dict.
     unsafe fn clear(_: *mut PyObject) {}
 
     unsafe fn end(slf: *mut PyObject) {
@@ -268,8 +274,8 @@ impl Collected for Method {
 /// Attached; valid objects.
 #[inline]
 unsafe fn serves(method: &Method, object: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises; no two classes share a version, so an object of the class in
-    // which the version was found is native.
+    // SAFETY: as the caller promises. No two classes share a version, so an object of a class with
+    // the noted version begins with a `Head`.
     unsafe {
         let version = compat::class_version(ffi::Py_TYPE(object));
         if version != 0 && version == method.fit_version.load(Ordering::Relaxed) {
@@ -287,7 +293,8 @@ unsafe fn serves_after_a_look(method: &Method, object: *mut PyObject, version: u
             return false;
         }
         let head = Head::of(object);
-        // Not a version that has come meanwhile. What a class replaces is noted in each object.
+        // A version that is newer than the check is not noted here. Nor is a class that replaces a
+        // called method: that is noted in each object.
         if version == head.class_version() && !head.replaces_called() {
             let noted = method.fit_version.load(Ordering::Relaxed);
             if noted == 0 || ffi::Py_TYPE(object) == method.class {
@@ -298,7 +305,8 @@ unsafe fn serves_after_a_look(method: &Method, object: *mut PyObject, version: u
     }
 }
 
-/// Whether an object is of the method's class or of one derived from it: a native one.
+/// Whether an object is of the method's class or of a class derived from it, and so begins with a
+/// [`Head`].
 ///
 /// # Safety
 /// Attached; valid objects.
@@ -310,7 +318,7 @@ unsafe fn is_ours(method: &Method, object: *mut PyObject) -> bool {
     }
 }
 
-/// A method, called with an array.
+/// Calls a method, with its arguments in an array.
 unsafe extern "C-unwind" fn enter(
     callable: *mut PyObject,
     args: *const *mut PyObject,
@@ -338,9 +346,9 @@ unsafe extern "C-unwind" fn enter(
     }
 }
 
-/// The Python function, with the very same arguments. A native object that is not served, because
-/// something is replaced, is made a Python one first: only then does it have all that the function may
-/// look for.
+/// Calls the Python function with the very same arguments. A native object that is not served,
+/// because something was replaced, is materialized first. Only then does it have all attributes
+/// that the function may look for.
 #[cold]
 unsafe fn in_python(
     method: &Method,
@@ -350,7 +358,7 @@ unsafe fn in_python(
 ) -> *mut PyObject {
     let is_changed = method.is_changed.load(Ordering::Relaxed);
     let function = if is_changed { method.seen } else { method.python };
-    // SAFETY: called, attached, with as many arguments; the new reference is given back.
+    // SAFETY: called, attached, with as many arguments; the new reference is released.
     unsafe {
         let own = if count_of(nargsf) > 0 { settle(method, *args) } else { Ok(ptr::null_mut()) };
         match own {
@@ -365,15 +373,16 @@ unsafe fn in_python(
     }
 }
 
-/// Makes a native object a Python one if the method does not serve it. The attribute of the object
-/// that then stands in the place of the method, if it has one from its lock; else null.
+/// Materializes a native object if the method does not serve it. Returns the attribute of the
+/// object that then stands in the place of the method, if the object has one from its lock; else
+/// null.
 ///
-/// That attribute is also for a caller that has found the method in the class while another thread
-/// made the object a Python one. The class's own `_is_owned` would take an RLock that the caller holds
-/// for one that it does not.
+/// A caller also needs that attribute if another thread has materialized the object after the
+/// caller found the method in the class. The class's own `_is_owned` would report an RLock that the
+/// caller holds as not held.
 unsafe fn settle(method: &Method, object: *mut PyObject) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one derived
-    // from it, is native; new references are given back.
+    // SAFETY: attached, with valid objects, as in `enter`; an object of the class, or of one
+    // derived from it, begins with a `Head`; new references are released.
     unsafe {
         if !is_ours(method, object) {
             return Ok(ptr::null_mut());
@@ -416,7 +425,7 @@ fn count_of(nargsf: usize) -> usize {
     nargsf & (usize::MAX >> 1)
 }
 
-/// As a Python function binds.
+/// Binds as a Python function does.
 unsafe extern "C-unwind" fn bind(
     slf: *mut PyObject,
     object: *mut PyObject,
@@ -480,7 +489,8 @@ unsafe extern "C-unwind" fn set_attribute(
         let done = compat::PyObject_SetAttr(this.seen, name, value);
         if done == 0 && is_one_of(name, CODE) {
             this.is_changed.store(true, Ordering::Relaxed);
-            // Other native methods do this one's work too: none of them is to any more.
+            // Other native methods also do the work of this function. From now on no object is
+            // served natively.
             (*this.state).natives.altered.store(true, Ordering::Relaxed);
             ffi::PyType_Modified(this.class);
         }
@@ -489,7 +499,7 @@ unsafe extern "C-unwind" fn set_attribute(
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a Method; the new reference is given back.
+    // SAFETY: called by CPython, attached, with a Method; the new reference is released.
     unsafe {
         let name = reduce(slf, ptr::null_mut());
         if name.is_null() {
@@ -501,7 +511,7 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// Its qualified name: pickled and copied by that.
+/// Returns the qualified name. Pickling and copying use it.
 unsafe extern "C-unwind" fn reduce(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with a Method.
     unsafe { ffi::PyObject_GetAttrString((*slf.cast::<Method>()).seen, c"__qualname__".as_ptr()) }

@@ -1,11 +1,14 @@
-//! The classes of `threading` and `queue` in Rust, in the place of those written in Python.
+//! The classes of `threading` and `queue` in Rust. They stand in for the classes that are written
+//! in Python.
 //!
-//! A native object does what its Python counterpart does, and nothing else. A call that it does not
-//! serve itself (an unusual argument, a warning, a repr) is left to the function of the Python class,
-//! which is called with the native object (see `method`). And when a program reaches for a part that
-//! a native object does not have, such as the condition inside an event, or replaces such a part in a
-//! class or an object, the object is *materialized*: from then on it is what the Python class makes
-//! of it, with attributes in its dict, and its waiters are waiters of that (see `materialize`).
+//! A native object behaves as an object of the Python class does. Native code does not serve every
+//! call: one with an unusual argument, one that warns or a repr is left to the function of the
+//! Python class, which is called with the native object (see `method`).
+//!
+//! An object is *materialized* when a program uses an attribute that a native object does not have,
+//! such as the condition inside an event. The same happens when a program replaces such an
+//! attribute in a class or an object. From then on the Python class serves the object, with
+//! attributes in its dict, and the waiters of the object wait there (see `materialize`).
 
 mod arguments;
 mod barrier;

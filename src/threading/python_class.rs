@@ -1,8 +1,8 @@
-//! The Python classes that native ones stand in for.
+//! Arguments for the functions of the Python classes.
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-/// A tuple of `first` and all of `args`: a new reference, or null with an exception set.
+/// Returns a tuple of `first` and all of `args` as a new reference, or null with an exception set.
 ///
 /// # Safety
 /// Attached; a valid object and a tuple.

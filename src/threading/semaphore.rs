@@ -1,6 +1,6 @@
 //! `threading.Semaphore` and `threading.BoundedSemaphore`.
 //!
-//! One struct for both: a semaphore without a bound has the largest one there is.
+//! Both use one struct. A semaphore without a bound has the largest possible bound.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
@@ -29,7 +29,7 @@ use crate::threading::ticket::{self, Ended};
 struct SemaphoreObject {
     head: Head,
     semaphore: Semaphore,
-    /// How large the value may become, or [`UNBOUNDED`].
+    /// The largest value that the semaphore may have, or [`UNBOUNDED`].
     bound: AtomicU64,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
@@ -64,7 +64,7 @@ const BOUNDED_PROPERTIES: &[Property] = &[
     materialize::dict_property::<SemaphoreObject>(),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -89,7 +89,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     }
 }
 
-/// Makes the type of bounded ones. A new reference.
+/// Makes the type of bounded semaphores. Returns a new reference.
 ///
 /// # Safety
 /// Attached; the type of semaphores has been made.
@@ -183,11 +183,12 @@ impl Materialize for SemaphoreObject {
     }
 }
 
-/// The `__init__` of either class.
+/// The two classes, which differ in their `__init__`.
 struct Unbounded;
 struct Bounded;
 
-/// Begins a semaphore with this value, or with one if that is null.
+/// Begins a semaphore with this value, or with one if that is null. Returns false if the Python
+/// class has to do it.
 ///
 /// # Safety
 /// As [`NativeClass::begin`].
@@ -223,7 +224,7 @@ macro_rules! semaphore_class {
 semaphore_class!(Unbounded, false, &[c"_cond", c"_value"]);
 semaphore_class!(Bounded, true, &[c"_cond", c"_value", c"_initial_value"]);
 
-/// What a number is, if it is an ordinary int that a native semaphore can count to.
+/// Returns the value of a number that is an exact int, and that a native semaphore can count to.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -300,7 +301,8 @@ unsafe fn acquire_with(
             return compat::bool_object(true);
         }
         if compat::is_ending() && of(slf).take_back() > 0 && of(slf).try_acquire() {
-            // It had been granted to a thread that may never attach again. One that does waits again.
+            // The permit had been granted to a thread that may never attach again. If that thread
+            // attaches all the same, it waits again.
             return compat::bool_object(true);
         }
         if of(slf).value().is_none() {
@@ -318,7 +320,7 @@ unsafe fn acquire_with(
 
 #[cold]
 unsafe fn wait(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `acquire`; new references are given back.
+    // SAFETY: as in `acquire`; new references are released.
     unsafe {
         compat::note_use(slf);
         let deadline = match arguments::timeout(seconds) {
@@ -356,14 +358,14 @@ unsafe fn wait(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// Gives back a permit that an exception has come in the way of.
+/// Gives back a permit, because an exception ends the acquire that has got it.
 unsafe fn give_back(slf: *mut PyObject) {
     // SAFETY: as in `acquire`, with an exception set, which is set afterwards as well.
     unsafe {
         if of(slf).release(1, UNBOUNDED).is_ok() {
             return;
         }
-        // It is a Python object by now.
+        // The semaphore has been materialized meanwhile.
         let pending = compat::take_exception();
         let released = call_method(slf, c"release", ptr::null(), 0, ptr::null_mut());
         if released.is_null() {
@@ -374,11 +376,11 @@ unsafe fn give_back(slf: *mut PyObject) {
     }
 }
 
-/// How many a release is for; `None` if that is for the Python function to judge. One that is too
-/// large for anything is the largest.
+/// Reads how many permits a release gives back. `None` if the Python function has to read it. A
+/// number that is too large for a machine word becomes the largest one.
 ///
 /// # Safety
-/// Attached; as CPython passes them.
+/// Attached; the arguments are as CPython passes them.
 #[inline]
 unsafe fn released(
     args: *const *mut PyObject,
@@ -412,7 +414,7 @@ unsafe extern "C-unwind" fn release(
     // SAFETY: called, attached, with a native SemaphoreObject.
     unsafe {
         match released(args, nargs, kwnames) {
-            // More than can be counted here is for Python's ints.
+            // A value that is too large for a native semaphore is left to Python's ints.
             Some(count) if of(slf).release(count, UNBOUNDED).is_ok() => compat::none(),
             _ => LEFT_TO_PYTHON,
         }
@@ -446,7 +448,7 @@ unsafe extern "C-unwind" fn exit(
 ) -> *mut PyObject {
     // SAFETY: called, attached, with a native SemaphoreObject.
     unsafe {
-        // A class may have a release() of its own.
+        // A derived class may have a release() of its own.
         if nargs != 3 || Head::of(slf).replaces_called() {
             return LEFT_TO_PYTHON;
         }

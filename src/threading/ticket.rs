@@ -1,9 +1,10 @@
-//! Waits of native objects, and how they go on if the object becomes a Python one meanwhile.
+//! Waits for native objects, and how a wait continues if the object is materialized during it.
 //!
 //! A thread that waits for a Python condition has put a lock of its own into the condition's
-//! `_waiters`, and waits for that lock. A *ticket* is such a lock with its condition, as a tuple: the
-//! thread that materializes an object makes one for each waiter. The waiter wakes up, and goes on by
-//! waiting for its lock. A notification that came before it got there has released the lock.
+//! `_waiters`, and waits for that lock. A *ticket* is such a lock together with its condition, as a
+//! tuple. The thread that materializes an object makes a ticket for each waiter. The waiter wakes
+//! up, and continues by waiting for the lock of its ticket. A notification that came before has
+//! released that lock, so it is not lost.
 
 use core::ptr;
 
@@ -17,23 +18,26 @@ use crate::runtime::natives::Helper;
 use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Ticket};
 use crate::threading::arguments;
 
-/// How a wait of a native object ended.
+/// How a wait for a native object ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// With what was waited for.
+    /// The thread has got the object of its wait: the item, the permit, the notification.
     Got,
     TimedOut,
-    /// The object has become a Python one, and the wait has gone on there: whether it was notified.
+    /// The object was materialized, and the wait has continued in Python. The value tells whether
+    /// the thread was notified there.
     Notified(bool),
-    /// The primitive has sent the thread away: it has been retired, or says why in another way.
+    /// The primitive has sent the thread away. It was retired, or it tells the reason in another
+    /// way.
     SentAway,
 }
 
-/// Waits for a part of a native object. `Err` if a signal handler raised, and then nothing was taken.
-/// Whoever gets something calls [`run_pending`] before it returns.
+/// Waits for `what`, a primitive of a native object. Returns `Err` if the wait could not begin or a
+/// signal handler raised; then nothing was taken. A caller that gets something calls
+/// [`run_pending`] before it returns.
 ///
 /// # Safety
-/// Attached; the caller keeps the object alive, of which `what` is a part.
+/// Attached; `what` is a part of the object, which the caller keeps alive.
 pub unsafe fn wait<T: Awaitable>(
     slf: *mut PyObject,
     what: &T,
@@ -46,7 +50,8 @@ pub unsafe fn wait<T: Awaitable>(
     }
 }
 
-/// What a wait that has ended this way comes to.
+/// Finishes a wait. If the waiter has a ticket, the wait continues in Python. If a signal handler
+/// has raised as well, the waiter only leaves the queue there.
 ///
 /// # Safety
 /// As [`wait`].
@@ -79,7 +84,7 @@ pub unsafe fn end(
             }
             (Err(Raised), None) => Err(Raised),
             (Err(Raised), Some(ticket)) => {
-                // Gives its place in `_waiters` up, as a Python wait does that is interrupted.
+                // Removes the lock from `_waiters`, as an interrupted wait in Python does.
                 let pending = compat::take_exception();
                 let result = call(slf, ticket, ffi::Py_False());
                 if result.is_null() {
@@ -93,11 +98,12 @@ pub unsafe fn end(
     }
 }
 
-/// What a wait of a condition comes to that has become a Python one: waits on, and takes the lock
-/// back, whatever happens. Whether it was notified.
+/// Finishes the wait for a condition that was materialized meanwhile. Waits on in Python, and takes
+/// the lock back whatever happens. Returns whether the thread was notified.
 ///
 /// # Safety
-/// As [`wait`]; the thread has released the lock. Takes the ticket.
+/// As [`wait`]; the thread has released the lock. Takes the references to the ticket and to
+/// `saved`.
 pub unsafe fn end_of_condition(
     slf: *mut PyObject,
     waited: Result<Waited, Raised>,
@@ -105,8 +111,8 @@ pub unsafe fn end_of_condition(
     deadline: Deadline,
     saved: *mut PyObject,
 ) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises; new references are given back. An exception that is set
-    // already stays.
+    // SAFETY: as the caller promises; new references are released. An exception that is set already
+    // stays, unless the call raises another one.
     unsafe {
         let pending = if waited.is_err() { Some(compat::take_exception()) } else { None };
         let left = match waited {
@@ -137,7 +143,7 @@ pub unsafe fn end_of_condition(
     }
 }
 
-/// The condition that a ticket is for: a new reference.
+/// Returns the condition of a ticket, as a new reference.
 ///
 /// # Safety
 /// Attached; the ticket is the caller's.
@@ -150,13 +156,13 @@ pub unsafe fn condition_of(ticket: Ticket) -> *mut PyObject {
     }
 }
 
-/// Leaves the queue of a condition at once, as a wait does that has no time: whether it was notified
-/// all the same.
+/// Leaves the queue of a condition at once, as a wait with no time left does. The result tells
+/// whether the thread was notified all the same.
 ///
 /// # Safety
 /// The waiter is in the queue.
 pub unsafe fn leave_queue(waiter: &NewWaiter, condition: &Condition) -> Result<Waited, Raised> {
-    // SAFETY: as the caller promises; settled, it claims.
+    // SAFETY: as the caller promises; the waiter claims if it was settled.
     unsafe {
         if condition.cancel(waiter.get()) == Cancelled::Left {
             return Ok(Waited::TimedOut);
@@ -166,8 +172,8 @@ pub unsafe fn leave_queue(waiter: &NewWaiter, condition: &Condition) -> Result<W
     Ok(if waiter.get().is_dismissed() { Waited::Dismissed } else { Waited::Got })
 }
 
-/// Calls the Python function that goes on with a wait, or ends it if the time left is `False`. Takes
-/// the ticket.
+/// Calls the Python function that continues a wait, or ends it if the time left is `False`. Takes
+/// the reference to the ticket.
 unsafe fn call(slf: *mut PyObject, ticket: Ticket, left: *mut PyObject) -> *mut PyObject {
     // SAFETY: attached, as the callers promise; a ticket is a tuple.
     unsafe {
@@ -181,13 +187,13 @@ unsafe fn call(slf: *mut PyObject, ticket: Ticket, left: *mut PyObject) -> *mut 
 }
 
 /// Does the work that the interpreter does while Python code runs, if any is pending: signal
-/// handlers, asynchronous exceptions, collections. A native method that has waited calls this before
-/// it returns, as the rest of a Python function would run there.
+/// handlers, asynchronous exceptions, collections. A native method that has waited calls this
+/// before it returns. In the Python class the code after the wait would do that work.
 ///
 /// # Safety
 /// Attached; a native object; no exception is set.
 pub unsafe fn run_pending(slf: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the new reference is given back.
+    // SAFETY: as the caller promises; the new reference is released.
     unsafe {
         let result = Helper::Checkpoint.call(slf, &[]);
         drop_ref(result);

@@ -14,10 +14,12 @@ unsafe extern "C-unwind" {
     ) -> *mut PyObject;
 }
 
-/// Calls an object with arguments in an array, as for `vectorcall`.
+/// Calls an object with its arguments in an array, as `vectorcall` defines it. Returns a new
+/// reference, or null with an exception set.
 ///
 /// # Safety
-/// Attached; valid objects; the number of arguments may bear `PY_VECTORCALL_ARGUMENTS_OFFSET`.
+/// Attached; valid objects. The number of arguments may include the flag
+/// `PY_VECTORCALL_ARGUMENTS_OFFSET`.
 #[inline]
 pub unsafe fn vectorcall(
     callable: *mut PyObject,
@@ -39,8 +41,8 @@ pub unsafe fn vectorcall(
             *mut PyObject,
         ) -> *mut PyObject;
         const HAVE_VECTORCALL: core::ffi::c_ulong = 1 << 11;
-        // In 3.10 it is an inline function of the headers.
-        // SAFETY: as the caller promises; the flag says that there is a pointer at the offset.
+        // In 3.10 `PyObject_Vectorcall` is an inline function of the headers.
+        // SAFETY: as the caller promises. The type flag says that the offset leads to a pointer.
         unsafe {
             let class = ffi::Py_TYPE(callable);
             if (*class).tp_flags & HAVE_VECTORCALL != 0 {

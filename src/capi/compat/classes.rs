@@ -1,4 +1,4 @@
-//! Classes and namespaces that a program may change: how a change is noticed.
+//! Notices when a program changes a class or a namespace.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,19 +24,20 @@ type DictWatcher = unsafe extern "C" fn(
     *mut PyObject,
 ) -> core::ffi::c_int;
 
-/// The number that CPython gave to the present contents of a class and its bases, 0 if there is
-/// none. Another class, or the same class after a change, has another number.
+/// The version tag of a class: the number that CPython gave to the present contents of the class
+/// and its bases. 0 if it has none. Another class, or the same class after a change, has another
+/// number.
 ///
 /// # Safety
 /// A valid type.
 #[inline]
 pub unsafe fn class_version(class: *mut PyTypeObject) -> u32 {
-    // SAFETY: as the caller promises; on free-threaded builds the field is changed by other
-    // threads, so it is read as an atomic.
+    // SAFETY: as the caller promises. On free-threaded builds other threads change the field, so it
+    // is read as an atomic.
     unsafe {
         #[cfg(not(Py_3_12))]
         {
-            // Up to 3.11 the number stays when it is no longer valid.
+            // Up to 3.11 the number stays in the field after it has become invalid.
             const VALID_VERSION_TAG: core::ffi::c_ulong = 1 << 19;
             if (*class).tp_flags & VALID_VERSION_TAG == 0 {
                 return 0;
@@ -46,8 +47,8 @@ pub unsafe fn class_version(class: *mut PyTypeObject) -> u32 {
     }
 }
 
-/// [`class_version`] of a class that is given a number if it has none. 0 where CPython gives none
-/// any more: it does so for a limited number of changes.
+/// The version tag of a class. A class that has none is given one. 0 if CPython gives the class no
+/// more: a class gets a limited number of them.
 ///
 /// # Safety
 /// Attached; a valid type; an interned string.
@@ -73,15 +74,15 @@ pub unsafe fn type_of_class_attribute(
     class: *mut PyTypeObject,
     name: *mut PyObject,
 ) -> *mut PyTypeObject {
-    // SAFETY: as the caller promises; borrowed, and looked at once at most.
+    // SAFETY: as the caller promises. The borrowed reference is used at once.
     unsafe {
         let found = _PyType_Lookup(class, name);
         if found.is_null() { core::ptr::null_mut() } else { ffi::Py_TYPE(found) }
     }
 }
 
-/// `dict[key]` as a new reference, null if absent, once no thread is in the midst of changing the
-/// dict.
+/// `dict[key]` as a new reference; null if there is no such key. Waits until no thread is in the
+/// middle of a change of the dict.
 ///
 /// # Safety
 /// Attached; a dict; a string.
@@ -90,9 +91,9 @@ pub unsafe fn dict_get_settled(
     key: *mut PyObject,
 ) -> Result<*mut PyObject, crate::capi::errors::Raised> {
     #[cfg(Py_GIL_DISABLED)]
-    // SAFETY: as the caller promises; the section stays in place until it is ended.
+    // SAFETY: as the caller promises. The section is not moved before it is ended.
     unsafe {
-        // A watcher is told before the change, which is made under the lock of the dict.
+        // A watcher is called before the change, and the change is made under the dict's lock.
         let mut section = core::mem::MaybeUninit::<ffi::PyCriticalSection>::uninit();
         ffi::PyCriticalSection_Begin(section.as_mut_ptr(), dict);
         let found = crate::capi::compat::dict_get(dict, key);
@@ -106,7 +107,7 @@ pub unsafe fn dict_get_settled(
     }
 }
 
-/// Adds flags to a type that has no objects yet.
+/// Adds flags to a type that has no instances yet.
 ///
 /// # Safety
 /// Attached; a type that no other thread has.
@@ -122,16 +123,16 @@ pub unsafe fn add_type_flags(class: *mut PyTypeObject, flags: core::ffi::c_ulong
     }
 }
 
-/// Notices that one of some namespaces has changed.
+/// Notices changes of the namespaces that it watches.
 ///
-/// From 3.12 on CPython calls a function before a watched dict changes; before, each dict has a
-/// version (PEP 509).
+/// From 3.12 on CPython calls a function before a watched dict changes. Up to 3.11 each dict has a
+/// version number (PEP 509).
 pub struct NamespaceWatch {
     #[cfg(Py_3_12)]
     watcher: core::ffi::c_int,
 }
 
-/// Counts the changes of all watched namespaces of all interpreters.
+/// The number of changes so far, of all watched namespaces of all interpreters.
 #[cfg(Py_3_12)]
 static CHANGES: AtomicU32 = AtomicU32::new(1);
 
@@ -147,20 +148,20 @@ unsafe extern "C" fn count_change(
 }
 
 impl NamespaceWatch {
-    /// Watches nothing yet.
+    /// A watch of no namespace.
     pub const NONE: NamespaceWatch = NamespaceWatch {
         #[cfg(Py_3_12)]
         watcher: -1,
     };
 
-    /// Watches a namespace from now on.
+    /// Starts to watch a namespace.
     ///
     /// # Safety
     /// Attached, in the interpreter that the dict belongs to.
     pub unsafe fn add(&mut self, dict: *mut PyObject) {
         #[cfg(Py_3_12)]
-        // SAFETY: as the caller promises. Where no watcher is left the namespace is looked at each
-        // time.
+        // SAFETY: as the caller promises. If CPython has no free watcher, no change is noticed, and
+        // the names are looked up at each use.
         unsafe {
             if self.watcher < 0 {
                 self.watcher = PyDict_AddWatcher(count_change);
@@ -174,7 +175,7 @@ impl NamespaceWatch {
         let _ = dict;
     }
 
-    /// Watches nothing any more.
+    /// Stops watching.
     ///
     /// # Safety
     /// Attached, in the same interpreter.
@@ -191,7 +192,7 @@ impl NamespaceWatch {
         }
     }
 
-    /// Whether a change is noticed.
+    /// Whether changes are noticed.
     pub fn tells(&self) -> bool {
         #[cfg(Py_3_12)]
         {
@@ -201,8 +202,8 @@ impl NamespaceWatch {
         true
     }
 
-    /// A number that is another one after a change of any watched namespace, if it [tells]. `dicts`
-    /// are those namespaces.
+    /// A number that differs after each change of a watched namespace. It is meaningful only if the
+    /// watch [tells]. `dicts` are the watched namespaces.
     ///
     /// [tells]: NamespaceWatch::tells
     ///
@@ -217,7 +218,8 @@ impl NamespaceWatch {
         }
         #[cfg(not(Py_3_12))]
         {
-            // Versions are numbers of one counter that only grows, so the largest one tells.
+            // The versions of all dicts come from one counter that only grows. So the largest of
+            // them differs after any change.
             dicts
                 .iter()
                 .filter(|dict| !dict.is_null())

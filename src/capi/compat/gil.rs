@@ -1,4 +1,4 @@
-//! Whether the GIL is taken.
+//! Lets a thread see whether the GIL is free.
 
 #[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
 mod published {
@@ -8,26 +8,28 @@ mod published {
     use pyo3_ffi::{self as ffi, PyInterpreterState, PyThreadState};
 
     unsafe extern "C" {
-        /// The state of the runtime. It begins with where debuggers find what
+        /// The state of the runtime. At its beginning it publishes offsets for debuggers
         /// (Include/internal/pycore_debug_offsets.h).
         static _PyRuntime: [u64; 64];
     }
 
     const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
-    /// Where the offsets of an interpreter's fields begin, and which of them these are.
+    /// The index at which the offsets of an interpreter's fields begin. The three constants after
+    /// it are relative to it.
     const INTERPRETER: usize = 6;
     const GIL: usize = if cfg!(Py_3_14) { 9 } else { 8 };
     const LOCKED: usize = GIL + 3;
     const HOLDER: usize = GIL + 4;
 
-    /// Not asked yet; or not to be found.
+    /// Values of `POINTER_AT`: not searched yet, and not found.
     const UNKNOWN: usize = usize::MAX;
     const NOWHERE: usize = usize::MAX - 1;
-    /// The offset of the pointer to the GIL in an interpreter, and of the flag in the GIL.
+    /// The offset in an interpreter of the pointer to the GIL, and the offset in the GIL of its
+    /// flag.
     static POINTER_AT: AtomicUsize = AtomicUsize::new(UNKNOWN);
     static FLAG_AT: AtomicUsize = AtomicUsize::new(0);
 
-    /// The flag of the GIL of an interpreter; null if there is no knowing.
+    /// The flag of an interpreter's GIL; null if its place is not known.
     ///
     /// # Safety
     /// Attached, with this interpreter.
@@ -41,17 +43,18 @@ mod published {
         if at == NOWHERE {
             return ptr::null();
         }
-        // SAFETY: `find` has seen that this is where the pointer is.
+        // SAFETY: `find` has verified that the pointer is there.
         unsafe {
             let gil = interpreter.byte_add(at).cast::<*mut u8>().read();
             gil.add(FLAG_AT.load(Ordering::Relaxed)).cast()
         }
     }
 
-    /// Believes what is published only if it is so of the GIL that the calling thread has.
+    /// Finds the offsets. They are believed only if they describe the GIL that the calling thread
+    /// holds.
     unsafe fn find(interpreter: *mut PyInterpreterState) -> usize {
-        // SAFETY: a static of the interpreter's, larger than this. What it says is looked at
-        // before it is followed: the offsets lie within the object that they are about.
+        // SAFETY: a static of the interpreter, larger than this array. Every published number is
+        // checked before it is used: the offsets lie within the objects that they belong to.
         unsafe {
             let published = _PyRuntime;
             let version = published[1] >> 16;
@@ -76,7 +79,7 @@ mod published {
     }
 }
 
-/// The GIL of an interpreter, to be looked at by threads that do not have it.
+/// The GIL of an interpreter, for threads that do not hold it.
 #[derive(Clone, Copy)]
 pub struct Gil {
     #[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
@@ -84,7 +87,7 @@ pub struct Gil {
 }
 
 impl Gil {
-    /// The one that the calling thread has, if there is one.
+    /// The GIL of the calling thread's interpreter, if there is one.
     ///
     /// # Safety
     /// Attached.
@@ -97,14 +100,15 @@ impl Gil {
         }
     }
 
-    /// Whether no thread has it; `None` if this interpreter does not tell. For threads of its own
-    /// interpreter.
+    /// Whether no thread holds the GIL. `None` if this interpreter does not publish that. Only for
+    /// threads of the same interpreter.
     #[inline]
     pub fn is_free(self) -> Option<bool> {
         #[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
         {
             use core::sync::atomic::Ordering;
-            // SAFETY: the GIL lives as long as the interpreter, and that as long as its threads.
+            // SAFETY: the GIL lives as long as the interpreter, and the interpreter lives as long
+            // as its threads.
             unsafe { self.flag.as_ref() }.map(|flag| flag.load(Ordering::Relaxed) == 0)
         }
         #[cfg(not(all(Py_3_13, not(Py_GIL_DISABLED))))]

@@ -1,4 +1,4 @@
-//! Interpreters and the states of threads: which there are, and whether they end.
+//! Interpreters and thread states: access to them, and whether they are ending.
 
 use core::ffi::c_int;
 #[cfg(all(Py_3_12, not(Py_3_13)))]
@@ -41,8 +41,8 @@ pub fn main_interpreter() -> *mut PyInterpreterState {
     unsafe { PyInterpreterState_Main() }
 }
 
-/// Whether this interpreter may start threads: one that was made without `allow_threads`, before
-/// 3.12 as "isolated", may not.
+/// Whether this interpreter may start threads. A sub-interpreter that was made without
+/// `allow_threads`, up to 3.11 as "isolated", may not.
 ///
 /// # Safety
 /// Attached.
@@ -66,7 +66,7 @@ pub unsafe fn threads_allowed() -> bool {
     #[cfg(Py_3_13)]
     // SAFETY: attached.
     unsafe {
-        // No longer exported. Whatever goes wrong here is no reason to refuse.
+        // The flag is no longer exported. A failure to read it is no reason to refuse a thread.
         let allowed = configured_to_allow_threads().unwrap_or(true);
         ffi::PyErr_Clear();
         allowed
@@ -83,7 +83,8 @@ pub unsafe fn threads_allowed() -> bool {
     }
 }
 
-/// What `_interpreters.get_config` says of the calling interpreter.
+/// The value of `allow_threads` in `_interpreters.get_config` for the calling interpreter. None if
+/// it cannot be read.
 ///
 /// # Safety
 /// Attached. An exception may be set afterwards.
@@ -113,7 +114,7 @@ unsafe fn configured_to_allow_threads() -> Option<bool> {
     }
 }
 
-/// The calling thread's state, or null. Not dereferenced by anybody here, only compared.
+/// The calling thread's state, or null. In this file it is only compared, never dereferenced.
 #[inline]
 pub fn thread_state() -> *mut PyThreadState {
     #[cfg(Py_3_13)]
@@ -128,19 +129,20 @@ pub fn thread_state() -> *mut PyThreadState {
     }
 }
 
-/// `_PyThreadState_NewBound(interpreter, whence)`: `PyThreadState_New` calls it with "unknown".
+/// `_PyThreadState_NewBound(interpreter, whence)`. `PyThreadState_New` calls it with "unknown" as
+/// `whence`.
 ///
-/// From 3.15 on the end of an interpreter waits for threads whose states say that they are not daemons
-/// of `_thread`, and looks at nothing else (gh-136003). The function is exported, for a module that
-/// tests the interpreter; it is looked up by name at run time, so that this one loads without it.
+/// From 3.15 on the finalization of an interpreter waits for non-daemon threads. It knows them only
+/// by `whence` in their states (gh-136003). CPython exports the function for a module that tests
+/// the interpreter. It is looked up by name at run time, so that rthread can be loaded without it.
 #[cfg(Py_3_15)]
 fn states_with_whence() -> Option<MakeState> {
     use std::sync::OnceLock;
     static FOUND: OnceLock<Option<MakeState>> = OnceLock::new();
     *FOUND.get_or_init(|| {
         #[cfg(unix)]
-        // SAFETY: a name that ends with a NUL; null if the process has none of it, else a function
-        // of this type.
+        // SAFETY: the name ends with a NUL. The result is null if the process has no such function,
+        // else a function of this type.
         unsafe {
             let name = c"_PyThreadState_NewBound".as_ptr();
             let found = libc::dlsym(libc::RTLD_DEFAULT, name);
@@ -154,25 +156,26 @@ fn states_with_whence() -> Option<MakeState> {
 #[cfg(Py_3_15)]
 type MakeState = unsafe extern "C" fn(*mut PyInterpreterState, c_int) -> *mut PyThreadState;
 
-/// A state for the calling thread, which has none of this interpreter; null if there is no memory. To
-/// be attached with [`attach_first`]. The end of the interpreter does not wait for a `daemon`.
+/// Makes a state for the calling thread, which has none in this interpreter. Null if there is no
+/// memory. The state is to be attached with [`attach_first`]. The finalization of the interpreter
+/// does not wait for a `daemon`.
 ///
 /// # Safety
-/// The interpreter is there, and stays so.
+/// The interpreter exists until this returns.
 pub unsafe fn new_thread_state(
     interpreter: *mut PyInterpreterState,
     daemon: bool,
 ) -> *mut PyThreadState {
     #[cfg(Py_3_15)]
     if let Some(make) = states_with_whence() {
-        /// `_PyThreadState_WHENCE_THREADING`, and `…_THREADING_DAEMON`.
+        /// `_PyThreadState_WHENCE_THREADING` and `_PyThreadState_WHENCE_THREADING_DAEMON`.
         const WHENCE: [c_int; 2] = [3, 6];
         // SAFETY: as the caller promises.
         return unsafe { make(interpreter, WHENCE[usize::from(daemon)]) };
     }
     #[cfg(not(Py_3_15))]
     let _ = daemon;
-    // The first half of `PyThreadState_New` of 3.11, which does not ask whether it got a state.
+    // The first half of 3.11's `PyThreadState_New`, which does not check whether it got a state.
     #[cfg(all(Py_3_11, not(Py_3_12)))]
     // SAFETY: as the caller promises.
     unsafe {
@@ -185,32 +188,32 @@ pub unsafe fn new_thread_state(
     }
 }
 
-/// Attaches a fresh state of the calling thread. This may be the end of the thread, if the interpreter
-/// is shutting down.
+/// Attaches a new state of the calling thread. During finalization this may end the thread.
 ///
 /// # Safety
-/// From [`new_thread_state`]; attached to nothing.
+/// From [`new_thread_state`], or detached by this thread; no state is attached.
 pub unsafe fn attach_first(state: *mut PyThreadState) {
     // SAFETY: as the caller promises.
     unsafe {
         PyEval_AcquireThread(state);
-        // The other half. It looks into the state, which the end of the interpreter may have freed
-        // as long as nothing is attached (stock crashes now and then).
+        // The second half of `PyThreadState_New`. It reads the state. As long as the state is not
+        // attached, finalization may have freed it: stock does this half before it attaches, and
+        // crashes now and then.
         #[cfg(all(Py_3_11, not(Py_3_12)))]
         _PyThreadState_SetCurrent(state);
     }
 }
 
-/// Whether a thread that is on its way into the interpreter, and finds that it has to end instead,
-/// may look at the main interpreter when that is freed: 3.10 does, since it mended gh-96387. From
-/// 3.11 on the main interpreter is never freed.
+/// Whether a thread may still read the main interpreter when the interpreter is freed. This
+/// concerns threads that are about to attach and find that they have to end. 3.10 reads it since
+/// the fix of gh-96387. From 3.11 on the main interpreter is never freed.
 pub const LATE_THREADS_NEED_INTERPRETER: bool = cfg!(not(Py_3_11));
 
-/// Whether the end of the interpreter looks for threads by their states: a thread that has been started
-/// and has none yet would be cut off.
+/// Whether finalization finds the threads to wait for by their states. It would cut off a thread
+/// that has been started and has no state yet.
 pub const ENDS_AWAIT_STATES: bool = cfg!(Py_3_15);
 
-/// Whether the interpreter has begun to shut down for good.
+/// Whether the runtime is finalizing. From then on only the finalizing thread can attach.
 pub fn is_finalizing() -> bool {
     #[cfg(Py_3_13)]
     // SAFETY: reads a global flag.
@@ -224,8 +227,8 @@ pub fn is_finalizing() -> bool {
     }
 }
 
-/// Whether the interpreter ends, as far as this version tells: 3.12 does so before the atexit
-/// callbacks run, the others when those are done.
+/// Whether the interpreter is ending, as far as this version tells. 3.12 says so before the atexit
+/// callbacks run, the other versions when they are done.
 ///
 /// # Safety
 /// Attached.
@@ -234,7 +237,8 @@ pub unsafe fn is_ending() -> bool {
     is_finalizing() || unsafe { is_interpreter_finalizing() }
 }
 
-/// From which version on `start_new_thread` refuses to start threads at shutdown, with what.
+/// The exception with which `start_new_thread` refuses to start a thread at shutdown. None if it
+/// does not refuse: up to 3.11 it never does.
 ///
 /// # Safety
 /// Attached.
@@ -244,8 +248,9 @@ pub unsafe fn start_refused_at_shutdown() -> Option<*mut PyObject> {
     refused.then(finalization_error)
 }
 
-/// 3.12 has a flag of its own for this, which is set before the atexit callbacks run, and nothing
-/// that tells it: it is read where every 3.12 keeps it, if what is around it is as expected.
+/// Whether 3.12's own flag for this is set. CPython sets it before the atexit callbacks run, and
+/// exports no function that reads it. So it is read at the offset that it has in every 3.12, and
+/// only believed if the fields around it have the expected values.
 ///
 /// # Safety
 /// Attached.
@@ -261,7 +266,8 @@ unsafe fn is_interpreter_finalizing() -> bool {
         initialized: c_int,
         finalizing: c_int,
     }
-    // SAFETY: attached; the struct is larger than its beginning.
+    // SAFETY: attached, so the interpreter exists. The real struct is larger than this beginning of
+    // it.
     unsafe {
         let interpreter = interpreter();
         let id = ffi::PyInterpreterState_GetID(interpreter);
@@ -270,7 +276,7 @@ unsafe fn is_interpreter_finalizing() -> bool {
     }
 }
 
-/// Whether a sub-interpreter ends.
+/// Whether the calling interpreter is ending.
 ///
 /// # Safety
 /// Attached.
@@ -279,7 +285,7 @@ unsafe fn is_interpreter_finalizing() -> bool {
     unsafe extern "C" {
         fn _Py_IsInterpreterFinalizing(interpreter: *mut PyInterpreterState) -> c_int;
     }
-    // SAFETY: attached, so the interpreter is there.
+    // SAFETY: attached, so the interpreter exists.
     unsafe { _Py_IsInterpreterFinalizing(interpreter()) != 0 }
 }
 
@@ -288,13 +294,15 @@ unsafe fn is_interpreter_finalizing() -> bool {
     false
 }
 
-/// From 3.14 on joining a running thread at shutdown raises instead of hanging (gh-123940).
+/// The exception with which a join of a running thread is refused at shutdown. From 3.14 on the
+/// join raises instead of waiting for ever (gh-123940).
 pub fn join_refused_at_shutdown() -> Option<*mut PyObject> {
     if cfg!(Py_3_14) && is_finalizing() { Some(finalization_error()) } else { None }
 }
 
-/// From 3.15 on acquiring a lock that is held raises at shutdown instead of hanging: only
-/// the finalizing thread can attach then, so nobody can release it.
+/// The exception with which `acquire` of a held lock is refused at shutdown. From 3.15 on it raises
+/// instead of waiting for ever: only the finalizing thread can attach then, so no other thread can
+/// release the lock.
 pub fn acquire_refused_at_shutdown() -> Option<*mut PyObject> {
     if cfg!(Py_3_15) && is_finalizing() { Some(finalization_error()) } else { None }
 }

@@ -1,21 +1,26 @@
-//! Thread states that wait for their thread's next job.
+//! Thread states that are kept until their thread's next job.
 //!
-//! Most of the end of a thread without a GIL is the end of its state: 3.14 gives up five heaps of memory
-//! there, and looks through those of other threads up to a thousand times for each. A state that is as
-//! good as new is therefore kept. The interpreter has no function that makes a state new, so this reads
-//! the fields that a new state would have empty, and a state in which one of them is not goes the usual
-//! way. Other versions, and builds with a GIL, make a new state for each job: that costs a microsecond.
+//! Without a GIL most of the time that a thread takes to end is spent on clearing its state. 3.14
+//! abandons four memory heaps there. After each it searches, up to a thousand times, the memory
+//! that ended threads have left. So a state is kept for the next job if it is as good as new.
 //!
-//! While the state is kept, the interpreter has to take its thread for ended:
+//! The interpreter has no function that makes a state new again. Therefore this code reads the
+//! fields that are empty in a new state. If one of them is not empty, the state is cleared in the
+//! usual way. Other versions, and builds with a GIL, make a new state for each job, which takes a
+//! microsecond.
 //!
-//! - `PyThreadState_SetAsyncExc` and `sys._current_frames` go by [`Fields::thread_id`], which is zero then;
-//! - an object that the thread has made, and another thread drops, waits for the thread to hear of that
-//!   (`Python/brc.c`), as long as the table of threads has it. The number by which that table finds a
-//!   thread is therefore one that no thread has, as if the thread were not in it. It is changed under the
-//!   lock of that part of the table, as the interpreter does when it takes a thread out.
+//! While a state is kept, the interpreter must treat its thread as ended:
 //!
-//! Where these fields are is believed only if what is there is what has to be there: the table's list
-//! links the state with itself, and the number is the calling thread's.
+//! - `PyThreadState_SetAsyncExc` and `sys._current_frames` go by [`Fields::thread_id`]. It is zero
+//!   meanwhile.
+//! - An object that the thread has made may be dropped by another thread. As long as the
+//!   interpreter's table of owners (`Python/brc.c`) has the owner, the object waits for the owner
+//!   to process it. So the number in the thread's entry is changed to a number that no thread has,
+//!   and the table does not find the thread. The change is made under the lock of that part of the
+//!   table, like the interpreter's own removal of a thread.
+//!
+//! The offsets of these fields are believed only if the memory there has the expected values: the
+//! list of the table links back to the entry, and the entry has the calling thread's number.
 
 #[cfg(all(Py_3_14, not(Py_3_15), Py_GIL_DISABLED, target_os = "linux"))]
 mod known {
@@ -27,7 +32,7 @@ mod known {
     use super::super::{interpreter, main_interpreter, thread_ident};
 
     unsafe extern "C" {
-        /// The state of the runtime. It begins with where debuggers find what
+        /// The state of the runtime. At its beginning it publishes offsets for debuggers
         /// (Include/internal/pycore_debug_offsets.h).
         static _PyRuntime: [u64; 64];
     }
@@ -38,13 +43,14 @@ mod known {
     }
 
     const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
-    /// Which of the published numbers these are: the sizes of an interpreter and of a thread state, and
-    /// where in the latter its identifier is.
+    /// Indexes of published numbers: the size of an interpreter, the size of a thread state, and
+    /// the offset of the identifier in a thread state.
     const INTERPRETER_SIZE: usize = 6;
     const STATE_SIZE: usize = 22;
     const THREAD_ID_AT: usize = 27;
 
-    /// What of a state is public (Include/cpython/pystate.h), as far as it is looked at.
+    /// The public part of a thread state (Include/cpython/pystate.h), up to the last field that is
+    /// used.
     #[repr(C)]
     struct Fields {
         previous: *mut c_void,
@@ -99,7 +105,7 @@ mod known {
     const _: () = assert!(core::mem::offset_of!(Fields, thread_id) == 152);
     const _: () = assert!(core::mem::offset_of!(Fields, local_sentinel) == 296);
 
-    /// What follows the public part (Include/internal/pycore_tstate.h), up to the heaps.
+    /// The part that follows the public one (Include/internal/pycore_tstate.h), up to the heaps.
     #[repr(C)]
     struct More {
         refcount: isize,
@@ -115,7 +121,7 @@ mod known {
         previous: *mut Link,
     }
 
-    /// The entry of a thread in the table of those that own objects (Include/internal/pycore_brc.h).
+    /// A thread's entry in the table of threads that own objects (Include/internal/pycore_brc.h).
     #[repr(C)]
     struct Entry {
         link: Link,
@@ -124,25 +130,28 @@ mod known {
         own_queue: *mut c_void,
     }
 
-    /// How far behind the public part the entry is.
+    /// The offset of the entry, counted from the end of the public part.
     const ENTRY_AT: usize = 14624;
-    /// How many parts the table has; the number of a thread says in which it is.
+    /// The number of parts of the table. A thread is in the part that its number, modulo this,
+    /// selects.
     const PARTS: usize = 257;
 
-    /// Where the parts of a state are, of which the public one is known.
+    /// Pointers to the parts of a state that are not public, and to the lock of the thread's part
+    /// of the table.
     struct Parts {
         more: *mut More,
         entry: *mut Entry,
         lock: *mut u8,
     }
 
-    /// Where the parts are, if this interpreter has them where 3.14 has them.
+    /// Finds the parts of a state, if this interpreter has them where 3.14 has them.
     ///
     /// # Safety
-    /// A state of the calling thread, which is attached with it. `thread` is what the entry has to have.
+    /// A state of the calling thread, which is attached with it. `thread` is the number that the
+    /// entry must have.
     unsafe fn parts(state: *mut PyThreadState, thread: usize) -> Option<Parts> {
-        // SAFETY: a static of the interpreter's, larger than this. What it says is compared with what is
-        // known before anything behind the public part is looked at.
+        // SAFETY: a static of the interpreter, larger than this array. Its numbers are compared
+        // with known ones before memory after the public part is read.
         unsafe {
             let published = _PyRuntime;
             let field = |index: usize| published[index] as usize;
@@ -162,7 +171,7 @@ mod known {
         }
     }
 
-    /// The head of the list in which an entry is, if it is one.
+    /// The head of the list that an entry is in. None if the entry is not in a list.
     ///
     /// # Safety
     /// As [`parts`]; the memory belongs to the state.
@@ -171,14 +180,15 @@ mod known {
         state: *mut PyThreadState,
         thread: usize,
     ) -> Option<*mut Link> {
-        // SAFETY: the entry is looked at first; only if it has the number of the thread are its links
-        // followed.
+        // SAFETY: the entry's number is read first. Its links are followed only if the number is
+        // the thread's.
         unsafe {
             if (*entry).thread != thread {
                 return None;
             }
-            // In the list there are the entries of other threads, which may go at any moment, and the
-            // head, which is a part of the interpreter. A thread enters at the end, before the head.
+            // The list has the head, which is a part of the interpreter, and entries of other
+            // threads, which may disappear at any moment. A new entry is inserted at the end,
+            // before the head. So only an entry that is followed by the head can be verified.
             let interpreter = (*state.cast::<Fields>()).interpreter;
             let next = (*entry).link.next;
             let offset = next.addr().wrapping_sub(interpreter.addr());
@@ -188,11 +198,13 @@ mod known {
         }
     }
 
-    /// The number of the calling thread in the table: where its thread-local storage is.
+    /// The calling thread's number in the table: the address of its thread-local storage. 0 if it
+    /// is not known how to read it.
     fn thread_number() -> usize {
         let number: usize;
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: reads the register that holds it, which points at itself.
+        // SAFETY: reads the word that the register points to, which is the address of that word
+        // itself.
         unsafe {
             core::arch::asm!("mov {}, fs:0", out(reg) number, options(nostack, readonly, preserves_flags));
         }
@@ -208,18 +220,19 @@ mod known {
         number
     }
 
-    /// A number of the same part of the table that no thread has: those of threads are even.
+    /// A number that no thread has, in the same part of the table. Numbers of threads are even, and
+    /// this one is odd.
     fn absent(number: usize) -> usize {
         number.wrapping_add(PARTS)
     }
 
-    /// Whether nothing was done with a state that a new one would not have, and nothing is pending.
+    /// Whether a state has nothing that a new state would not have, and nothing is pending in it.
     ///
     /// # Safety
-    /// A state of the calling thread, or one that is kept; attached.
+    /// Attached. A state of the calling thread, or one that is kept.
     pub unsafe fn is_as_new(state: *mut PyThreadState) -> bool {
-        // SAFETY: as the caller promises. Other threads may set some of these at any moment, as in a
-        // state that is new: nothing is told of the order of the two.
+        // SAFETY: as the caller promises. Other threads may set some of these fields at any moment.
+        // The same can happen to a new state, so the order of the two does not matter.
         unsafe {
             let fields = state.cast::<Fields>();
             let read = |field: *const *mut PyObject| field.read_volatile().is_null();
@@ -249,12 +262,12 @@ mod known {
         }
     }
 
-    /// Makes the dict of the calling thread empty.
+    /// Makes the dict of the calling thread's state empty. False if it does not stay empty.
     ///
     /// # Safety
     /// Attached. Runs Python code.
     unsafe fn clear_dict(fields: *mut Fields) -> bool {
-        /// What is destroyed may put something in again.
+        /// How often to try. A finalizer may put something into the dict again.
         const ATTEMPTS: usize = 3;
         // SAFETY: attached; the state keeps its dict.
         unsafe {
@@ -272,20 +285,20 @@ mod known {
         }
     }
 
-    /// A state that is kept for the calling thread.
+    /// A state that is kept for a later job of the same thread.
     #[derive(Clone, Copy)]
     pub struct Kept {
         pub state: *mut PyThreadState,
-        /// The lock of the part of the table in which the thread is.
+        /// The lock of the part of the table that the thread's entry is in.
         lock: *mut u8,
     }
 
-    /// Makes the calling thread's state one that can be kept, if that can be done: to be detached next,
-    /// and to be taken up by the same thread. Nothing of the program's is left in it, and the interpreter
-    /// does not find it.
+    /// Prepares the calling thread's state to be kept. None if that is not possible. Afterwards the
+    /// caller detaches, and later the same thread calls [`take_up`]. The state then has nothing
+    /// left of the program, and the interpreter does not find the thread.
     ///
     /// # Safety
-    /// Attached with this state; no Python code of the thread is running. Runs Python code.
+    /// Attached with this state; the thread runs no Python code. This may run Python code.
     pub unsafe fn set_down(state: *mut PyThreadState) -> Option<Kept> {
         // SAFETY: as the caller promises.
         unsafe {
@@ -319,13 +332,13 @@ mod known {
         }
     }
 
-    /// The interpreter knows the thread again. False if the state is not as new any more: a thread may have
-    /// set trace functions for all.
+    /// Makes the thread known to the interpreter again. False if the state is no longer as new:
+    /// another thread may have set trace functions for all threads.
     ///
     /// # Safety
-    /// Attached with this state, which was set down by this thread, and nothing done yet.
+    /// Attached with this state. It was set down by this thread, and has not been used since.
     pub unsafe fn take_up(kept: Kept) -> bool {
-        // SAFETY: as the caller promises. That the entry is where it is has been seen.
+        // SAFETY: as the caller promises. `set_down` has verified the place of the entry.
         unsafe {
             let base = _PyRuntime[STATE_SIZE] as usize;
             let entry = kept.state.byte_add(base + ENTRY_AT).cast::<Entry>();
@@ -350,7 +363,7 @@ pub use known::take_up;
 mod unknown {
     use pyo3_ffi::PyThreadState;
 
-    /// No state is kept.
+    /// Never made here: no state is kept.
     #[derive(Clone, Copy)]
     pub struct Kept {
         pub state: *mut PyThreadState,

@@ -1,10 +1,12 @@
-//! The only place that knows one CPython version from another.
+//! The differences between CPython versions. No other code knows one version from another.
 //!
-//! Two reasons why functions are declared here although PyO3 has them. Those that may run Python
-//! code or attach must be `C-unwind`: up to 3.13 the interpreter ends daemon threads at shutdown
-//! by unwinding them from inside such a call, and that has to pass through our frames. And a few
-//! are private to CPython, but exported by every version from 3.10 to 3.15 and the only source of
-//! the exact words of its errors.
+//! Some functions are declared here although PyO3 declares them too, for two reasons.
+//!
+//! - A function that may run Python code or attach must be `C-unwind`. Up to 3.13 the interpreter
+//!   ends daemon threads at shutdown by unwinding them from inside such a call, and the unwinding
+//!   passes through rthread's frames.
+//! - A few functions are private to CPython. Every version from 3.10 to 3.15 exports them, and they
+//!   are the only source of the exact texts of CPython's errors.
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::ptr::{self, NonNull};
@@ -97,7 +99,7 @@ unsafe extern "C-unwind" {
         key: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
-    // Public since 3.15, and before that exported for extension modules of CPython's own.
+    // Public since 3.15. Before, it was exported for CPython's own extension modules.
     #[cfg(Py_3_14)]
     #[cfg_attr(not(Py_3_15), link_name = "_PySys_GetOptionalAttrString")]
     fn PySys_GetOptionalAttrString(name: *const c_char, value: *mut *mut PyObject) -> c_int;
@@ -115,8 +117,8 @@ unsafe extern "C-unwind" {
     static mut PyMethod_Type: PyTypeObject;
 }
 
-// `-R` style exceptions of `PyArg_ParseTupleAndKeywords`: its keyword list is `char **` up to 3.12
-// and `char * const *` from 3.13 on; the call is the same.
+// The type of the keyword list differs: `char **` up to 3.12, `char * const *` from 3.13 on. One
+// declaration serves all versions, because the call is the same.
 unsafe extern "C-unwind" {
     pub fn PyArg_ParseTupleAndKeywords(
         args: *mut PyObject,
@@ -127,11 +129,14 @@ unsafe extern "C-unwind" {
     ) -> c_int;
 }
 
-/// Does the work that the interpreter does when it enters a Python function, if any is pending:
-/// signal handlers, and from 3.12 on the collection that is due. To be called by a method that takes
-/// a lock, before it does: a finalizer that runs afterwards may ask for that lock. Up to 3.11
-/// collections run where objects are made, and there is nothing to be done here that would not be
-/// done one instruction later.
+/// Does the pending work that the interpreter does when it enters a Python function: signal
+/// handlers, and from 3.12 on a collection that is due.
+///
+/// A method that takes a lock calls this before it takes the lock. Otherwise the collection would
+/// run while the lock is held, and a finalizer that asks for the lock would wait for ever.
+///
+/// Up to 3.11 this does nothing. There a collection runs when an object is allocated, and the other
+/// pending work runs one instruction later anyway.
 ///
 /// # Safety
 /// Attached.
@@ -145,19 +150,20 @@ pub unsafe fn run_pending_at_entry() -> Result<(), Raised> {
     Ok(())
 }
 
-/// Whether there is something to be done between two instructions, as far as that can be seen at a
-/// glance.
+/// Whether work may be pending that the interpreter does between two instructions. A quick check.
 ///
 /// # Safety
 /// Attached.
 #[cfg(Py_3_12)]
 #[inline]
 unsafe fn may_be_pending() -> bool {
-    // In these versions the fourth field of a public struct says so, in its lowest byte.
+    // From 3.13 on the lowest byte of the fourth field of the thread state, a public struct, says
+    // so.
     #[cfg(Py_3_13)]
     {
         const EVENTS: usize = 0xff;
-        // SAFETY: attached, so there is a state; the field is changed by other threads.
+        // SAFETY: attached, so there is a state. Other threads change the field, so it is read as
+        // an atomic.
         unsafe {
             let state = thread_state().cast::<core::sync::atomic::AtomicUsize>();
             (*state.add(3)).load(core::sync::atomic::Ordering::Relaxed) & EVENTS != 0
@@ -167,7 +173,7 @@ unsafe fn may_be_pending() -> bool {
     true
 }
 
-/// Whether an object is a bound method of a Python class.
+/// Whether an object is a bound method of Python's own type for that (`types.MethodType`).
 ///
 /// # Safety
 /// Attached; a valid object.
@@ -176,11 +182,12 @@ pub unsafe fn is_method(object: *mut PyObject) -> bool {
     unsafe { ffi::Py_TYPE(object) == &raw mut PyMethod_Type }
 }
 
-/// What memory from [`raw_malloc`] is aligned to, at least.
+/// The least alignment of memory from [`raw_malloc`].
 pub const RAW_ALIGNMENT: usize = 8;
 
-/// Memory from CPython's raw allocator, `None` if there is none. May be called without a thread
-/// state, but not under a guard: tracemalloc may attach to see who asks.
+/// Memory from CPython's raw allocator; `None` if there is none. Needs no thread state. Must not be
+/// called while a queue lock is held: tracemalloc may attach, to find out which code asks for the
+/// memory.
 pub fn raw_malloc(size: usize) -> Option<NonNull<c_void>> {
     // SAFETY: any size will do.
     NonNull::new(unsafe { ffi::PyMem_RawMalloc(size) })
@@ -193,14 +200,14 @@ pub unsafe fn raw_free(memory: NonNull<c_void>) {
     unsafe { ffi::PyMem_RawFree(memory.as_ptr()) };
 }
 
-/// `_PyTime_ROUND_TIMEOUT`: away from zero, so that a wait is never too short.
+/// `_PyTime_ROUND_TIMEOUT`: rounds away from zero, so that a wait is never too short.
 const ROUND_TIMEOUT: c_int = 3;
 
-/// A number of seconds, int or float, as nanoseconds; `Err` with an exception set, in CPython's
-/// words.
+/// Converts a number of seconds, an int or a float, to nanoseconds. `Err` with CPython's own
+/// exception set.
 ///
 /// # Safety
-/// Attached, `seconds` is a valid object.
+/// Attached; `seconds` is a valid object.
 pub unsafe fn nanoseconds(seconds: *mut PyObject) -> Result<i64, Raised> {
     let mut time = 0;
     // SAFETY: both pointers are valid, as the caller promises.
@@ -210,11 +217,11 @@ pub unsafe fn nanoseconds(seconds: *mut PyObject) -> Result<i64, Raised> {
     Ok(time)
 }
 
-/// Whether Python code of several threads runs at the same time.
+/// Whether several threads can run Python code at the same time.
 pub const IS_FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
 
-/// Runs signal handlers and pending calls if this is the thread for it. The call that stock locks
-/// make when a signal interrupts them.
+/// Runs signal handlers and pending calls, if the calling thread is the one that does this. Stock
+/// locks make the same call when a signal interrupts them.
 ///
 /// # Safety
 /// Attached.
@@ -225,20 +232,21 @@ pub unsafe fn run_signal_handlers() -> Result<(), Raised> {
 
 /// Whether signal handlers run in the calling thread.
 pub fn is_main_thread() -> bool {
-    // SAFETY: compares the calling thread's id with a global; needs nothing.
+    // SAFETY: compares the calling thread's identifier with a global variable. There is nothing to
+    // promise.
     unsafe { _PyOS_IsMainThread() != 0 }
 }
 
 /// The identifier that `signal.pthread_kill` and `sys._current_frames` use.
 #[inline]
 pub fn thread_ident() -> u64 {
-    // What PyThread_get_thread_ident returns, without the detour: a re-entrant lock asks twice for
-    // every `with`. The tests compare the two.
+    // Same result as `PyThread_get_thread_ident`, without the call: a re-entrant lock needs the
+    // identifier twice for every `with`. A test compares the two.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     {
         let ident: u64;
-        // What pthread_self() is there, in glibc and in musl: the first word of the block that the
-        // register points to is the address of that block.
+        // The value of `pthread_self()`, in glibc and in musl. The register points to the thread's
+        // control block, and the first word of that block is its own address.
         // SAFETY: reads memory that every thread has.
         unsafe {
             core::arch::asm!("mov {}, fs:[0]", out(reg) ident, options(pure, readonly, nostack, preserves_flags));
@@ -262,7 +270,7 @@ pub fn thread_ident() -> u64 {
     }
 }
 
-/// The stack size set by `stack_size`, 0 for the platform's.
+/// The size set with `stack_size()`; 0 for the platform's default.
 ///
 /// # Safety
 /// Attached.
@@ -271,7 +279,7 @@ pub unsafe fn stack_size() -> usize {
     unsafe { PyThread_get_stacksize() }
 }
 
-/// Reports the exception that ended a thread through `sys.unraisablehook`, in this version's words.
+/// Reports the exception that ended a thread to `sys.unraisablehook`, with this version's text.
 ///
 /// # Safety
 /// Attached, an exception is set, `function` is a valid object.
@@ -288,8 +296,8 @@ pub unsafe fn unraisable_in_thread(function: *mut PyObject) {
     }
 }
 
-/// What `_shutdown` does with an exception in its join: up to 3.13 it reports it, in 3.14 it also
-/// says where, from 3.15 on it lets it out.
+/// Handles an exception that interrupts the joins of `_shutdown`. Up to 3.13 it is reported. 3.14
+/// also says where it came from. From 3.15 on it leaves `_shutdown`.
 ///
 /// # Safety
 /// Attached, an exception is set.
@@ -312,7 +320,7 @@ pub unsafe fn raised_in_shutdown() -> Result<(), Raised> {
     Ok(())
 }
 
-/// `dict[key]` as a new reference, null if absent.
+/// `dict[key]` as a new reference; null if there is no such key.
 ///
 /// # Safety
 /// Attached, `dict` is a dict, `key` is hashable.
@@ -329,8 +337,8 @@ pub unsafe fn dict_get(dict: *mut PyObject, key: *mut PyObject) -> Result<*mut P
     }
     #[cfg(not(Py_3_13))]
     {
-        // SAFETY: as the caller promises; the borrowed reference is made our own before anything
-        // else can run.
+        // SAFETY: as the caller promises. The borrowed reference is made a new one before any other
+        // code can run.
         unsafe {
             let value = ffi::PyDict_GetItemWithError(dict, key);
             if value.is_null() {
@@ -342,7 +350,7 @@ pub unsafe fn dict_get(dict: *mut PyObject, key: *mut PyObject) -> Result<*mut P
     }
 }
 
-/// [`dict_get`] by a name.
+/// [`dict_get`] with the key as a C string.
 ///
 /// # Safety
 /// Attached, `dict` is a dict.
@@ -359,8 +367,9 @@ pub unsafe fn dict_get_named(dict: *mut PyObject, name: &CStr) -> Result<*mut Py
     }
 }
 
-/// An attribute of `sys` as a new reference, null if absent. `PySys_GetObject` borrows it, and without
-/// a GIL another thread may replace and free it at any moment.
+/// An attribute of `sys` as a new reference; null if there is none. `PySys_GetObject` would return
+/// a borrowed reference. Without a GIL another thread may replace the attribute, and free the
+/// object, at any moment.
 ///
 /// # Safety
 /// Attached, no exception is set.
@@ -373,8 +382,8 @@ pub unsafe fn sys_attribute(name: &CStr) -> Result<*mut PyObject, Raised> {
         if found < 0 { Err(Raised) } else { Ok(value) }
     }
     #[cfg(not(Py_3_14))]
-    // SAFETY: as the caller promises; the borrowed reference is made our own before anything else
-    // can run.
+    // SAFETY: as the caller promises. The borrowed reference is made a new one before any other
+    // code can run.
     unsafe {
         let value = ffi::PySys_GetObject(name.as_ptr());
         ffi::Py_XINCREF(value);
@@ -382,7 +391,8 @@ pub unsafe fn sys_attribute(name: &CStr) -> Result<*mut PyObject, Raised> {
     }
 }
 
-/// A module that is imported already, as a new reference; null if it is not, or an exception is set.
+/// A module that has been imported already, as a new reference. Null if it has not, or with an
+/// exception set.
 ///
 /// # Safety
 /// Attached.
@@ -399,7 +409,7 @@ pub unsafe fn imported_module(name: &CStr) -> *mut PyObject {
     }
 }
 
-/// What a weak reference refers to, as a new reference, null if it is gone.
+/// The object that a weak reference refers to, as a new reference; null if it is gone.
 ///
 /// # Safety
 /// Attached, `reference` is a weak reference.
@@ -409,7 +419,7 @@ pub unsafe fn weakref_get(reference: *mut PyObject) -> *mut PyObject {
         let mut object = ptr::null_mut();
         // SAFETY: as the caller promises.
         if unsafe { PyWeakref_GetRef(reference, &mut object) } < 0 {
-            // Only for something that is no weak reference.
+            // Fails only for an object that is no weak reference.
             // SAFETY: attached.
             unsafe { ffi::PyErr_Clear() };
         }
@@ -417,7 +427,7 @@ pub unsafe fn weakref_get(reference: *mut PyObject) -> *mut PyObject {
     }
     #[cfg(not(Py_3_13))]
     {
-        // SAFETY: as the caller promises; borrowed, and made our own at once.
+        // SAFETY: as the caller promises. The borrowed reference is made a new one at once.
         unsafe {
             let object = ffi::PyWeakref_GetObject(reference);
             if object.is_null() || object == ffi::Py_None() {
@@ -449,7 +459,7 @@ pub fn none() -> *mut PyObject {
 
 #[inline]
 unsafe fn immortal(object: *mut PyObject) -> *mut PyObject {
-    // From 3.12 on (PEP 683) they are not counted.
+    // From 3.12 on these objects are immortal (PEP 683), and their references are not counted.
     #[cfg(not(Py_3_12))]
     // SAFETY: a valid object, and attached.
     unsafe {
@@ -458,7 +468,7 @@ unsafe fn immortal(object: *mut PyObject) -> *mut PyObject {
     object
 }
 
-/// The C definition behind a built-in function or method, null for anything else.
+/// The C definition of a built-in function or method; null for any other object.
 ///
 /// # Safety
 /// `object` is a valid object.
@@ -471,7 +481,8 @@ pub unsafe fn method_def(object: *mut PyObject) -> *mut ffi::PyMethodDef {
         d_qualname: *mut PyObject,
         d_method: *mut ffi::PyMethodDef,
     }
-    // SAFETY: the exact types say which struct it is; both are part of CPython's public headers.
+    // SAFETY: the exact type says which struct the object is. Both structs are in CPython's public
+    // headers.
     unsafe {
         if ffi::Py_TYPE(object) == &raw mut ffi::PyMethodDescr_Type {
             (*object.cast::<MethodDescriptor>()).d_method
@@ -483,7 +494,8 @@ pub unsafe fn method_def(object: *mut PyObject) -> *mut ffi::PyMethodDef {
     }
 }
 
-/// The module's slots beside `exec`: it needs no GIL, and runs in every interpreter.
+/// The slots of the module: `exec`, and the statements that it needs no GIL and works in every
+/// interpreter.
 pub fn module_slots(exec: *mut c_void) -> Vec<ffi::PyModuleDef_Slot> {
     #[allow(unused_mut, reason = "3.10 and 3.11 know no other slots")]
     let mut slots = vec![ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: exec }];
@@ -498,29 +510,29 @@ pub fn module_slots(exec: *mut c_void) -> Vec<ffi::PyModuleDef_Slot> {
     slots
 }
 
-/// Simulates the arrival of a signal; false if there is no such signal.
+/// Simulates the arrival of a signal. False if there is no such signal.
 pub fn interrupt(signal: c_int) -> bool {
     unsafe extern "C" {
         fn PyErr_SetInterruptEx(signal: c_int) -> c_int;
     }
-    // SAFETY: async-signal-safe, needs nothing.
+    // SAFETY: async-signal-safe; there is nothing to promise.
     unsafe { PyErr_SetInterruptEx(signal) == 0 }
 }
 
-// A sanity check of what every identifier goes through.
+// Every identifier of a thread fits into 64 bits; up to 3.12 it is a C `unsigned long`.
 const _: () = assert!(size_of::<c_long>() <= size_of::<u64>());
 
-/// An exception that was set, or none.
+/// The exception that was set; null if there was none.
 #[cfg(Py_3_12)]
 pub type Pending = *mut PyObject;
-/// An exception that was set, or none.
+/// The exception that was set, as its class, value and traceback; null if there was none.
 #[cfg(not(Py_3_12))]
 pub type Pending = [*mut PyObject; 3];
 
-/// Takes the exception that is set, if any, out of the thread state.
+/// Takes the exception out of the thread state, if one is set.
 ///
 /// # Safety
-/// Attached; it goes back through [`restore_exception`].
+/// Attached. The result is passed to [`restore_exception`] or [`forget_exception`].
 pub unsafe fn take_exception() -> Pending {
     #[cfg(Py_3_12)]
     // SAFETY: attached.
@@ -536,24 +548,24 @@ pub unsafe fn take_exception() -> Pending {
     }
 }
 
-/// Undoes [`take_exception`].
+/// Puts the exception back that [`take_exception`] has taken out.
 ///
 /// # Safety
 /// Attached, no exception is set.
 pub unsafe fn restore_exception(pending: Pending) {
     #[cfg(Py_3_12)]
-    // SAFETY: attached; null clears.
+    // SAFETY: attached; null means no exception.
     unsafe {
         ffi::PyErr_SetRaisedException(pending);
     }
     #[cfg(not(Py_3_12))]
-    // SAFETY: attached; null clears.
+    // SAFETY: attached; null means no exception.
     unsafe {
         ffi::PyErr_Restore(pending[0], pending[1], pending[2]);
     }
 }
 
-/// Drops what [`take_exception`] gave.
+/// Drops the exception that [`take_exception`] has taken out.
 ///
 /// # Safety
 /// Attached; the references are the caller's.

@@ -1,4 +1,4 @@
-//! Reference counts of objects that threads share without a GIL.
+//! Reference counts of objects that several threads use, on free-threaded builds.
 
 use pyo3_ffi::PyObject;
 
@@ -10,14 +10,15 @@ unsafe extern "C-unwind" {
     fn PyUnstable_Object_EnableDeferredRefcount(object: *mut PyObject) -> core::ffi::c_int;
 }
 
-/// On free-threaded builds: lets many threads use the object without fighting over its reference
-/// count (gh-128691, gh-134761). It is then freed by the garbage collector.
+/// Switches an object to deferred reference counting, on free-threaded builds. Many threads can
+/// then use it without contention on its reference count (gh-128691, gh-134761). From then on only
+/// the garbage collector frees it.
 ///
 /// # Safety
 /// Attached, `object` is a GC object.
 pub unsafe fn enable_deferred_refcount(object: *mut PyObject) {
     #[cfg(Py_GIL_DISABLED)]
-    // SAFETY: as the caller promises. No effect on an object that is deferred already.
+    // SAFETY: as the caller promises. The call has no effect on an object that is deferred already.
     unsafe {
         PyUnstable_Object_EnableDeferredRefcount(object);
     }
@@ -25,14 +26,17 @@ pub unsafe fn enable_deferred_refcount(object: *mut PyObject) {
     let _ = object;
 }
 
-/// Takes a new reference if the calling thread owns the object, in the sense of free-threaded reference
-/// counts: the inline part of `Py_INCREF`. No other thread can free such an object before this one
-/// leaves native code. So the object may be one that another thread is dropping: the memory of one that
-/// is freed stays readable as long, and has no owner.
+/// Takes a new reference if the calling thread *owns* the object, in the sense of biased reference
+/// counting: the inline part of `Py_INCREF`. False if it does not own it.
+///
+/// While the calling thread runs native code, no other thread can free an object that it owns. So
+/// this may be called for an object that another thread is just dropping. If the object has been
+/// freed, its memory stays readable for that long, and has no owner.
 ///
 /// # Safety
-/// Attached; since the object was last known to be alive, the calling thread has been attached to its
-/// interpreter, or something that comes before the end of the object would have been noticed.
+/// Attached. The object was alive at some moment, and this thread has been attached to its
+/// interpreter ever since. Or the caller would have noticed an event that comes before the object
+/// is freed.
 #[cfg(Py_GIL_DISABLED)]
 #[inline]
 pub unsafe fn incref_if_owned(object: *mut PyObject) -> bool {
@@ -41,14 +45,15 @@ pub unsafe fn incref_if_owned(object: *mut PyObject) -> bool {
 
     // SAFETY: readable, as the caller promises.
     unsafe {
-        // Relaxed, both: no other thread writes to the count, and the owner is this thread or not.
+        // Relaxed, for both fields. No other thread writes the local count. The owner is only
+        // compared with the calling thread, which either is the owner or is not.
         let owner = &*addr_of!((*object).ob_tid).cast::<AtomicUsize>();
         if owner.load(Ordering::Relaxed) as u64 != thread_ident() {
             return false;
         }
         let count = &*addr_of!((*object).ob_ref_local);
         let more = count.load(Ordering::Relaxed).wrapping_add(1);
-        // An object that is never freed has no room for one more, and needs none.
+        // The count of an immortal object has no room for one more, and needs none.
         if more != 0 {
             count.store(more, Ordering::Relaxed);
         }
@@ -56,17 +61,17 @@ pub unsafe fn incref_if_owned(object: *mut PyObject) -> bool {
     }
 }
 
-/// To be called at each use of an object that threads share: has its references counted in the
-/// deferred way once a thread that did not make it has used it, and no other such object, many
-/// times in a row. So an object that is used now and then, or not for long, is freed at once when
-/// it is dropped.
+/// Notes a use of an object that several threads may share. Switches the object to deferred
+/// reference counting when one thread, which has not made it, has used it many times in a row and
+/// no other such object in between. An object that is used now and then, or for a short time, stays
+/// as it is: it is freed as soon as it is dropped.
 ///
 /// # Safety
 /// Attached, `object` is a GC object.
 #[inline]
 pub unsafe fn note_use(object: *mut PyObject) {
     #[cfg(Py_GIL_DISABLED)]
-    // SAFETY: as the caller promises; the fields are those of every object.
+    // SAFETY: as the caller promises. Every object has these fields.
     unsafe {
         /// `_PyGC_BITS_DEFERRED`.
         const DEFERRED: u8 = 1 << 6;

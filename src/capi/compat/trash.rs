@@ -1,26 +1,27 @@
-//! Objects whose end is put off.
+//! Objects that are put off: they are freed later, see `capi::trashcan`.
 
 use core::ptr;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-/// Whether it is for each type to see that long chains of objects are freed without running out of
-/// stack: from 3.14 on the interpreter does that for all.
+/// Whether each type has to make sure that freeing a long chain of objects does not overflow the
+/// stack. From 3.14 on the interpreter does it for all types.
 pub const DEALLOCS_NEST: bool = cfg!(not(Py_3_14));
 
-/// The link to the next object in the header of one that the collector does not know any more, and knew:
-/// the first word of the `PyGC_Head` before it, in all versions with a GIL.
+/// The place of the link from one object that is put off to the next one. It is the first word of
+/// the `PyGC_Head` in front of the object, in all versions with a GIL. The collector does not use
+/// that word any more, because the object is untracked.
 #[cfg(not(Py_GIL_DISABLED))]
 unsafe fn collector_link(object: *mut PyObject) -> *mut usize {
-    // SAFETY: every object of a type that the collector knows is preceded by these two words.
+    // SAFETY: every object with GC support is preceded by these two words.
     unsafe { object.cast::<usize>().sub(2) }
 }
 
-/// Links an object that is about to be freed to another, which may be null. It leaves the collector.
+/// Untracks an object that is about to be freed, and links it to `next`, which may be null.
 ///
 /// # Safety
-/// Attached; an object of a type that the collector knows, without references to it; a version in which
-/// [`DEALLOCS_NEST`].
+/// Attached. The object has GC support, and no references to it are left. [`DEALLOCS_NEST`] is
+/// true.
 pub unsafe fn put_off(object: *mut PyObject, next: *mut PyObject) {
     // SAFETY: as the caller promises.
     unsafe {
@@ -32,13 +33,13 @@ pub unsafe fn put_off(object: *mut PyObject, next: *mut PyObject) {
     }
 }
 
-/// The object that one was linked to by [`put_off`], and is no longer.
+/// The object that [`put_off`] has linked to this one. Removes the link.
 ///
 /// # Safety
-/// Attached; after that.
+/// Attached. The object has been put off.
 pub unsafe fn next_put_off(object: *mut PyObject) -> *mut PyObject {
     #[cfg(not(Py_GIL_DISABLED))]
-    // SAFETY: as the caller promises; zero says that the collector does not know it.
+    // SAFETY: as the caller promises. Zero in this word means that the object is untracked.
     unsafe {
         ptr::with_exposed_provenance_mut(collector_link(object).replace(0))
     }

@@ -1,4 +1,4 @@
-//! What arguments each version takes, and how it says that one is wrong.
+//! The arguments that each version accepts, and its texts for wrong ones.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
@@ -10,29 +10,30 @@ use crate::capi::compat::PyArg_ParseTuple;
 use crate::capi::errors::{Raised, raise};
 use crate::sync::Saved;
 
-/// Up to 3.11 `acquire`'s `blocking` is an int ("i"), from 3.12 on anything with a truth value.
+/// Up to 3.11 the `blocking` of `acquire` is an int ("i"). From 3.12 on it is any object with a
+/// truth value ("p").
 pub const ACQUIRE_FORMAT: &CStr = if cfg!(Py_3_12) { c"|pO:acquire" } else { c"|iO:acquire" };
 
-/// Up to 3.14 `acquire_lock` calls itself `acquire` in errors.
+/// Up to 3.14 the errors of `acquire_lock` call it `acquire`.
 pub const ACQUIRE_LOCK_FORMAT: &CStr =
     if cfg!(Py_3_15) { c"|pO:acquire_lock" } else { ACQUIRE_FORMAT };
 
 /// From 3.12 on starting a thread raises an audit event.
 pub const START_IS_AUDITED: bool = cfg!(Py_3_12);
 
-/// What is wrong with a time-out below zero.
+/// The text for a negative time-out.
 pub const NEGATIVE_TIMEOUT: &CStr = if cfg!(Py_3_13) {
     c"timeout value must be a non-negative number"
 } else {
     c"timeout value must be positive"
 };
 
-/// Up to 3.14 `__enter__` is `acquire` by another name, and takes its arguments, and `__exit__`
-/// takes any number; from 3.15 on they take none and three.
+/// Up to 3.14 `__enter__` is another name of `acquire` and takes the same arguments, and `__exit__`
+/// takes any number of them. From 3.15 on `__enter__` takes none and `__exit__` takes three.
 pub const WITH_TAKES_ANY_ARGUMENTS: bool = !cfg!(Py_3_15);
 
-/// Refuses keywords to an `__exit__` that takes any number of arguments. The stock one takes them
-/// as a tuple, and such a method, bound, leaves its class out of its name.
+/// Refuses keywords to an `__exit__` that takes any number of arguments. The stock method takes its
+/// arguments as a tuple, and the errors of such a method name it without its class.
 ///
 /// # Safety
 /// Attached; `kwnames` is a tuple or null.
@@ -48,7 +49,8 @@ pub unsafe fn refuse_exit_keywords(kwnames: *mut PyObject) -> Result<(), Raised>
     Err(Raised)
 }
 
-/// Refuses a number of arguments of `__exit__`, which takes three. Null, with the exception set.
+/// Refuses a wrong number of arguments of the `__exit__` that takes three. Returns null with the
+/// exception set.
 ///
 /// # Safety
 /// Attached; the number is not three.
@@ -60,16 +62,16 @@ pub unsafe fn refuse_exit(nargs: Py_ssize_t) -> *mut PyObject {
     ptr::null_mut()
 }
 
-/// Up to 3.13 `_release_save` releases what another thread holds.
+/// Up to 3.13 `_release_save` also releases a lock that another thread holds.
 pub const RELEASE_SAVE_CHECKS_OWNER: bool = cfg!(Py_3_14);
 
-/// Whether the repr of an RLock calls it locked: from 3.14 on if it is, before if it has a count. The
-/// two differ after `_acquire_restore((0, …))`.
+/// Whether the repr of an RLock calls it locked. From 3.14 on it does if the lock is held, up to
+/// 3.13 if the count is not zero. The two differ after `_acquire_restore((0, …))`.
 pub const fn rlock_is_called_locked(is_locked: bool, count: u64) -> bool {
     if cfg!(Py_3_14) { is_locked } else { count > 0 }
 }
 
-/// From 3.15 on `_acquire_restore` takes its one argument as it is.
+/// Up to 3.14 `_acquire_restore` gets its argument in a tuple, from 3.15 on as the object itself.
 pub const ACQUIRE_RESTORE_TAKES_OBJECT: bool = cfg!(Py_3_15);
 
 unsafe extern "C-unwind" {
@@ -84,7 +86,7 @@ unsafe extern "C-unwind" {
     fn _PyArg_NoPositional(name: *const c_char, args: *mut PyObject) -> c_int;
 }
 
-/// Refuses any argument of `lock()`, in this version's words.
+/// Refuses all arguments of a call, as of `lock()`, with this version's text.
 ///
 /// # Safety
 /// Attached; a tuple, and a dict or null.
@@ -94,7 +96,7 @@ pub unsafe fn refuse_arguments(
     kwargs: *mut PyObject,
 ) -> Result<(), Raised> {
     #[cfg(Py_3_15)]
-    // SAFETY: as the caller promises. CPython's macros let null pass without a call.
+    // SAFETY: as the caller promises. CPython's macros accept null without a call.
     let accepted = unsafe {
         (args.is_null() || _PyArg_NoPositional(name.as_ptr(), args) != 0)
             && (kwargs.is_null() || _PyArg_NoKeywords(name.as_ptr(), kwargs) != 0)
@@ -108,20 +110,20 @@ pub unsafe fn refuse_arguments(
     if accepted { Ok(()) } else { Err(Raised) }
 }
 
-/// Whether the class leaves `__init__` to `object`.
+/// Whether a class inherits the `__init__` of `object`.
 ///
 /// # Safety
 /// A valid type.
 pub unsafe fn inherits_init(class: *mut PyTypeObject) -> bool {
-    // SAFETY: as the caller promises. The interpreter compares these addresses too.
+    // SAFETY: as the caller promises. The interpreter compares the same two addresses.
     unsafe {
         (*class).tp_init.map(|init| init as usize)
             == ffi::PyBaseObject_Type.tp_init.map(|init| init as usize)
     }
 }
 
-/// `RLock()` ignores its arguments up to 3.14 and refuses them from 3.15 on, except where a
-/// subclass has an `__init__` to take them.
+/// Refuses the arguments of `RLock()` where this version does: up to 3.14 they are ignored. From
+/// 3.15 on they are refused, unless a subclass has an `__init__` of its own.
 ///
 /// # Safety
 /// Attached; a type, a tuple, and a dict or null.
@@ -140,11 +142,12 @@ pub unsafe fn refuse_rlock_arguments(
     }
 }
 
-/// `(count, owner)` as `_acquire_restore` gets it. Up to 3.13 the count may be any int, cut to
-/// its low bits; from 3.14 on one that does not fit is an error.
+/// Reads `(count, owner)` from the arguments of `_acquire_restore`. Up to 3.13 the count may be any
+/// int, of which the low bits are used. From 3.14 on a count that does not fit is an error.
 ///
 /// # Safety
-/// Attached; `args` is what CPython passed: a tuple of arguments, from 3.15 on the argument.
+/// Attached. `args` is what CPython passed: up to 3.14 a tuple of arguments, from 3.15 on the
+/// argument itself.
 pub unsafe fn saved_from_args(args: *mut PyObject) -> Result<Saved, Raised> {
     unsafe extern "C-unwind" {
         #[cfg(Py_3_15)]
@@ -157,7 +160,7 @@ pub unsafe fn saved_from_args(args: *mut PyObject) -> Result<Saved, Raised> {
     #[cfg(not(Py_3_13))]
     let (mut count, mut owner): (core::ffi::c_ulong, core::ffi::c_ulong) = (0, 0);
     #[cfg(Py_3_15)]
-    // SAFETY: as the caller promises; the format wants a Py_ssize_t and an unsigned long long.
+    // SAFETY: as the caller promises. The format expects a Py_ssize_t and an unsigned long long.
     let parsed = unsafe {
         PyArg_Parse(args, c"(nK):_acquire_restore".as_ptr(), &raw mut count, &raw mut owner)
     };
@@ -170,7 +173,7 @@ pub unsafe fn saved_from_args(args: *mut PyObject) -> Result<Saved, Raised> {
         c"(kk):_acquire_restore"
     };
     #[cfg(not(Py_3_15))]
-    // SAFETY: as the caller promises; the variables are of the types that the format wants.
+    // SAFETY: as the caller promises. The variables have the types that the format expects.
     let parsed = unsafe { PyArg_ParseTuple(args, format.as_ptr(), &raw mut count, &raw mut owner) };
     if parsed == 0 {
         return Err(Raised);
@@ -183,7 +186,7 @@ pub unsafe fn saved_from_args(args: *mut PyObject) -> Result<Saved, Raised> {
     Ok(Saved { count: count as u64, owner: u64::from(owner) })
 }
 
-/// `(count, owner)` as `_release_save` returns it.
+/// The tuple `(count, owner)` that `_release_save` returns.
 ///
 /// # Safety
 /// Attached.
@@ -192,7 +195,7 @@ pub unsafe fn saved_to_tuple(saved: Saved) -> *mut PyObject {
     unsafe { ffi::Py_BuildValue(c"KK".as_ptr(), saved.count, saved.owner) }
 }
 
-/// Raises TypeError: `function() argument must be expected, not …`.
+/// Raises TypeError: `function() argument must be expected, not …`. Returns null.
 ///
 /// # Safety
 /// Attached; `given` is a valid object.
@@ -217,5 +220,5 @@ pub unsafe fn bad_argument(
     ptr::null_mut()
 }
 
-/// From 3.14 on a condition has its lock's `locked`.
+/// From 3.14 on a condition has the `locked` method of its lock.
 pub const CONDITION_HAS_LOCKED: bool = cfg!(Py_3_14);

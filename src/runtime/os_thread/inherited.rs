@@ -1,7 +1,8 @@
-//! What a new thread gets of the one that starts it: signal mask, name, processors, scheduling.
+//! The attributes that a new thread inherits from its starter: signal mask, name, processors,
+//! scheduling.
 //!
-//! A thread that is kept for the next start is given the same. Where that cannot be done, because a thread
-//! may not raise its own priority again, a new one is started.
+//! A kept thread that gets a new job is given the same attributes. If that is not possible, a new
+//! thread is started. For example, a thread may not be allowed to raise its priority again.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -9,10 +10,11 @@ mod linux {
 
     use libc::{c_char, c_long, c_ulong, pid_t};
 
-    /// The longest name of a thread, with the NUL at its end.
+    /// The largest size of a thread's name, with the NUL at its end.
     const NAME: usize = 16;
 
-    /// As the system call has it, from Linux 3.14 on.
+    /// The struct of the system calls `sched_getattr` and `sched_setattr`, which Linux has since
+    /// 3.14.
     #[repr(C)]
     #[derive(Clone, Copy, PartialEq, Eq)]
     struct Scheduling {
@@ -26,18 +28,19 @@ mod linux {
         period: u64,
     }
 
-    /// New threads do not get the scheduling of their starter.
+    /// A flag: new threads do not inherit the scheduling of their starter.
     const RESET_ON_FORK: u64 = 1;
 
-    /// What the thread sets itself.
+    /// The attributes that the thread sets itself.
     pub struct Inherited {
         mask: libc::sigset_t,
         name: [c_char; NAME],
     }
 
     impl Inherited {
-        /// By the starter: makes a waiting thread its like, and gives it the rest. None if that cannot be
-        /// done.
+        /// Called by the starter. Gives a waiting thread the starter's scheduling and processors,
+        /// and returns the attributes that the thread has to set itself. None if that is not
+        /// possible.
         pub fn for_thread(native: c_ulong) -> Option<Inherited> {
             let thread = pid_t::try_from(native).ok()?;
             if !copy_scheduling(thread) || !copy_processors(thread) {
@@ -45,7 +48,8 @@ mod linux {
             }
             let mut mask = MaybeUninit::uninit();
             let mut name = [0; NAME];
-            // SAFETY: a null set changes nothing; the name is as long as the system wants it.
+            // SAFETY: a null set changes nothing. The buffer for the name has the size that the
+            // system call expects.
             unsafe {
                 let null = core::ptr::null();
                 if libc::pthread_sigmask(libc::SIG_SETMASK, null, mask.as_mut_ptr()) != 0
@@ -57,9 +61,9 @@ mod linux {
             }
         }
 
-        /// By the thread.
+        /// Called by the thread: sets the attributes.
         pub fn apply(&self) {
-            // SAFETY: a name with a NUL at its end, and a set of signals.
+            // SAFETY: a name with a NUL at its end, and a valid set of signals.
             unsafe {
                 libc::prctl(libc::PR_SET_NAME, self.name.as_ptr());
                 libc::pthread_sigmask(
@@ -76,7 +80,8 @@ mod linux {
             (Some(mine), Some(theirs)) => {
                 mine.flags & RESET_ON_FORK == 0
                     && (mine == theirs || {
-                        // SAFETY: as the system call wants it; the last argument has no meaning yet.
+                        // SAFETY: the arguments that the system call expects. The last one has no
+                        // meaning yet.
                         unsafe {
                             libc::syscall(libc::SYS_sched_setattr, thread, &raw const mine, 0) == 0
                         }
@@ -86,9 +91,9 @@ mod linux {
         }
     }
 
-    /// Of a thread, 0 for the calling one.
+    /// The scheduling of a thread; 0 means the calling one.
     fn scheduling(thread: pid_t) -> Option<Scheduling> {
-        // SAFETY: all zero is a valid value; the size is that of what the call writes into.
+        // SAFETY: all zero is a valid value. The size is that of the struct that the call writes.
         unsafe {
             let mut found: Scheduling = zeroed();
             let size = size_of::<Scheduling>() as c_long;
@@ -100,7 +105,7 @@ mod linux {
 
     fn copy_processors(thread: pid_t) -> bool {
         const SIZE: usize = size_of::<libc::cpu_set_t>();
-        // SAFETY: all zero is an empty set; the size is that of a set.
+        // SAFETY: all zero is an empty set. The size is that of a set.
         unsafe {
             let (mut mine, mut theirs): (libc::cpu_set_t, libc::cpu_set_t) = (zeroed(), zeroed());
             libc::sched_getaffinity(0, SIZE, &raw mut mine) == 0
@@ -114,13 +119,13 @@ mod linux {
 #[cfg(target_os = "linux")]
 pub use linux::Inherited;
 
-/// Nothing is known of other systems: no thread is kept there.
+/// On other systems no thread is kept, because it is not known how to copy the attributes.
 #[cfg(not(target_os = "linux"))]
 pub struct Inherited;
 
 #[cfg(not(target_os = "linux"))]
 impl Inherited {
-    /// None, as it is not known how.
+    /// Always none.
     pub fn for_thread(_: core::ffi::c_ulong) -> Option<Inherited> {
         None
     }
@@ -129,17 +134,18 @@ impl Inherited {
     pub fn apply(&self) {}
 }
 
-/// The signals that a thread lets through.
+/// A set of signals to be blocked: a signal mask.
 #[cfg(unix)]
 pub struct Mask(libc::sigset_t);
 
 #[cfg(unix)]
 impl Mask {
-    /// Blocks all signals in the calling thread: one that waits for its next job takes none.
+    /// Blocks all signals in the calling thread. So a thread that waits for its next job handles
+    /// none.
     pub fn block_all() -> Mask {
         use core::mem::MaybeUninit;
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::zeroed());
-        // SAFETY: both are written before they are read, or were zero, an empty set.
+        // SAFETY: both sets are written before they are read, or were zero, which is an empty set.
         unsafe {
             libc::sigfillset(all.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
@@ -147,16 +153,16 @@ impl Mask {
         }
     }
 
-    /// Lets them through that were let through before.
+    /// Sets the mask that the thread had before.
     pub fn restore(&self) {
-        // SAFETY: a set of signals.
+        // SAFETY: a valid set of signals.
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, core::ptr::null_mut());
         }
     }
 }
 
-/// There are no masks.
+/// There are no signal masks on this platform.
 #[cfg(not(unix))]
 pub struct Mask;
 

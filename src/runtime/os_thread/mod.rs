@@ -10,9 +10,9 @@ mod platform;
 pub use inherited::Inherited;
 pub use platform::*;
 
-/// The whole life of a new thread.
+/// The code that a new thread runs, from its beginning to its end.
 pub trait Run {
     /// # Safety
-    /// As the caller of `spawn` promises; the frame may be unwound.
+    /// As the caller of `spawn` promises. The frame may be unwound.
     unsafe fn run(argument: *mut c_void);
 }

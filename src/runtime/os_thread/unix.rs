@@ -7,7 +7,8 @@ use core::ptr;
 use super::Run;
 use crate::capi::compat::{PyEval_RestoreThread, PyEval_SaveThread};
 
-/// The stack size where the platform's default is too small for the interpreter; as in CPython.
+/// The stack size for platforms with a default that is too small for the interpreter; as in
+/// CPython.
 const DEFAULT_STACK: usize = if cfg!(target_vendor = "apple") {
     16 << 20
 } else if cfg!(any(target_os = "freebsd", target_env = "musl")) {
@@ -21,21 +22,21 @@ const DEFAULT_STACK: usize = if cfg!(target_vendor = "apple") {
 pub struct OsThread(libc::pthread_t);
 
 impl OsThread {
-    /// As a number, so that it can be kept in an atomic.
+    /// The thread as a number, which can be stored in an atomic.
     pub fn to_bits(self) -> u64 {
         #[allow(clippy::unnecessary_cast, reason = "it is not u64 everywhere")]
         (self.0 as u64)
     }
 
-    /// From [`OsThread::to_bits`].
+    /// The thread of a number from [`OsThread::to_bits`].
     pub fn from_bits(bits: u64) -> OsThread {
         OsThread(bits as libc::pthread_t)
     }
 
-    /// Joins it, detached from the interpreter. False on error.
+    /// Joins the thread, detached from the interpreter. False on error.
     ///
     /// # Safety
-    /// Attached; nobody else joins or detaches the thread.
+    /// Attached; no other thread joins or detaches this one.
     pub unsafe fn join_detached(self) -> bool {
         // SAFETY: as the caller promises; attached again with the same state.
         unsafe {
@@ -46,33 +47,34 @@ impl OsThread {
         }
     }
 
-    /// The calling one.
+    /// The calling thread.
     pub fn current() -> OsThread {
-        // SAFETY: needs nothing.
+        // SAFETY: there is nothing to promise.
         OsThread(unsafe { libc::pthread_self() })
     }
 
-    /// Joins it, without an interpreter. False on error.
+    /// Joins the thread, without an interpreter. False on error.
     ///
     /// # Safety
-    /// Not attached; no other thread joins or detaches it.
+    /// Not attached; no other thread joins or detaches this one.
     pub unsafe fn join(self) -> bool {
         // SAFETY: as the caller promises.
         unsafe { libc::pthread_join(self.0, ptr::null_mut()) == 0 }
     }
 
-    /// Lets it end by itself. False on error.
+    /// Detaches the thread: nothing joins it, and the system frees it when it ends. False on error.
     ///
     /// # Safety
-    /// Nobody else joins or detaches the thread.
+    /// No other thread joins or detaches this one.
     pub unsafe fn detach(self) -> bool {
         // SAFETY: as the caller promises.
         unsafe { libc::pthread_detach(self.0) == 0 }
     }
 }
 
-/// Sets memory aside. Not by malloc: the allocator would keep it where a new thread, which has a
-/// heap of its own, does not find it.
+/// Allocates memory to be set aside. Not with malloc: after it is freed, the allocator would keep
+/// it in the heap of the calling thread. A new thread has a heap of its own, and would not find the
+/// memory.
 pub fn set_aside(size: usize) -> Option<*mut c_void> {
     // SAFETY: a new mapping, of a size that is not zero.
     let memory = unsafe {
@@ -84,28 +86,28 @@ pub fn set_aside(size: usize) -> Option<*mut c_void> {
 }
 
 /// # Safety
-/// From [`set_aside`], with the same size, and once.
+/// From [`set_aside`], with the same size, and called once.
 pub unsafe fn give_back(memory: *mut c_void, size: usize) {
     // SAFETY: as the caller promises.
     unsafe { libc::munmap(memory, size) };
 }
 
-/// Whether there is as much memory just now.
+/// Whether so much memory is available at this moment.
 pub fn has_memory(size: usize) -> bool {
-    // SAFETY: any size will do; freed once, and null may be.
+    // SAFETY: any size is valid. The memory is freed once, and null may be freed.
     unsafe {
-        // Else the compiler sees that nobody uses it, and takes it for granted.
+        // The compiler could remove an allocation that is not used, and assume that it succeeded.
         let memory = core::hint::black_box(libc::malloc(size));
         libc::free(memory);
         !memory.is_null()
     }
 }
 
-/// Starts a thread that calls `R::run(argument)`, with a stack of this size, 0 for the default: the
-/// thread and its identifier, or nothing if it cannot.
+/// Starts a thread that calls `R::run(argument)`. `stack` is the stack size, 0 for the default.
+/// Returns the thread and its identifier, or None if the thread cannot be started.
 ///
 /// # Safety
-/// `R::run(argument)` may be called in another thread, once.
+/// `R::run(argument)` may be called once, in another thread.
 pub unsafe fn spawn<R: Run>(
     argument: *mut c_void,
     joinable: bool,
@@ -122,8 +124,8 @@ pub unsafe fn spawn<R: Run>(
         if joinable { libc::PTHREAD_CREATE_JOINABLE } else { libc::PTHREAD_CREATE_DETACHED };
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: the attributes are initialised before they are used and destroyed after; the entry
-    // has C's calling convention, and may be unwound.
+    // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The
+    // entry function has C's calling convention, except that it may be unwound.
     unsafe {
         if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
             return None;
@@ -140,7 +142,7 @@ pub unsafe fn spawn<R: Run>(
                 argument,
             ) == 0;
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        // CPython's identifier of a thread is its pthread_t.
+        // CPython uses the `pthread_t` as the thread's identifier.
         started.then(|| OsThread(thread.assume_init())).map(|thread| (thread, thread.to_bits()))
     }
 }

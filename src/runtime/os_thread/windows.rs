@@ -17,7 +17,7 @@ unsafe extern "system" {
 }
 
 unsafe extern "C" {
-    /// Not CreateThread: the C runtime wants to know its threads.
+    /// Used instead of `CreateThread`, because the C runtime has to know its threads.
     fn _beginthreadex(
         security: *mut c_void,
         stack: u32,
@@ -33,20 +33,20 @@ unsafe extern "C" {
 pub struct OsThread(Handle);
 
 impl OsThread {
-    /// As a number, so that it can be kept in an atomic.
+    /// The thread as a number, which can be stored in an atomic.
     pub fn to_bits(self) -> u64 {
         self.0.expose_provenance() as u64
     }
 
-    /// From [`OsThread::to_bits`].
+    /// The thread of a number from [`OsThread::to_bits`].
     pub fn from_bits(bits: u64) -> OsThread {
         OsThread(ptr::with_exposed_provenance_mut(bits as usize))
     }
 
-    /// Joins it, detached from the interpreter. False on error.
+    /// Joins the thread, detached from the interpreter. False on error.
     ///
     /// # Safety
-    /// Attached; nobody else joins or detaches the thread.
+    /// Attached; no other thread joins or detaches this one.
     pub unsafe fn join_detached(self) -> bool {
         // SAFETY: as the caller promises; attached again with the same state.
         unsafe {
@@ -57,54 +57,54 @@ impl OsThread {
         }
     }
 
-    /// No thread is kept here, so none asks.
+    /// Never used: on Windows no thread is kept.
     pub fn current() -> OsThread {
         OsThread(ptr::null_mut())
     }
 
-    /// Joins it, without an interpreter. False on error.
+    /// Joins the thread, without an interpreter. False on error.
     ///
     /// # Safety
-    /// Not attached; no other thread joins or detaches it.
+    /// Not attached; no other thread joins or detaches this one.
     pub unsafe fn join(self) -> bool {
         // SAFETY: as the caller promises.
         unsafe { WaitForSingleObject(self.0, INFINITE) == 0 && CloseHandle(self.0) != 0 }
     }
 
-    /// Lets it end by itself. False on error.
+    /// Detaches the thread: nothing joins it, and the system frees it when it ends. False on error.
     ///
     /// # Safety
-    /// Nobody else joins or detaches the thread.
+    /// No other thread joins or detaches this one.
     pub unsafe fn detach(self) -> bool {
         // SAFETY: as the caller promises.
         unsafe { CloseHandle(self.0) != 0 }
     }
 }
 
-/// Sets memory aside.
+/// Allocates memory to be set aside.
 pub fn set_aside(size: usize) -> Option<*mut c_void> {
-    // SAFETY: any size will do.
+    // SAFETY: any size is valid.
     let memory = unsafe { libc::malloc(size) };
     (!memory.is_null()).then_some(memory)
 }
 
 /// # Safety
-/// From [`set_aside`], and once.
+/// From [`set_aside`], and called once.
 pub unsafe fn give_back(memory: *mut c_void, _: usize) {
     // SAFETY: as the caller promises.
     unsafe { libc::free(memory) };
 }
 
-/// Whether there is a little memory just now: a thread-local variable takes none here.
+/// Whether memory for a thread-local variable is available. It needs none here.
 pub fn has_memory(_size: usize) -> bool {
     true
 }
 
-/// Starts a thread that calls `R::run(argument)`, with a stack of this size, 0 for the default: the
-/// thread and its identifier, or nothing if it cannot.
+/// Starts a thread that calls `R::run(argument)`. `stack` is the stack size, 0 for the default.
+/// Returns the thread and its identifier, or None if the thread cannot be started.
 ///
 /// # Safety
-/// `R::run(argument)` may be called in another thread, once.
+/// `R::run(argument)` may be called once, in another thread.
 pub unsafe fn spawn<R: Run>(
     argument: *mut c_void,
     joinable: bool,
@@ -117,7 +117,8 @@ pub unsafe fn spawn<R: Run>(
     }
     let stack = u32::try_from(stack).ok()?;
     let mut ident = 0;
-    // SAFETY: the entry has the platform's calling convention; the handle is ours to close.
+    // SAFETY: the entry function has the platform's calling convention. The handle belongs to this
+    // function, which closes it or passes it on.
     unsafe {
         let flags = STACK_SIZE_PARAM_IS_A_RESERVATION;
         let thread =

@@ -1,14 +1,16 @@
-//! Python values that belong to one object and one thread, and go when either goes.
+//! Python values that belong to one object and one thread, and are dropped when either of them
+//! goes.
 //!
-//! `_local` and `TSS` keep them themselves (see `values`), so that the garbage collector sees them as
-//! part of the object and a cycle through them can be collected. What the thread state holds are
-//! two objects without references to anything: a *key*, under which the objects file the thread's
-//! values, and a *sentinel*, whose death says that the thread state is being cleared. For each
-//! value the owner keeps a weak reference to the sentinel with a callback that drops the value.
+//! `_local` and `TSS` keep the values in the object (see `table`). So the garbage collector sees
+//! them as part of the object, and can collect a cycle through them. The thread state only holds
+//! two objects, which refer to no value and to no owner. One is the *key*, under which the objects
+//! store the thread's values. The other is the *sentinel*, which is freed when the thread state is
+//! cleared. For each value the owner keeps a weak reference to the sentinel, with a callback that
+//! drops the value.
 //!
-//! Two objects, not one, because finalizers that run while the state is cleared may still read
-//! their values: the sentinel's weak references are gone by then, the key works. CPython's own
-//! `_local` has the same pair, for the same reason (bpo-3710, gh-127266).
+//! There are two objects and not one, because finalizers that run while the state is cleared may
+//! still read their values. At that time the weak references to the sentinel are gone, but the key
+//! still works. CPython's own `_local` has the same pair for the same reason (bpo-3710, gh-127266).
 
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
@@ -28,7 +30,7 @@ use crate::runtime::state::State;
 use crate::runtime::thread_values::recent::{Edition, Recent};
 use crate::runtime::thread_values::table::Values;
 
-/// The calling thread's key and sentinel, both borrowed from the thread state.
+/// The calling thread's key and sentinel. Both are borrowed from the thread state.
 #[derive(Clone, Copy)]
 pub struct Current {
     thread: *mut PyThreadState,
@@ -36,7 +38,7 @@ pub struct Current {
     pub key: *mut PyObject,
     /// Null while the thread state is being cleared.
     sentinel: *mut PyObject,
-    /// [`DEATHS`] when this was looked up.
+    /// The value of [`DEATHS`] when this was looked up.
     deaths: usize,
 }
 
@@ -49,46 +51,49 @@ const NOBODY: Current = Current {
 };
 
 thread_local! {
-    /// Saves a look into the thread state's dict. Right only for the thread state it was made for:
-    /// one operating system thread may have several, one for each interpreter.
+    /// Remembers the result of the look-up in the thread state's dict. Valid only for the thread
+    /// state for which it was made: a thread of the operating system may have several states, one
+    /// for each interpreter.
     static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
 }
 
-/// How many sentinels have died. Up to 3.12 the threads that call into a sub-interpreter take turns
-/// with one thread state, and each may have saved its look. The one that ends the interpreter cannot
-/// tell the others, and the next thread state may get the address of this one: so all look again.
+/// How many sentinels have been freed. Up to 3.12 the threads that call into a sub-interpreter take
+/// turns with one thread state, and each of them may have remembered its result. The thread that
+/// ends the interpreter cannot tell the others, and the next thread state may have the same
+/// address. So all threads look up again.
 static DEATHS: AtomicUsize = AtomicUsize::new(0);
 
-/// The key. Its address is what the tables file values under.
+/// The key. The tables store values under its address.
 #[repr(C)]
 struct Key {
     base: PyObject,
     recent: Recent,
 }
 
-/// The sentinel. It owns the key.
+/// The sentinel. It owns a reference to the key.
 #[repr(C)]
 struct Sentinel {
     base: PyObject,
     weakrefs: *mut PyObject,
     key: *mut PyObject,
-    /// Whose it is; compared only.
+    /// The thread state that it belongs to. Only compared.
     thread: *mut PyThreadState,
     module: *const State,
-    /// What `_set_sentinel` made in this thread.
+    /// The lock that `_set_sentinel` has made in this thread.
     lock: sentinels::Name,
-    /// Whether the thread is ours: it releases that itself, later, if it lives to do so.
+    /// Whether rthread has started the thread. Such a thread releases the lock itself, after its
+    /// state is gone, unless it is stopped before.
     ours: bool,
 }
 
-/// Makes the types of keys and sentinels. New references.
+/// Makes the types of keys and sentinels. Returns new references.
 ///
 /// # Safety
 /// Attached.
 pub unsafe fn make_types(
     module: *mut PyObject,
 ) -> Result<(*mut PyTypeObject, *mut PyTypeObject), Raised> {
-    // SAFETY: the slots are what their numbers say and expect these structs.
+    // SAFETY: the slots are of the kinds that their numbers say, and expect these structs.
     unsafe {
         let key = Type {
             name: c"rthread._ThreadKey",
@@ -119,15 +124,16 @@ pub unsafe fn make_types(
     }
 }
 
-/// The calling thread's key and sentinel, made if need be.
+/// The calling thread's key and sentinel. They are made at the first use.
 ///
 /// # Safety
 /// Attached; `module` is the state of the module in this interpreter.
 #[inline]
 pub unsafe fn current(module: *const State) -> Result<Current, Raised> {
     let current = CURRENT.get();
-    // A state that is being cleared is there for sure, and it has no dict to look into any more.
-    // Relaxed: whoever reuses an address has synchronised with whoever gave it back.
+    // While the thread state is being cleared, the remembered result is right, because the state
+    // still exists. A look-up is not possible then, because the dict is gone.
+    // Relaxed: a thread that reuses an address has synchronised with the thread that gave it back.
     if current.thread == compat::thread_state()
         && current.module == module
         && (current.deaths == DEATHS.load(Ordering::Relaxed) || current.is_ending())
@@ -140,7 +146,7 @@ pub unsafe fn current(module: *const State) -> Result<Current, Raised> {
 
 #[cold]
 unsafe fn look_up(module: *const State) -> Result<Current, Raised> {
-    // SAFETY: attached; the dict is borrowed from the thread state, the sentinel from the dict,
+    // SAFETY: attached. The dict is borrowed from the thread state, the sentinel from the dict, and
     // the key from the sentinel.
     unsafe {
         let dict = ffi::PyThreadState_GetDict();
@@ -173,8 +179,8 @@ unsafe fn look_up(module: *const State) -> Result<Current, Raised> {
 }
 
 unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
-    // SAFETY: attached; the types were made for these structs. They are gone when the module has
-    // been torn down at the very end.
+    // SAFETY: attached. The types were made for these structs. They are null if the module has been
+    // cleared at the end of the interpreter.
     unsafe {
         if (*module).sentinel_type.is_null() {
             runtime_error(c"the interpreter has shut down");
@@ -195,7 +201,8 @@ unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
     }
 }
 
-/// Files the lock of `_set_sentinel` for the calling thread; gives the one before.
+/// Stores the name of the lock from `_set_sentinel` for the calling thread. Returns the earlier
+/// name.
 ///
 /// # Safety
 /// As [`current`].
@@ -208,7 +215,7 @@ pub unsafe fn replace_lock(
     unsafe {
         let sentinel = current(module)?.sentinel.cast::<Sentinel>();
         if sentinel.is_null() {
-            // The thread ends while we speak.
+            // The thread state is being cleared.
             return Ok(sentinels::NONE);
         }
         (*sentinel).ours = ours;
@@ -217,16 +224,16 @@ pub unsafe fn replace_lock(
 }
 
 unsafe extern "C-unwind" fn key_dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when no reference to the object is left.
     unsafe { types::free(slf) };
 }
 
 unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when nobody has the object any more.
+    // SAFETY: called by CPython when no reference to the object is left.
     unsafe {
         let sentinel = slf.cast::<Sentinel>();
-        // Finalizers that run below may look for their values: the key has to be found, but no
-        // weak reference to the dying sentinel can be made.
+        // Finalizers that run below may read their values. The key must be found for that, but no
+        // new weak reference to the sentinel can be made any more.
         let Sentinel { thread, module, key, .. } = *sentinel;
         if thread == compat::thread_state() {
             CURRENT.set(Current { thread, module, key, ..NOBODY });
@@ -238,7 +245,7 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
             CURRENT.set(NOBODY);
         }
         DEATHS.fetch_add(1, Ordering::Relaxed);
-        // A daemon thread of ours that has been stopped will not come to do that.
+        // A daemon thread that finalization has stopped cannot release the lock itself.
         if !(*sentinel).ours || compat::is_finalizing() {
             sentinels::release((*sentinel).lock);
         }
@@ -247,7 +254,7 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
     }
 }
 
-/// Told of an owner and of the key whose value it loses.
+/// Called with an owner, and with the key of the thread for which the owner loses its value.
 pub type Retire = unsafe fn(*mut PyObject, *mut PyObject);
 
 impl Current {
@@ -260,14 +267,14 @@ impl Current {
 /// The values of one object.
 #[repr(C)]
 pub struct Table {
-    /// None in an object that is not complete.
+    /// None while the object is being made.
     values: Option<NonNull<Values>>,
     /// Called before a value is dropped.
     retire: Option<Retire>,
     edition: Edition,
 }
 
-/// How every object with a table begins.
+/// The beginning of every object that has a table.
 #[repr(C)]
 pub struct Owner {
     pub base: PyObject,
@@ -276,7 +283,7 @@ pub struct Owner {
 }
 
 impl Table {
-    /// Makes room for values. On failure the owner's dealloc cleans up.
+    /// Makes room for values. After a failure the owner's dealloc cleans up.
     ///
     /// # Safety
     /// Attached; the table is all zero.
@@ -289,11 +296,11 @@ impl Table {
     }
 
     fn values(&self) -> Option<&Values> {
-        // SAFETY: they live as long as the owner.
+        // SAFETY: the values live as long as the owner.
         self.values.map(|values| unsafe { values.as_ref() })
     }
 
-    /// The value of this thread as a new reference, null if it has none.
+    /// The calling thread's value as a new reference; null if it has none.
     ///
     /// # Safety
     /// Attached.
@@ -303,25 +310,25 @@ impl Table {
         self.values().map_or(ptr::null_mut(), |values| unsafe { values.get(key) })
     }
 
-    /// [`Table::get`] for values that are set once for each thread: what the thread has used last is
-    /// found without a lock.
+    /// [`Table::get`] for values that are set once for each thread. A value that the thread has
+    /// used recently is found without a lock.
     ///
     /// # Safety
-    /// Attached; `current` is the calling thread's.
+    /// Attached; `current` belongs to the calling thread.
     #[inline]
     pub unsafe fn get_again(&self, current: Current) -> *mut PyObject {
-        // SAFETY: as the caller promises; every key is a Key.
+        // SAFETY: as the caller promises. Every key is a `Key`.
         unsafe {
             let recent = &(*current.key.cast::<Key>()).recent;
             recent.get(&self.edition, || self.get(current.key))
         }
     }
 
-    /// Sets the value of this thread and sees to it that it goes with the thread. The value before
-    /// as a new reference, null if there was none.
+    /// Sets the calling thread's value, and makes sure that it is dropped when the thread ends.
+    /// Returns the earlier value as a new reference; null if there was none.
     ///
     /// # Safety
-    /// Attached; `owner` is the object that this table is part of, and complete.
+    /// Attached; `owner` is the complete object that has this table.
     pub unsafe fn insert(
         &self,
         owner: *mut PyObject,
@@ -347,7 +354,7 @@ impl Table {
         }
     }
 
-    /// Drops a thread's value. An exception that is set stays set.
+    /// Drops a thread's value. If an exception is set, it stays set.
     ///
     /// # Safety
     /// Attached.
@@ -365,7 +372,7 @@ impl Table {
         }
     }
 
-    /// Drops the values of all threads. The table stays usable; other threads may be using it.
+    /// Drops the values of all threads. The table stays usable, and other threads may be using it.
     ///
     /// # Safety
     /// Attached.
@@ -383,7 +390,7 @@ impl Table {
         self.values().map_or(0, |values| unsafe { values.traverse(visit, arg) })
     }
 
-    /// Drops everything.
+    /// Drops all values and frees the memory.
     ///
     /// # Safety
     /// Attached; the owner is about to be freed.
@@ -406,8 +413,9 @@ unsafe fn no_memory() -> Raised {
     Raised
 }
 
-/// A weak reference to the thread's sentinel whose callback drops the thread's value. It refers to
-/// the owner weakly too: an owner and its own watches would be a cycle.
+/// A weak reference to the thread's sentinel, with a callback that drops the thread's value. The
+/// callback refers to the owner weakly too. Otherwise the owner and its own watches would be a
+/// cycle.
 unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
     static DROP_VALUE: Definition =
         Definition::new(c"drop_value", ffi::METH_O, drop_value as *mut c_void);
@@ -433,7 +441,7 @@ unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
     }
 }
 
-/// The callback of a watch: the thread with this key ends.
+/// The callback of a watch: the thread with this key is ending.
 unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached; `pair` is what `make_watch` packed.
     unsafe {

@@ -1,17 +1,20 @@
-//! The values that a thread has used last, on free-threaded builds: a look into them takes no lock.
+//! The values that a thread has used recently, on free-threaded builds. A look-up here takes no
+//! lock.
 //!
-//! They are in the thread's key (see `per_thread`), so only that thread reads and writes them, and they
-//! go with the state of the thread. No reference is owned. Two things make a value safe to use:
+//! They are stored in the thread's key (see `keys`). So only that thread reads and writes them, and
+//! they go with the thread state. The references are not owned. Two rules make a value safe to use:
 //!
-//! - Each table has an *edition*, a number that no table has had before. A table that loses a value gets
-//!   a new edition after the value has left it and before its reference is dropped. A value counts only
-//!   under the edition in which it was found.
-//! - The value is used only if the calling thread owns it in the sense of free-threaded reference counts
-//!   (`compat::incref_if_owned`). While that thread runs native code no other thread can free it: a
-//!   reference that another thread drops is handed to the owner, which frees the object later.
+//! - Each table has an *edition*, a number that no other table has had. A table that loses a value
+//!   gets a new edition, after the value has left the table and before its reference is dropped. A
+//!   value is valid only under the edition in which it was found.
+//! - A value is used only if the calling thread *owns* it, in the sense of biased reference
+//!   counting (`compat::incref_if_owned`). While that thread runs native code no other thread can
+//!   free the value. A reference that another thread drops is handed to the owner, which frees the
+//!   object later.
 //!
-//! So a table that is cleared by another thread in the midst of a look was cleared after the look. With a
-//! GIL all of this is nothing: `local` remembers the last thread there.
+//! So if another thread clears the table during a look-up, the result is as if it had cleared the
+//! table afterwards. With a GIL there is nothing of this: `thread_module::local` remembers the last
+//! thread there.
 
 #[cfg(Py_GIL_DISABLED)]
 pub use with_editions::Edition;
@@ -32,11 +35,12 @@ mod with_editions {
 
     use crate::capi::compat;
 
-    /// How many tables a thread may use in turns. A power of two.
+    /// The number of places. At best a thread can use so many tables in turn, and find each value
+    /// here. A power of two.
     const PLACES: usize = 8;
 
-    /// The edition of the next table that is made or loses a value. The first is 1: all zero is a
-    /// place without a value.
+    /// The edition for the next table that is made or loses a value. The first edition is 1,
+    /// because all zero is a place without a value.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
 
     /// The edition of a table.
@@ -47,7 +51,8 @@ mod with_editions {
         pub fn renew(&self) {
             // Relaxed: only the numbers have to differ.
             let next = NEXT.fetch_add(1, Ordering::Relaxed);
-            // Release: a thread that reads the new edition does not find the lost value any more.
+            // Release: a thread that reads the new edition does not find the lost value in the
+            // table any more.
             self.0.store(next, Ordering::Release);
         }
     }
@@ -60,29 +65,29 @@ mod with_editions {
 
     const NOTHING: Place = Place { edition: 0, value: ptr::null_mut() };
 
-    /// All zero is without values.
+    /// All zero means no values.
     pub struct Recent([Cell<Place>; PLACES]);
 
     impl Recent {
-        /// The calling thread's value in a table as a new reference, null if it has none; `find`
-        /// looks into the table.
+        /// The calling thread's value in a table as a new reference; null if it has none. `find`
+        /// looks it up in the table.
         ///
         /// # Safety
-        /// Attached; this belongs to the calling thread, and `edition` to the table.
+        /// Attached. `self` belongs to the calling thread, and `edition` to the table.
         #[inline]
         pub unsafe fn get(
             &self,
             edition: &Edition,
             find: impl FnOnce() -> *mut PyObject,
         ) -> *mut PyObject {
-            // Acquire pairs with the Release of `renew`; it comes before the look into the table, so
-            // what that finds is not from before this edition.
+            // Acquire pairs with the Release of `renew`. The load comes before the look-up in the
+            // table, so a value that is found there is not older than this edition.
             let edition = edition.0.load(Ordering::Acquire);
             let place = &self.0[edition % PLACES];
             let Place { edition: known, value } = place.get();
             // SAFETY: attached. The table owned the value in this edition. If another thread has
-            // taken it out since, the calling thread still keeps it from being freed, or does not own
-            // it; see the module's documentation.
+            // taken the value out since, then either the calling thread owns the value, which keeps
+            // it from being freed, or the value is not used. See the documentation of this module.
             if known == edition && unsafe { compat::incref_if_owned(value) } {
                 return value;
             }
@@ -96,7 +101,8 @@ mod with_editions {
         /// # Safety
         /// As [`Recent::get`].
         pub unsafe fn forget(&self, edition: &Edition) {
-            // Relaxed: if another thread renews the edition meanwhile, the place does not count.
+            // Relaxed: if another thread renews the edition at the same time, the place becomes
+            // invalid anyway.
             self.0[edition.0.load(Ordering::Relaxed) % PLACES].set(NOTHING);
         }
     }
@@ -118,7 +124,7 @@ mod without_editions {
 
     impl Recent {
         /// # Safety
-        /// None: there is nothing to go wrong.
+        /// None.
         #[inline]
         pub unsafe fn get(
             &self,
@@ -129,7 +135,7 @@ mod without_editions {
         }
 
         /// # Safety
-        /// None: there is nothing to forget.
+        /// None.
         pub unsafe fn forget(&self, _: &Edition) {}
     }
 }

@@ -1,9 +1,10 @@
-//! Values by the keys of threads: what `per_thread` keeps in an object.
+//! The values of an object, by the keys of threads (see `keys`).
 //!
-//! Not a dict. Without a GIL a dict has a lock inside, and the interpreter's locks are handed over: to
-//! a thread that waits, and is stopped before it knows. If it is a fork that stops it, the lock is held
-//! for ever in the child. Nobody can be stopped, neither by a fork nor by the collector, while holding
-//! the locks here: those who hold one are attached, do next to nothing, and run no Python code.
+//! The table is not a dict. Without a GIL a dict has a lock inside, and CPython hands such a lock
+//! to a waiting thread. That thread may be stopped after the hand-off, before it knows. If a fork
+//! has stopped it, the lock stays held for ever in the child. The locks of this table do not have
+//! this problem: a thread that holds one is attached, does very little, and runs no Python code. So
+//! neither a fork nor the collector can stop it at that time.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
@@ -16,18 +17,18 @@ use crate::capi::refs::{drop_ref, visit_all};
 use crate::runtime::thread_values::address_map::{ByAddress, by_address, choose};
 use crate::sync::{Mutex, MutexGuard};
 
-/// How many threads may use the values at a time, at best. A power of two.
+/// How many threads can use the values at the same time, at best. A power of two.
 const SHARDS: usize = if compat::IS_FREE_THREADED { 8 } else { 1 };
 
-/// How many entries are dropped in one go.
+/// How many entries are dropped at a time.
 const BATCH: usize = 32;
 
-/// What is kept for one thread; the references are owned.
+/// The entry of one thread. The references are owned.
 #[derive(Clone, Copy)]
 struct Entry {
     key: *mut PyObject,
     value: *mut PyObject,
-    /// What drops the value when the thread ends; null if nothing does.
+    /// The weak reference that drops the value when the thread ends; null if there is none.
     watch: *mut PyObject,
 }
 
@@ -36,9 +37,9 @@ const NOTHING: Entry =
 
 impl Entry {
     /// # Safety
-    /// Attached; the entry is in no map any more. Runs Python code.
+    /// Attached; the entry is in no map any more. This may run Python code.
     unsafe fn drop(self) {
-        // The watch first: nobody is told then of the end of a value that is gone.
+        // The watch first. So its callback is not called for a value that is gone.
         // SAFETY: attached, and the references are owned.
         unsafe {
             drop_ref(self.watch);
@@ -48,18 +49,18 @@ impl Entry {
     }
 }
 
-/// Some of the entries, in a cache line of their own.
+/// Some of the entries. Each shard has a cache line of its own.
 #[repr(align(64))]
 struct Shard(Mutex<ByAddress<Entry>>);
 
-// SAFETY: references may be given back by any thread that is attached.
+// SAFETY: any attached thread may drop the references.
 unsafe impl Sync for Shard {}
 
 /// The values of one object.
 pub struct Values([Shard; SHARDS]);
 
 impl Values {
-    /// No values; nothing if there is no memory for that. To be freed with [`Values::free`].
+    /// Makes an empty table. None if there is no memory. To be freed with [`Values::free`].
     pub fn new() -> Option<NonNull<Values>> {
         // SAFETY: the size is not zero.
         let values = NonNull::new(unsafe { alloc(Layout::new::<Values>()) })?.cast::<Values>();
@@ -82,7 +83,7 @@ impl Values {
         self.0[choose(key.addr(), SHARDS)].0.lock()
     }
 
-    /// The value as a new reference, null if there is none.
+    /// The value as a new reference; null if there is none.
     ///
     /// # Safety
     /// Attached.
@@ -90,7 +91,7 @@ impl Values {
     pub unsafe fn get(&self, key: *mut PyObject) -> *mut PyObject {
         match self.shard(key).get(&key.addr()) {
             Some(entry) => {
-                // SAFETY: attached, as the caller promises; the map owns a reference.
+                // SAFETY: attached, as the caller promises. The map owns a reference.
                 unsafe { ffi::Py_INCREF(entry.value) };
                 entry.value
             }
@@ -98,8 +99,8 @@ impl Values {
         }
     }
 
-    /// Sets the value. Gives the one before as a new reference, null if there was none; nothing if
-    /// there is no memory.
+    /// Sets the value. Returns the earlier value as a new reference; null if there was none. None
+    /// if there is no memory.
     ///
     /// # Safety
     /// Attached; valid objects.
@@ -119,7 +120,8 @@ impl Values {
         Some(ptr::null_mut())
     }
 
-    /// Keeps `watch`, a reference that it takes over, with the value, if that is still there.
+    /// Stores `watch` next to the value, if that is still there. The reference to `watch` passes to
+    /// this function.
     ///
     /// # Safety
     /// Attached; a valid object.
@@ -132,7 +134,8 @@ impl Values {
         unsafe { drop_ref(surplus) };
     }
 
-    /// Drops the value and its watch, if there are any; calls `left` before, when they have left.
+    /// Removes the value and its watch, if there are any. Then calls `left`, and drops them after
+    /// that.
     ///
     /// # Safety
     /// Attached.
@@ -143,8 +146,9 @@ impl Values {
         unsafe { removed.unwrap_or(NOTHING).drop() };
     }
 
-    /// Drops all values and watches; calls `left` each time that some have left and are not dropped
-    /// yet. Others may be at it as well, and set new ones.
+    /// Drops all values and watches. Calls `left` each time when some have left the table and have
+    /// not been dropped yet. Other threads may do the same at the same time, and may set new
+    /// values.
     ///
     /// # Safety
     /// Attached.
@@ -183,9 +187,9 @@ impl Values {
 }
 
 impl Shard {
-    /// Takes out as many entries as there are, or as there is room for. Not the whole map: where the
-    /// interpreter may unwind what runs when an entry is dropped, there must be nothing with a
-    /// destructor.
+    /// Takes entries out, as many as fit into a batch. It does not take out the whole map. The
+    /// interpreter may unwind the code that runs when an entry is dropped, so no value with a
+    /// destructor may be in that frame.
     fn take_some(&self) -> ([Entry; BATCH], usize) {
         let mut batch = [NOTHING; BATCH];
         let mut shard = self.0.lock();

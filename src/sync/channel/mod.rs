@@ -1,23 +1,37 @@
 //! Items on their way from threads that put to threads that get, with or without a limit.
 //!
-//! Items are handed over directly: a put that finds a thread waiting to get gives the item to the
-//! one that has waited longest, and a get from a full channel lets in the item of the thread that
-//! has waited longest to put. So neither can be overtaken for ever, and a thread that wakes up
-//! never finds that somebody was faster. Outside of the queue lock:
+//! Items are handed over directly. A put that finds waiting getters gives the item to the getter
+//! that has waited longest. A get from a full channel lets in the item of the putter that has
+//! waited longest. So a waiter cannot be overtaken for ever, and a thread that wakes up never finds
+//! that another thread was faster. Outside of the queue lock:
 //!
 //! - threads wait to get only while the buffer is empty;
-//! - threads wait to put only while it is full, or somebody has just raised the limit and lets
-//!   them in one by one, and then newcomers queue behind them.
+//! - threads wait to put only while it is full, or while [`Channel::set_limit`] lets them in one by
+//!   one. Newcomers then queue behind them.
 //!
-//! An item enters or leaves by a thread that calls `try_put` or `try_get` or claims, never by
-//! [`Awaitable::enqueue`](super::Awaitable::enqueue) or [`cancel`](super::Awaitable::cancel): for a
-//! Python thread these run while it is detached. Then the garbage collector may be looking at the
-//! items. It can do without one that it has not seen come, but takes for garbage what disappears
-//! while it counts. And the process may be forked: an item would be lost to the child, or not be
-//! counted. A getter that was given an item and has not claimed it is in the list of grants; in the
-//! child, where its thread does not exist, the item goes back to the front.
+//! An item enters or leaves in `try_put`, `try_get` or a claim, never in
+//! [`Awaitable::enqueue`](super::Awaitable::enqueue) or [`cancel`](super::Awaitable::cancel). A
+//! Python thread runs these two while it is detached. Then the garbage collector may be reading the
+//! items. An item that comes meanwhile does it no harm. But if an item disappears while it counts,
+//! it takes that item for garbage. And the process may be forked: the child would lose an item, or
+//! not count it.
+//!
+//! A getter that was given an item and has not claimed it is in the list of grants. In the child of
+//! a fork its thread does not exist, and the item goes back to the front.
+//!
+//! # The flags
+//!
+//! | SHUT | RETIRED | meaning |
+//! |---|---|---|
+//! | 0 | 0 | in use |
+//! | 1 | 0 | shut down: nothing can be put, the items in the channel can still be got |
+//! | 0 | 1 | retired while it was in use |
+//! | 1 | 1 | retired after it was shut down |
+//!
+//! SHUT and RETIRED are set under the queue lock. LIFO, which gives the order of the items, is
+//! independent of them, and set without the queue lock. No flag is ever cleared.
 
-// Not from `primitive`: the queue lock orders all of this, and the model checker need not look at it.
+// Not from `primitive`: the queue lock orders all of this, and the model checker need not check it.
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
 
 use super::grants::Grants;
@@ -35,18 +49,18 @@ mod waits;
 pub use retire::{PerList, Remains};
 pub use waits::{Get, Join, Put};
 
-/// Nothing can be put any more, and what is in there can still be got.
+/// Nothing can be put any more. The items in the channel can still be got.
 const SHUT: u32 = 1;
-/// The channel is no more, see [`Channel::retire`].
+/// The channel is retired, see [`Channel::retire`].
 const RETIRED: u32 = 2;
-/// The last comes first.
+/// The last item comes out first. Else the first one does.
 const LIFO: u32 = 4;
 
-/// What became of an item that was to be put.
+/// The result of a put.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is in the channel, or with a thread that waited for it.
+    /// The item is in the channel, or was given to a thread that waited for it.
     Done,
     /// The channel is full.
     Full,
@@ -54,25 +68,25 @@ pub enum Accepted {
     ShutDown,
     /// The channel has been retired.
     Retired,
-    /// There is no memory for it.
+    /// There is no memory for the item.
     NoMemory,
 }
 
-/// What there was to get.
+/// The result of a get.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// An item.
     Item(Item),
-    /// Nothing at the moment.
+    /// There is no item at the moment.
     Empty,
-    /// Nothing for ever: the channel has been shut down.
+    /// There is no item, and none will come: the channel has been shut down.
     ShutDown,
     /// The channel has been retired.
     Retired,
 }
 
-/// Why [`Channel::task_done`] did nothing.
+/// The reason why [`Channel::task_done`] did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotDone {
     /// It was called more often than items were put.
@@ -85,20 +99,22 @@ pub enum NotDone {
 #[repr(C)]
 pub struct Channel {
     queue_lock: QueueLock,
+    /// SHUT, RETIRED and LIFO. See the module's documentation.
     flags: AtomicU32,
     ring: Ring,
     /// No limit if it is not positive.
     limit: AtomicIsize,
+    /// For how many items `task_done` is still to be called.
     unfinished: AtomicU64,
-    /// How often `unfinished` has become zero.
+    /// How often `unfinished` has become zero while a thread waited for that.
     rounds: AtomicU32,
-    /// How many threads wait, or are about to, or have never come back: see
+    /// How many threads wait, are about to wait, or have never come back from a wait: see
     /// [`Channel::try_put_alone`].
     outside: AtomicU32,
     getters: List,
     putters: List,
     joiners: List,
-    /// Getters that have been given an item, which is their note.
+    /// Getters that have been given an item, which is their note, and have not claimed it.
     grants: Grants,
 }
 
@@ -128,7 +144,7 @@ impl Channel {
         }
     }
 
-    /// From now on the last item comes first.
+    /// From now on the last item comes out first.
     pub fn reverse(&self) {
         self.flags.fetch_or(LIFO, Ordering::Relaxed);
     }
@@ -142,8 +158,8 @@ impl Channel {
         held
     }
 
-    /// In the child of a fork no thread waits. The items stay, and those that were on their way to
-    /// a thread come back.
+    /// For the child of a fork, in which no other thread exists: no thread waits. The items stay,
+    /// and those that were given to a getter and not claimed come back.
     #[cold]
     fn forget(&self) {
         self.getters.forget();
@@ -152,12 +168,12 @@ impl Channel {
         self.take_back_granted();
     }
 
-    /// Puts the items back that have been given to getters and not claimed: these never will, and
-    /// if one does it finds itself sent away. For an interpreter that lets none of those threads
-    /// attach any more. How many items they were.
+    /// Takes back the items that were given to getters and not claimed. Returns their number.
     ///
-    /// They go to the front in the order in which they were put. From a retired channel they can be
-    /// had with [`Channel::take_all`].
+    /// For an interpreter that lets none of the waiting threads attach any more. If one of them
+    /// attaches all the same, it finds that its waiter was dismissed. The items go to the front, in
+    /// the order in which they were put. From a retired channel the caller gets them with
+    /// [`Channel::take_all`].
     pub fn take_back(&self) -> usize {
         if self.grants.is_empty() {
             return 0;
@@ -168,20 +184,20 @@ impl Channel {
         count
     }
 
-    /// Whether items have been given to getters that have not claimed them so far.
+    /// Whether there are items that were given to getters and have not been claimed so far.
     #[inline]
     #[must_use]
     pub fn has_granted(&self) -> bool {
         !self.grants.is_empty()
     }
 
-    /// Under the queue lock.
+    /// [`Channel::take_back`], under the queue lock.
     #[cold]
     fn take_back_granted(&self) -> usize {
         let mut count = 0;
         while let Some(getter) = self.grants.newest() {
-            // From the newest to the oldest, which so comes to be in front. Without memory the rest
-            // stays where it is, for the next attempt.
+            // From the newest grant to the oldest, so that the oldest item comes to the front. If
+            // there is no memory, the rest stays in the list of grants, for the next attempt.
             let item = Item::new(getter.note.load(Ordering::Relaxed));
             if !item.is_none_or(|item| self.ring.push_front(item)) {
                 break;
@@ -194,8 +210,8 @@ impl Channel {
         count
     }
 
-    /// Whether items have been given to threads that did not come along to this process, as nothing
-    /// else has been done with the channel in it.
+    /// Whether there are items that were given to threads that do not exist in this process. This
+    /// is so until the first use of the queue lock in this process.
     #[inline]
     fn has_orphans(&self) -> bool {
         !self.grants.is_empty() && self.queue_lock.is_stale()
@@ -230,7 +246,7 @@ impl Channel {
         self.ring.len()
     }
 
-    /// Whether there are none at this moment.
+    /// Whether there are no items at this moment.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -252,7 +268,7 @@ impl Channel {
         limit <= 0 || self.ring.len() < limit.unsigned_abs()
     }
 
-    /// Puts an item, if it can be done at once.
+    /// Puts an item, if that is possible at once.
     #[inline]
     pub fn try_put(&self, item: Item) -> Accepted {
         let held = self.hold();
@@ -262,18 +278,19 @@ impl Channel {
         accepted
     }
 
-    /// [`Channel::try_put`] without the queue lock, which nobody else takes.
+    /// [`Channel::try_put`] without the queue lock, if no other thread can use the channel at this
+    /// moment.
     ///
     /// # Safety
-    /// Where one thread runs at a time, as with a GIL, the caller is that thread; and every other
-    /// one that uses the channel has that turn too, but in waits of which
+    /// Threads take turns, as with a GIL (see `turns`), and the caller has its turn. Every other
+    /// thread that uses the channel has its turn then too, except in a wait for which
     /// [`Awaitable::begin`](super::Awaitable::begin) was called.
     #[inline]
     pub unsafe fn try_put_alone(&self, item: Item) -> Accepted {
         if self.outside.load(Ordering::Relaxed) > 0 {
             return self.try_put(item);
         }
-        // Nobody waits, so there is nobody to be woken.
+        // No thread waits, so there is none to wake.
         self.accept(item).0
     }
 
@@ -289,7 +306,7 @@ impl Channel {
         self.take().0
     }
 
-    /// The calling thread begins to wait, or has ended to.
+    /// The calling thread begins a wait, or has ended it.
     fn count_outside(&self, change: i32) {
         self.outside.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
     }
@@ -315,16 +332,16 @@ impl Channel {
         (Accepted::Done, None)
     }
 
-    /// Under the queue lock. False if there is no memory.
+    /// Puts an item where the next get takes it. Under the queue lock. False if there is no memory.
     fn return_to_front(&self, item: Item) -> bool {
         if self.flags() & LIFO == 0 { self.ring.push_front(item) } else { self.ring.push(item) }
     }
 
-    /// Gives an item to the first of the threads that wait for one. Under the queue lock.
+    /// Gives an item to the first getter. Under the queue lock.
     #[inline]
     fn grant(&self, getter: &Waiter, item: Item) -> Wake {
         getter.note.store(item.as_ptr(), Ordering::Relaxed);
-        // SAFETY: it is the front of the list, and then in none.
+        // SAFETY: it is the front of the list, and after that in no list.
         unsafe {
             self.getters.remove(getter);
             self.grants.push(getter);
@@ -332,7 +349,7 @@ impl Channel {
         getter.signal(Phase::Granted)
     }
 
-    /// Whether a putter has to wait, unless a getter does.
+    /// Whether a put has to wait, if no getter waits.
     #[inline]
     fn is_full(&self) -> bool {
         !self.has_room() || !self.putters.is_empty()
@@ -371,13 +388,13 @@ impl Channel {
         }
     }
 
-    /// Lets in the item of the first thread that waits for room, if there is any.
+    /// Lets in the item of the first putter, if there is one and it fits in.
     #[inline]
     fn admit(&self) -> Option<Wake> {
         let putter = self.putters.front()?;
         let item = Item::new(putter.note.load(Ordering::Relaxed))?;
-        // A waiter that is still in the list of a channel that has been shut down is about to be
-        // sent away.
+        // A waiter that is still in the list of a channel that was shut down is about to be
+        // dismissed.
         if self.flags() & SHUT != 0 || !self.has_room() || !self.ring.push(item) {
             return None;
         }
@@ -414,13 +431,12 @@ impl Channel {
         true
     }
 
-    /// Counts an item that has been put by way of [`Channel::edit`]; to be called in there.
+    /// Counts an item that was put by way of [`Channel::edit`]. To be called in there.
     pub fn count_edited(&self) {
         self.count_one();
     }
 
-    /// Says that the work on an item is done. When it is on all of them, those who wait for that
-    /// go on.
+    /// Says that the work on an item is done. If no work is left, the joiners go on.
     ///
     /// # Errors
     /// [`NotDone`], and nothing has changed.
@@ -443,7 +459,7 @@ impl Channel {
         Ok(())
     }
 
-    /// [`Channel::task_done`] as often as this, or as often as it can be.
+    /// [`Channel::task_done`] for this number of items, or for all if there are fewer.
     pub fn tasks_done(&self, count: u64) {
         let held = self.hold();
         let ended = self.finish(count);
@@ -451,7 +467,8 @@ impl Channel {
         self.end_joins(ended);
     }
 
-    /// Under the queue lock. The round that has ended with it, if somebody waits for that.
+    /// Counts the work on so many items as done. Returns the round that has ended by that, if a
+    /// joiner waits for it. Under the queue lock.
     fn finish(&self, count: u64) -> Option<u32> {
         let left = self.unfinished().saturating_sub(count);
         self.unfinished.store(left, Ordering::Relaxed);
@@ -461,7 +478,8 @@ impl Channel {
         Some(self.rounds.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Lets those go on who waited in this round or before. Others may already wait again.
+    /// Lets the joiners of this round and of earlier ones go on. Others may wait for the next one
+    /// already.
     fn end_joins(&self, round: Option<u32>) {
         let Some(round) = round else { return };
         self.empty(&self.joiners, Phase::Granted, |waiter| {
@@ -470,10 +488,10 @@ impl Channel {
         });
     }
 
-    /// Takes waiters out from the front as long as they are `meant`.
+    /// Takes waiters out from the front, as long as they are `meant`.
     fn empty(&self, list: &List, how: Phase, meant: impl Fn(&Waiter) -> bool) {
         loop {
-            // One at a time, so that each is woken with the queue lock free.
+            // One at a time, so that each is woken while the queue lock is free.
             let held = self.hold();
             let Some(first) = list.front().filter(|first| meant(first)) else {
                 held.release();
@@ -487,9 +505,11 @@ impl Channel {
         }
     }
 
-    /// From now on nothing can be put, and nobody waits to put or get: they are sent away. With
-    /// `discard`, what is in there is taken out and counts as done. What was taken out, for the
-    /// caller to end; `None` if the channel is retired.
+    /// From now on nothing can be put, and no thread waits to put or get: those waiters are
+    /// dismissed.
+    ///
+    /// With `discard`, the items in the channel are taken out and count as done. Returns the items
+    /// that were taken out; the caller has to drop them. `None` if the channel is retired.
     #[must_use]
     pub fn shut_down(&self, discard: bool) -> Option<Items> {
         let held = self.hold();
@@ -503,13 +523,14 @@ impl Channel {
         let ended = if discard { self.finish(items.len() as u64) } else { None };
         held.release();
         self.end_joins(ended);
-        // Nobody joins these lists any more.
+        // No waiter is added to these lists any more.
         self.empty(&self.getters, Phase::Dismissed, |_| true);
         self.empty(&self.putters, Phase::Dismissed, |_| true);
         Some(items)
     }
 
-    /// Takes out everything, whatever the state. Threads that wait for room go on waiting.
+    /// Takes out all items, in every state of the channel. Threads that wait for room go on
+    /// waiting.
     pub fn take_all(&self) -> Items {
         let held = self.hold();
         let items = self.ring.take();
@@ -517,9 +538,9 @@ impl Channel {
         items
     }
 
-    /// The items themselves, for somebody who keeps them in an order of their own, and calls
-    /// neither `try_put` nor `try_get`. To be changed in here only, with the queue lock held: other
-    /// threads may look.
+    /// Gives access to the items, with the queue lock held. For a caller that keeps them in its own
+    /// order, and calls neither `try_put` nor `try_get`. Only this may change the items then,
+    /// because other threads may read them.
     pub fn edit<T>(&self, edit: impl FnOnce(&Ring) -> T) -> T {
         let held = self.hold();
         let result = edit(&self.ring);
@@ -527,8 +548,8 @@ impl Channel {
         result
     }
 
-    /// Looks at the items as long as `look` returns zero, with the queue lock held; what it returned
-    /// last.
+    /// Calls `look` for each item as long as it returns zero, with the queue lock held. Returns its
+    /// last result.
     pub fn visit(&self, mut look: impl FnMut(Item) -> i32) -> i32 {
         let held = self.hold();
         let stop = self.ring.iter().map(&mut look).find(|&stop| stop != 0);
@@ -539,7 +560,7 @@ impl Channel {
     /// Takes a waiter out, unless it has been settled.
     ///
     /// # Safety
-    /// It is in the list if it is not settled.
+    /// The waiter is in the list if it is not settled.
     unsafe fn leave(&self, list: &List, waiter: &Waiter) -> Cancelled {
         let held = self.hold();
         let settled = waiter.is_settled();

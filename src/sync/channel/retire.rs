@@ -8,19 +8,19 @@ use super::super::wait_list::List;
 use super::super::waiter::{Phase, Waiter};
 use super::{Channel, RETIRED, SHUT};
 
-/// What a channel was when it was retired.
+/// The last state of a channel that was retired.
 pub struct Remains {
-    /// What was in it.
+    /// The items that were in it.
     pub items: Items,
     /// For how many items `task_done` was still to be called.
     pub unfinished: u64,
-    /// Whether it had been shut down.
+    /// Whether it was shut down.
     pub is_shut_down: bool,
-    /// How many items it would have held; no limit if not positive.
+    /// How many items would have fit in; no limit if not positive.
     pub limit: isize,
 }
 
-/// So many for each kind of waiters.
+/// A number for each kind of waiters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerList {
     /// For threads that wait for an item.
@@ -34,10 +34,12 @@ pub struct PerList {
 impl Channel {
     /// Ends the channel for good, see [`Retire`].
     ///
-    /// A getter that was given an item has it, and a putter whose item was let in has put it. A
-    /// joiner that the last `task_done` was for has got what it waited for, also where that has not
-    /// come to it yet. In a channel that has been shut down getters and putters are about to be
-    /// sent away: they have no tickets, and find out at once where they go on.
+    /// A getter that was given an item has it. A putter has put its item if that was let in. A
+    /// joiner has got the end of its round if the last `task_done` has come, even if that has not
+    /// reached it yet.
+    ///
+    /// In a channel that has been shut down, getters and putters are about to be dismissed anyway.
+    /// They have no tickets, and find out at once that they go on with another object.
     pub fn retire(
         &self,
         getters: &[Ticket],
@@ -84,15 +86,15 @@ impl Channel {
         Retire::Done { state: remains, used }
     }
 
-    /// Keeps items of a retired channel for which its caller has found no other place. They can be
-    /// had with [`Channel::take_all`].
+    /// Keeps items of a retired channel that the caller could not put elsewhere. The caller gets
+    /// them with [`Channel::take_all`].
     pub fn keep(&self, items: Items) {
         let held = self.hold();
         self.ring.keep(items);
         held.release();
     }
 
-    /// Sends all waiters of a list away, with tickets or without. Under the queue lock.
+    /// Dismisses all waiters of a list, with tickets or without. Under the queue lock.
     fn dismiss_all(&self, list: &List, mut tickets: Option<&mut Tickets<'_>>) {
         while let Some(first) = list.front() {
             // SAFETY: it is the front of the list.
@@ -105,8 +107,8 @@ impl Channel {
         }
     }
 
-    /// Lets those joiners go on that need not wait any more, and sends the others away with
-    /// tickets. Under the queue lock.
+    /// Lets the joiners go on that need not wait any more, and dismisses the others with tickets.
+    /// Under the queue lock.
     fn end_all_joins(&self, tickets: &mut Tickets<'_>) {
         while let Some(first) = self.joiners.front() {
             let over = self.is_over(first);
@@ -117,7 +119,7 @@ impl Channel {
         }
     }
 
-    /// Whether all work has been done since a joiner came.
+    /// Whether all work has been done since the joiner came.
     pub(super) fn is_over(&self, joiner: &Waiter) -> bool {
         let round = self.rounds.load(Ordering::Relaxed);
         joiner.note.load(Ordering::Relaxed).addr() != round as usize

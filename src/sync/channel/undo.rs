@@ -1,11 +1,11 @@
-//! Undoing a put or a get whose thread does not return from it, because a signal handler raises.
+//! Undoing a put or a get: its thread does not return from it, because a signal handler has raised.
 
 use super::super::parker::Wake;
 use super::{Accepted, Channel, Item, RETIRED, send};
 
 impl Channel {
-    /// Gives back an item that was got a moment ago, by a thread that cannot take it: it is the next
-    /// to be got again, whether or not the channel is full or shut down.
+    /// Gives back an item that the calling thread got a moment ago and cannot keep. The next get
+    /// takes this item. It makes no difference whether the channel is full or shut down.
     pub fn put_back(&self, item: Item) -> Accepted {
         let held = self.hold();
         let mut wake = None;
@@ -24,8 +24,8 @@ impl Channel {
         accepted
     }
 
-    /// Takes an item out again that the caller has put a moment ago, if no item was put after it and no
-    /// thread has got it. Whether that is so: else it stays put.
+    /// Takes out an item that the calling thread put a moment ago. True if this was done: no item
+    /// was put after it, and no thread has got it. Else the item stays in the channel.
     #[must_use]
     pub fn withdraw(&self, item: Item) -> bool {
         let held = self.hold();

@@ -1,4 +1,4 @@
-//! The waits for a channel.
+//! The waits for a channel: for an item, for room, and for the end of all work.
 
 use core::cell::Cell;
 use core::ptr;
@@ -29,8 +29,9 @@ impl<'a> Get<'a> {
     }
 }
 
-// SAFETY: a waiter is reachable through the list only, between push and remove, and every access
-// to it is made under the queue lock; claim and cancel take the queue lock before the waiter may go.
+// SAFETY: a waiter is reachable only through the list, between push and remove, and every access to
+// it is made under the queue lock. `claim` and `cancel` take the queue lock before the waiter may
+// be freed.
 unsafe impl Awaitable for Get<'_> {
     fn begin(&self) {
         self.channel.count_outside(1);
@@ -45,7 +46,7 @@ unsafe impl Awaitable for Get<'_> {
         spin::Place::new(ptr::from_ref(self.channel).addr())
     }
 
-    /// Where there is an item, it is left to `claim` to take it.
+    /// If there is an item, `claim` takes it and not this.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;
         self.resumed.set(resumed);
@@ -72,7 +73,7 @@ unsafe impl Awaitable for Get<'_> {
                 // SAFETY: it was given the item by another thread, and has not claimed it.
                 unsafe { channel.grants.remove(waiter) };
             }
-            // In no list yet.
+            // It is in no list yet.
             Phase::Idle => {
                 let taken;
                 (taken, wake) = channel.take();
@@ -115,7 +116,7 @@ impl<'a> Put<'a> {
         Put { channel, item, failed: Cell::new(false), resumed: Cell::new(false) }
     }
 
-    /// Under the queue lock.
+    /// Puts the waiter into the list. Under the queue lock.
     ///
     /// # Safety
     /// The waiter is in no list, and stays in place until it has left this one.
@@ -125,7 +126,7 @@ impl<'a> Put<'a> {
         unsafe { self.channel.putters.push(waiter, self.resumed.get()) };
     }
 
-    /// Whether the waiter was sent away because there is no memory.
+    /// Whether the waiter was dismissed because there is no memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.failed.get()
     }
@@ -146,7 +147,7 @@ unsafe impl Awaitable for Put<'_> {
         spin::Place::new(ptr::from_ref(self.channel).addr()).other()
     }
 
-    /// Where there is room, it is left to `claim` to put the item there.
+    /// If there is room, `claim` puts the item there and not this.
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {
         let channel = self.channel;
         self.resumed.set(resumed);
@@ -167,7 +168,7 @@ unsafe impl Awaitable for Put<'_> {
         let channel = self.channel;
         let held = channel.hold();
         let mut wake = None;
-        // In no list yet.
+        // It is in no list yet.
         if waiter.phase() == Phase::Idle {
             let accepted;
             (accepted, wake) = channel.accept(self.item);
@@ -216,7 +217,7 @@ unsafe impl Awaitable for Join<'_> {
         self.channel.count_outside(-1);
     }
 
-    // There may be new work by the time a handler is done.
+    // There may be new work when the handlers are done, and the end would be missed.
     const STAYS_QUEUED_DURING_SIGNALS: bool = true;
 
     unsafe fn enqueue(&self, waiter: &Waiter, resumed: bool) -> bool {

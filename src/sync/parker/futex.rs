@@ -1,4 +1,14 @@
-//! Linux: the wake-up is a word that the kernel can wait on.
+//! Linux: the parker is a word that the kernel can wait on.
+//!
+//! | token | meaning |
+//! |---|---|
+//! | EMPTY | no wake-up is stored, and the thread does not sleep |
+//! | NOTIFIED | a wake-up is stored |
+//! | ASLEEP | no wake-up is stored, and the thread sleeps, is about to, or has just stopped |
+//!
+//! - To NOTIFIED, from any state: by a swap of the thread that wakes.
+//! - NOTIFIED to EMPTY, and EMPTY to ASLEEP: by compare-exchange of the thread that parks. If its
+//!   deadline has passed or a signal has come, ASLEEP stays.
 
 use core::ptr;
 use std::time::Instant;
@@ -15,8 +25,8 @@ pub(crate) struct Parker {
     token: AtomicU32,
 }
 
-/// The second step of an unpark: the address to wake, which may no longer be a parker. Null if
-/// nobody sleeps there.
+/// The second step of an unpark: the address to wake, where a parker may not exist any more. Null
+/// if no thread sleeps there.
 #[derive(Clone, Copy)]
 pub(crate) struct Wake(*const AtomicU32);
 
@@ -27,7 +37,7 @@ impl Parker {
 
     pub(crate) fn park(&self, deadline: Option<Instant>, interruptible: bool) -> Parked {
         loop {
-            // Acquire pairs with the Release in `signal`: what the waker wrote is visible.
+            // Acquire pairs with the Release in `signal`: the writes of the waker are visible.
             if self
                 .token
                 .compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Relaxed)
@@ -42,7 +52,8 @@ impl Parker {
                     _ => return Parked::TimedOut,
                 },
             };
-            // Fails only if the wake-up has come just now; ASLEEP may be left from the last turn.
+            // This fails if the wake-up has come just now, or if ASLEEP is left from the last
+            // sleep. Either is harmless.
             let _ =
                 self.token.compare_exchange(EMPTY, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
             if futex_wait(&self.token, ASLEEP, left) == Err(libc::EINTR) && interruptible {
@@ -56,7 +67,7 @@ impl Parker {
         self.token.load(Ordering::Relaxed) == ASLEEP
     }
 
-    /// Whether there is a wake-up to be taken.
+    /// Whether a wake-up is stored.
     pub(crate) fn is_notified(&self) -> bool {
         self.token.load(Ordering::Relaxed) == NOTIFIED
     }
@@ -92,11 +103,11 @@ fn futex_wait(
 ) -> Result<(), i32> {
     let timeout = timeout.map(|left| libc::timespec {
         tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
-        // The type differs between targets; nanoseconds of a second fit into each of them.
+        // The type differs between targets; the nanoseconds of a second fit into each of them.
         tv_nsec: left.subsec_nanos() as _,
     });
-    // SAFETY: the word outlives the call, the timeout is null or a valid timespec. The kernel
-    // compares and sleeps atomically; FUTEX_WAIT counts the timeout on CLOCK_MONOTONIC.
+    // SAFETY: the word outlives the call, and the timeout is null or a valid timespec. The kernel
+    // compares and sleeps atomically. FUTEX_WAIT counts the timeout on CLOCK_MONOTONIC.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -110,8 +121,8 @@ fn futex_wait(
 }
 
 fn futex_wake_one(word: *const AtomicU32) {
-    // SAFETY: FUTEX_WAKE only looks the address up in the kernel's table. Should the memory have
-    // been freed since, it wakes nobody, or a sleeper on a word that now lives there: every
+    // SAFETY: FUTEX_WAKE only looks the address up in the kernel's table. If the memory has been
+    // freed since, it wakes no thread, or a sleeper on a word that is at this address now. Every
     // sleeper checks its word again, so a wake-up without a reason is harmless.
     unsafe {
         libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);

@@ -1,19 +1,20 @@
-//! How one thread sleeps until another wakes it: one contract, one file per platform.
+//! A thread sleeps until another thread wakes it: one contract, one file for each platform.
 //!
-//! A [`Parker`] holds one wake-up. `park` takes it, or sleeps until there is one, the deadline has
-//! passed, or a signal handler has run in the sleeping thread. `unpark` comes in two steps because
-//! the parker may cease to exist as soon as its thread can see the wake-up: [`Parker::signal`]
-//! stores it and must happen while the sleeper is still held in place by the queue's guard;
-//! [`Wake::send`] then wakes the sleeper and may come after that.
+//! A [`Parker`] stores one wake-up. `park` takes it, or sleeps until there is one, until the
+//! deadline has passed, or until a signal handler has run in the sleeping thread.
+//!
+//! An unpark has two steps, because the parker may cease to exist as soon as its thread can see the
+//! wake-up. [`Parker::signal`] stores the wake-up, and must be called while the queue lock keeps
+//! the sleeper in place. [`Wake::send`] wakes the sleeper, and may be called after that.
 
-/// Why [`Waiter::park`](super::Waiter::park) returned.
+/// The reason why [`Waiter::park`](super::Waiter::park) returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parked {
-    /// Somebody called unpark.
+    /// Another thread has called unpark.
     Unparked,
     /// The deadline has passed.
     TimedOut,
-    /// A signal handler has run in this thread (only if the caller asked to be told).
+    /// A signal handler has run in this thread. Only if the caller asked for this.
     Interrupted,
 }
 

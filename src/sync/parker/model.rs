@@ -1,7 +1,7 @@
 //! Under a model checker: a condition variable that the model schedules.
 //!
-//! The model has no clock and no signals. A park that has a deadline may time out, and one that is
-//! interruptible may be interrupted, at a moment that the model chooses.
+//! The model has no clock and no signals. A park with a deadline may time out, and an interruptible
+//! park may be interrupted, at a moment that the model chooses.
 
 use core::ptr;
 use core::sync::atomic::AtomicU32 as Plain;
@@ -13,7 +13,7 @@ use super::Parked;
 use crate::sync::primitive::model::{Condvar, Mutex};
 use crate::sync::primitive::{AtomicU32, Ordering, lazy_static};
 
-/// How often one waiter is interrupted at most: for ever would be a model without an end.
+/// How often one waiter is interrupted at most. Without a limit a model would have no end.
 const INTERRUPTIONS: u32 = if cfg!(loom) { 1 } else { 3 };
 
 #[derive(PartialEq, Eq)]
@@ -26,13 +26,13 @@ enum Token {
 
 pub(crate) struct Parker {
     token: Mutex<Token>,
-    /// Shared with a [`Wake`], which may be sent when the parker is no more.
+    /// Shared with a [`Wake`], which may be sent when the parker does not exist any more.
     bed: Arc<Condvar>,
-    /// How often it may be interrupted yet. Known to its own thread only.
+    /// How often it may still be interrupted. Known to its own thread only.
     interruptions: Plain,
 }
 
-/// As with the futex: nobody wakes up who was told so only in the first step.
+/// As with the futex: a thread does not wake up by the first step alone.
 pub(crate) struct Wake(Option<Arc<Condvar>>);
 
 impl Parker {
@@ -91,11 +91,11 @@ impl Wake {
     }
 }
 
-/// What no thread of a model decides.
+/// Events that no thread of a model decides, such as a time-out.
 #[cfg(loom)]
 pub(crate) mod chance {
-    /// At every moment the model looks what comes of it: to sleep for a while before it happens is
-    /// to get there later, or to find the wake-up there.
+    /// The model tries this at every moment. A sleep before the event would only lead to a later
+    /// moment, or to a stored wake-up.
     pub(crate) fn happens() -> bool {
         true
     }
@@ -103,7 +103,7 @@ pub(crate) mod chance {
     pub(crate) fn pass_time() {}
 }
 
-/// What no thread of a model decides.
+/// Events that no thread of a model decides, such as a time-out.
 #[cfg(shuttle)]
 pub(crate) mod chance {
     use shuttle::rand::{Rng, thread_rng};
@@ -117,7 +117,7 @@ pub(crate) mod chance {
     }
 }
 
-/// Who sleeps on which word.
+/// The threads that sleep, each with its word.
 type Sleepers = VecDeque<(usize, Arc<Condvar>)>;
 
 lazy_static! {

@@ -1,8 +1,8 @@
 //! Any other Unix, and Windows: a mutex and a condition variable.
 //!
 //! POSIX lets a condition variable go on waiting after a signal handler has run, and most systems
-//! do. A wait that wants to be told of signals is therefore cut into slices: at the end of each
-//! the caller may look for signals. Only the main thread of an interpreter asks for that.
+//! do so. Therefore an interruptible wait is cut into slices, and the caller may run signal
+//! handlers after each slice. Only the main thread of an interpreter asks for that.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Parked;
 use crate::sync::primitive::AtomicU32;
 
-/// How late a signal may be noticed: below what a person feels after pressing Ctrl-C.
+/// How late a signal may be noticed: too short to be felt after pressing Ctrl-C.
 const SLICE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Parker {
@@ -18,8 +18,8 @@ pub(crate) struct Parker {
     changed: Condvar,
 }
 
-/// The second step of an unpark. Here all is done in the first: a condition variable must not be
-/// touched once its waiter may be gone.
+/// The second step of an unpark. Here the first step does all the work: a condition variable must
+/// not be touched when its waiter may not exist any more.
 #[derive(Clone, Copy)]
 pub(crate) struct Wake(());
 
@@ -62,7 +62,7 @@ impl Parker {
         false
     }
 
-    /// Whether there is a wake-up to be taken.
+    /// Whether a wake-up is stored.
     pub(crate) fn is_notified(&self) -> bool {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,10 +78,11 @@ impl Wake {
     pub(crate) fn send(self) {}
 }
 
-/// Gives the holder of a queue lock the processor; it holds it for a few instructions only.
+/// Yields the processor to the holder of the queue lock, which holds it for a few instructions
+/// only.
 pub(crate) fn queue_lock_wait(_word: &AtomicU32, _expected: u32) {
     std::thread::yield_now();
 }
 
-/// Nobody sleeps in [`queue_lock_wait`].
+/// Does nothing: no thread sleeps in [`queue_lock_wait`].
 pub(crate) fn queue_lock_wake(_word: *const AtomicU32) {}

@@ -1,14 +1,15 @@
-//! How a start that fails late reaches the starter of a `threading.Thread`.
+//! Reports a start that fails late to the starter of a `threading.Thread`.
 //!
-//! `Thread.start` waits for `_started`, which the new thread sets, and waits for ever if the thread
-//! fails before that, as it does without memory (gh-140746). So a thread that fails puts itself into
-//! a list and sets the event; the native `Event.wait` finds it there and raises (see
-//! [`check_started`]). The wait itself stays where stock has it, after the call of the starter and
-//! outside of its `try`: signal handlers and asynchronous exceptions come out of it as on stock.
+//! `Thread.start` waits for the event `_started`, which the new thread sets. If the thread fails
+//! before that, for example because there is no memory, stock waits for ever (gh-140746). Here a
+//! thread that fails puts itself into a list, and sets the event. The native `Event.wait` finds the
+//! thread in the list, and raises (see [`check_started`]). The wait itself stays where stock has
+//! it: after the call that starts the thread, and outside of its `try`. So signal handlers and
+//! asynchronous exceptions raise from it as on stock.
 //!
-//! A handler that raises ends the wait, and the thread goes on. A thread without memory is therefore
-//! a failure only while a thread waits for it; else it tries until there is more. An event that is
-//! written in Python takes no part.
+//! A handler that raises ends the wait, and the thread goes on. Therefore a thread without memory
+//! fails only while another thread waits for it. Otherwise it tries again until there is memory.
+//! Nothing can be raised from the wait for an event that is written in Python.
 
 use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -27,13 +28,14 @@ use crate::thread_module::start::Boot;
 
 /// The event by which a thread says that it runs.
 pub struct Waiting {
-    /// The thread's `_started`. Null if there is none; else both references are the new thread's.
+    /// The `_started` of the `Thread` object; null if there is none. If it is not null, this
+    /// reference and the next one belong to the new thread.
     pub started: *mut PyObject,
-    /// Its `_ident` is None if it has not been started.
+    /// The name of the attribute `_ident`. That is None in a `Thread` that has not been started.
     pub ident: *mut PyObject,
-    /// The primitive inside of `started` if that is a native event, else null.
+    /// The primitive inside `started` if that is a native event, else null.
     event: *const Event,
-    /// A [`Failure`].
+    /// A [`Failure`] as a number.
     failure: AtomicU8,
 }
 
@@ -43,27 +45,28 @@ pub struct Waiting {
 pub enum Failure {
     /// It came to its end before it said that it runs. It drops its arguments itself.
     Ended,
-    /// There was no memory for its state. Its arguments go with the [`Boot`].
+    /// There was no memory for its state. Its arguments are dropped with the [`Boot`].
     NoMemory,
-    /// The interpreter ends. Its arguments are leaked.
+    /// The interpreter is ending. Its arguments are leaked.
     Finalizing,
 }
 
-/// The threads that have failed, and whose starters have not heard of it yet: a list through
-/// [`Boot::next`], which owns what is in it.
+/// Threads that have failed, while their starters do not know it yet. The list goes through
+/// [`Boot::next`], and owns a reference to each `Boot` in it.
 static FAILED: Mutex<List> = Mutex::new(List(ptr::null_mut()));
 
-/// How many they are: every wait for an event asks.
+/// The number of threads in the list. Every wait for an event reads it.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 struct List(*mut core::ffi::c_void);
 
-// SAFETY: a list of boots, which are made for sharing.
+// SAFETY: the list consists of `Boot`s, which are made for sharing.
 unsafe impl Send for List {}
 
 impl Waiting {
     /// # Safety
-    /// Attached; `module` is this interpreter's; `function` is what a thread is to call.
+    /// Attached; `module` belongs to this interpreter; `function` is the function that the thread
+    /// will call.
     pub unsafe fn of(module: *const State, function: *mut PyObject) -> Waiting {
         let mut waiting = Waiting {
             started: ptr::null_mut(),
@@ -83,17 +86,18 @@ impl Waiting {
         waiting
     }
 
-    /// Whether the starter can be told that the thread has failed.
+    /// Whether the starter can be told, without Python code, that the thread has failed.
     pub fn can_fail(&self) -> bool {
         !self.event.is_null()
     }
 
     fn event(&self) -> Option<&Event> {
-        // SAFETY: `started`, of which it is a part, is alive.
+        // SAFETY: the event is a part of `started`, which is alive.
         unsafe { self.event.as_ref() }
     }
 
-    /// A thread that waits for this one to run is not going to wait for long.
+    /// Notes that the thread will run soon, so that a thread that waits for it spins for a moment
+    /// before it sleeps.
     pub fn expect(&self) {
         if let Some(event) = self.event() {
             spin::expect(event.place());
@@ -106,7 +110,8 @@ impl Waiting {
     }
 }
 
-/// By the new thread: it will not run. False if the starter cannot be told without Python.
+/// Called by the new thread: it will not run. False if the starter cannot be told without Python
+/// code.
 pub fn fail(place: RawArc<Boot>, failure: Failure) -> bool {
     // SAFETY: the calling thread is one of its owners.
     let (boot, another) = unsafe { (place.get(), place.upgrade()) };
@@ -123,8 +128,8 @@ pub fn fail(place: RawArc<Boot>, failure: Failure) -> bool {
     if event.set() {
         return true;
     }
-    // It has become an event that is written in Python.
-    // SAFETY: `started` is alive, and what is taken out is the reference that went in.
+    // The event has become one that is written in Python.
+    // SAFETY: `started` is alive. The reference that is taken out is the one that was put in.
     unsafe {
         if let Some(place) = take_failed(waiting.started) {
             drop(place.into_arc());
@@ -133,7 +138,7 @@ pub fn fail(place: RawArc<Boot>, failure: Failure) -> bool {
     false
 }
 
-/// Takes the thread whose event this is out of those that have failed.
+/// Takes the thread with this event out of the list.
 ///
 /// # Safety
 /// `started` is alive.
@@ -142,7 +147,7 @@ unsafe fn take_failed(started: *mut PyObject) -> Option<RawArc<Boot>> {
     let mut before: Option<RawArc<Boot>> = None;
     let mut next = failed.0;
     while !next.is_null() {
-        // SAFETY: what is in the list is owned by it, and so alive under its mutex.
+        // SAFETY: the list owns what is in it, so that is alive under the list's mutex.
         unsafe {
             let place = RawArc::<Boot>::from_ptr(next);
             next = place.get().next.load(Ordering::Relaxed);
@@ -160,8 +165,8 @@ unsafe fn take_failed(started: *mut PyObject) -> Option<RawArc<Boot>> {
     None
 }
 
-/// After a wait for a native event, however it ended: raises if it is the event of a thread that has
-/// failed. An exception that is set already stays.
+/// Called after a wait for a native event, however the wait ended. Raises if the event belongs to a
+/// thread that has failed. If an exception is set already, it stays.
 ///
 /// # Safety
 /// Attached; `event` is a native event.
@@ -176,13 +181,14 @@ pub unsafe fn check_started(event: *mut PyObject) -> Result<(), Raised> {
 
 #[cold]
 unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller of `check_started` promises; what the list owned is ours.
+    // SAFETY: as the caller of `check_started` promises. The references that the list owned belong
+    // to this function now.
     unsafe {
         let Some(place) = take_failed(started) else { return Ok(()) };
         let raised = !ffi::PyErr_Occurred().is_null();
         let pending = compat::take_exception();
         let boot = place.get();
-        // As after any other start that failed: it has not been started.
+        // As after any other failed start, the thread counts as not started.
         if let Some(event) = boot.waiting.event() {
             let _ = event.clear();
         }
@@ -208,16 +214,19 @@ unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
     }
 }
 
-/// By the new thread, at its end: if it never said that it runs, it has failed. Keeps no exception.
+/// Called by the new thread at its end. If it has never said that it runs, it has failed. No
+/// exception is set afterwards.
 ///
 /// # Safety
-/// Attached; no exception is set; the calling thread owns it, and has not dropped its arguments.
+/// Attached; no exception is set. The calling thread owns the `Boot`, and has not dropped its
+/// arguments.
 pub unsafe fn end(place: RawArc<Boot>) {
     // SAFETY: as the caller promises.
     unsafe {
         let waiting = &place.get().waiting;
         let runs = match waiting.event() {
-            // Not by its method, which may find no memory: it would be said to have failed.
+            // Not by calling the method: that may find no memory, and the thread would be taken for
+            // one that has failed.
             Some(event) => event.is_set(),
             None => waiting.started.is_null() || is_set(waiting.started),
         };
@@ -229,7 +238,8 @@ pub unsafe fn end(place: RawArc<Boot>) {
 
 #[cold]
 unsafe fn end_failed(place: RawArc<Boot>) {
-    // SAFETY: as the caller of `end` promises; the references are ours; new ones are given back.
+    // SAFETY: as the caller of `end` promises. The references belong to this thread; new ones are
+    // given back.
     unsafe {
         let boot = place.get();
         let waiting = &boot.waiting;
@@ -238,15 +248,15 @@ unsafe fn end_failed(place: RawArc<Boot>) {
             ffi::PyErr_Clear();
         }
         leave_limbo(boot.function);
-        // The list has a reference of its own: the thread's is dropped next.
+        // The list needs a reference of its own, because the thread drops its reference next.
         ffi::Py_INCREF(waiting.started);
         if fail(place, Failure::Ended) {
             return;
         }
         ffi::Py_DECREF(waiting.started);
-        // The starter waits in Python, and nothing can be raised there: all it sees is that the
-        // thread is over. Only for want of memory can it fail: the starter has to wait until there
-        // is more.
+        // The starter waits in Python code, where nothing can be raised: it only sees that the
+        // thread is over. The call can fail for lack of memory. Then it is repeated, because the
+        // starter waits for it.
         loop {
             let done = call_method(waiting.started, c"set", ptr::null(), 0, ptr::null_mut());
             drop_ref(done);
@@ -272,10 +282,10 @@ pub unsafe fn after_fork() {
     unsafe { FAILED.unlock_after_fork() };
 }
 
-/// Takes a thread out of those that are about to run.
+/// Takes a thread out of `threading`'s dict of threads that are about to run.
 unsafe fn leave_limbo(bootstrap: *mut PyObject) {
-    // SAFETY: attached, as every caller promises; a method of a Python function, whose globals live
-    // as long as that; the new reference is given back.
+    // SAFETY: attached, as every caller promises. `bootstrap` is a method of a Python function, and
+    // the function keeps its globals alive. The new reference is given back.
     unsafe {
         let globals = ffi::PyFunction_GetGlobals(compat::PyMethod_Function(bootstrap));
         if let Ok(limbo) = compat::dict_get_named(globals, c"_limbo") {
@@ -288,7 +298,7 @@ unsafe fn leave_limbo(bootstrap: *mut PyObject) {
     }
 }
 
-/// Whether an event is set; not, if it cannot be told.
+/// Whether an event is set. False if that cannot be found out.
 unsafe fn is_set(event: *mut PyObject) -> bool {
     // SAFETY: attached, as every caller promises; the new reference is given back.
     unsafe {
@@ -300,7 +310,8 @@ unsafe fn is_set(event: *mut PyObject) -> bool {
     }
 }
 
-/// The `_started` of a `Thread` whose `_bootstrap` this is: a new reference, or null.
+/// The attribute `_started` of a `Thread`, if `function` is its `_bootstrap`. Returns a new
+/// reference, or null.
 unsafe fn starting_event(module: *const State, function: *mut PyObject) -> *mut PyObject {
     // SAFETY: attached, as every caller promises; the new reference is given back.
     unsafe {
@@ -320,8 +331,8 @@ unsafe fn starting_event(module: *const State, function: *mut PyObject) -> *mut 
     }
 }
 
-/// Whether a function is `Thread._bootstrap` of `threading`, or of rthread's own. Another class may
-/// be called so, and mean something else by `_started`.
+/// Whether a function is the `Thread._bootstrap` of `threading` or of `rthread.threading`. A
+/// function of another class may have the same name, and a `_started` of another meaning.
 ///
 /// # Safety
 /// Attached. An exception may be set afterwards.

@@ -28,17 +28,18 @@ mod run;
 
 pub use late_failure::{after_fork, before_fork, check_started};
 
-/// More than a thread needs until it has a state, and at least so much.
+/// How much memory must be available before a thread makes its state. `PLENTY` is more than it
+/// needs. `LITTLE` is used when the reserve has been given back already.
 const PLENTY: usize = 32 << 10;
 const LITTLE: usize = 4096;
 
-/// How often a new thread asks for memory before it gives up, if a thread waits to hear of it.
+/// How often a new thread tries to get memory before it fails, if another thread waits for it.
 const ATTEMPTS: u32 = 10;
 
-/// What a new thread is given, and shares with its starter.
+/// The data that a new thread is given, and shares with its starter.
 struct Boot {
     interpreter: *mut PyInterpreterState,
-    /// How many threads of this interpreter run.
+    /// The number of running threads that this interpreter has started through rthread.
     count: Arc<AtomicIsize>,
     lifetime: Arc<Lifetime>,
     /// The three references belong to the new thread.
@@ -48,36 +49,36 @@ struct Boot {
     kwargs: *mut PyObject,
     /// None for a thread that cannot be joined.
     handle: Option<TryArc<Handle>>,
-    /// The end of the interpreter does not wait for it.
+    /// Finalization of the interpreter does not wait for it.
     daemon: bool,
     /// It has no handle, and owns the operating system's thread itself.
     owns_thread: bool,
-    /// How much stack was asked for, and in which process: see `sync::fork`.
+    /// The stack size that was asked for; and the fork epoch of the process, see `sync::fork`.
     stack: usize,
     epoch: u32,
     /// The starter is about to fork, and waits until the thread has its state.
     within_fork: bool,
     waiting: Waiting,
     reserve: Reserve,
-    /// The handle says that the thread runs: it may.
+    /// Set when the handle says that the thread runs. The thread waits for this before it begins.
     published: Event,
-    /// The thread has a thread state, or never will.
+    /// Set when the thread has a thread state, or will never have one.
     has_state: Event,
-    /// The next of the threads that have failed.
+    /// The next one in the list of threads that have failed.
     next: AtomicPtr<c_void>,
 }
 
-// SAFETY: the interpreter and the Python objects are only used while attached; the rest is made
-// for sharing.
+// SAFETY: the interpreter and the Python objects are used only while attached. The rest is made for
+// sharing.
 unsafe impl Send for Boot {}
 // SAFETY: as above.
 unsafe impl Sync for Boot {}
 
-/// Starts a thread that calls `function(*args, **kwargs)`: its identifier; or an exception is set,
-/// and nothing is left behind.
+/// Starts a thread that calls `function(*args, **kwargs)`. Returns its identifier. On error an
+/// exception is set, and nothing is left of the thread.
 ///
 /// # Safety
-/// Attached; valid objects; `module` is this interpreter's.
+/// Attached; valid objects; `module` belongs to this interpreter.
 unsafe fn start(
     module: *const State,
     function: *mut PyObject,
@@ -132,7 +133,8 @@ unsafe fn start(
             ffi::Py_XINCREF(object);
         }
         let theirs = boot.clone().into_raw();
-        // To wait may be the end of this thread: nothing with a destructor may be in the way.
+        // A wait may end this thread by unwinding it, so this frame must not have a value with a
+        // destructor.
         let ours = boot.into_raw();
         let boot = ours.get();
         let closing = &boot.lifetime.closing;
@@ -140,7 +142,7 @@ unsafe fn start(
         let worker = if may_be_kept { idle_threads::claim(boot.stack, interpreter) } else { None };
         let started = match &worker {
             Some(worker) => Some((worker.thread, worker.ident)),
-            // One that is to be kept has to be joined when it ends.
+            // A thread that may be kept is started joinable, because it is joined when it ends.
             None => {
                 let spawn = || {
                     os_thread::spawn::<ThreadLife>(
@@ -149,7 +151,7 @@ unsafe fn start(
                         boot.stack,
                     )
                 };
-                // Kept threads, with another stack size, may be what there is no room for.
+                // Kept threads with another stack size may be the reason why there is no room.
                 spawn().or_else(|| if idle_threads::drain() { spawn() } else { None })
             }
         };
@@ -167,7 +169,8 @@ unsafe fn start(
             let _ = boot.published.set();
         }
         if let Some(worker) = worker {
-            // It begins soon, and the program is likely to wait for that, and for its end.
+            // The thread begins soon. The program will probably wait for that, and later for its
+            // end.
             boot.waiting.expect();
             if let Some(handle) = handle {
                 handle.expect();
@@ -175,8 +178,8 @@ unsafe fn start(
             worker.give(theirs.into_ptr());
         }
         if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {
-            // Before a sub-interpreter may end, its new thread has to be one that it knows of. The
-            // main interpreter ends with the process, and waits near its end alone.
+            // A sub-interpreter may end at any time, and must know the new thread before that. The
+            // main interpreter ends with the process, and a start waits only near that end.
             blocking::wait_for_event(&boot.has_state);
         }
         drop(ours.into_arc());
@@ -202,7 +205,7 @@ unsafe fn start_joinable(
             return Err(Raised);
         }
         if !daemon {
-            // Before the start: the thread may be over before we are back.
+            // Before the start, because the thread may end before `start` returns.
             handle.await_at_exit(Some(compat::interpreter()));
         }
         match start(module, function, args, ptr::null_mut(), Some(handle), daemon) {
@@ -215,7 +218,7 @@ unsafe fn start_joinable(
     }
 }
 
-/// Whether this interpreter may start threads, and still does.
+/// Whether this interpreter may start threads, and is not shutting down.
 ///
 /// # Safety
 /// Attached.
@@ -234,7 +237,7 @@ unsafe fn check_allowed() -> Result<(), Raised> {
     Ok(())
 }
 
-/// Drops the references to what the thread calls.
+/// Drops the references to the function, to its arguments and to the event.
 ///
 /// # Safety
 /// Attached; the references are the caller's.
@@ -246,7 +249,7 @@ unsafe fn drop_arguments(boot: &Boot) {
     }
 }
 
-/// `start_new_thread(function, args, kwargs={})`: the new thread's identifier.
+/// `start_new_thread(function, args, kwargs={})`: starts a thread, and returns its identifier.
 ///
 /// # Safety
 /// Called by CPython with the module and a tuple.
@@ -257,7 +260,7 @@ pub unsafe extern "C-unwind" fn start_new_thread(
     let mut function: *mut PyObject = ptr::null_mut();
     let mut args: *mut PyObject = ptr::null_mut();
     let mut kwargs: *mut PyObject = ptr::null_mut();
-    // SAFETY: attached; the variables are the pointers that the call fills in.
+    // SAFETY: attached; the call writes to these pointers.
     unsafe {
         if compat::PyArg_UnpackTuple(
             arguments,
@@ -295,7 +298,8 @@ pub unsafe extern "C-unwind" fn start_new_thread(
         if check_allowed().is_err() {
             return ptr::null_mut();
         }
-        // Once the thread runs it is too late to fail: room for a number of that size comes first.
+        // When the thread runs it is too late to fail. So memory for an int of the identifier's
+        // size is allocated first.
         let room = ffi::PyLong_FromUnsignedLongLong(1 << 59);
         if room.is_null() {
             return ptr::null_mut();
@@ -309,10 +313,10 @@ pub unsafe extern "C-unwind" fn start_new_thread(
     }
 }
 
-/// An int that the caller has to have: waits until there is memory for it.
+/// Makes an int that the caller must get: if there is no memory for it, waits until there is.
 unsafe fn number(value: u64) -> *mut PyObject {
     loop {
-        // SAFETY: attached, as the caller promises.
+        // SAFETY: attached, as the caller is.
         unsafe {
             let number = ffi::PyLong_FromUnsignedLongLong(value);
             if !number.is_null() {
@@ -324,7 +328,8 @@ unsafe fn number(value: u64) -> *mut PyObject {
     }
 }
 
-/// `start_joinable_thread(function, handle=None, daemon=True)`: the handle.
+/// `start_joinable_thread(function, handle=None, daemon=True)`: starts a thread, and returns its
+/// handle.
 ///
 /// # Safety
 /// Called by CPython with the module, a tuple, and a dict or null.
@@ -336,7 +341,7 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
     let keywords = [c"function".as_ptr(), c"handle".as_ptr(), c"daemon".as_ptr(), ptr::null()];
     let (mut function, mut given) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
     let mut daemon: c_int = 1;
-    // SAFETY: attached; the variables are of the types that the format wants.
+    // SAFETY: attached; the variables have the types that the format expects.
     unsafe {
         let state = State::of(module);
         if compat::PyArg_ParseTupleAndKeywords(
@@ -382,7 +387,7 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
             drop_ref(nothing);
             return ptr::null_mut();
         }
-        // Not dropped where the start unwinds: see `blocking`.
+        // Not dropped if the start unwinds this frame, see `runtime::blocking`.
         let handle = ManuallyDrop::new(handle::share(object));
         let started = check_allowed()
             .and_then(|()| start_joinable(state, function, nothing, &handle, daemon != 0));
@@ -396,7 +401,8 @@ pub unsafe extern "C-unwind" fn start_joinable_thread(
     }
 }
 
-/// `_count()`: the Python threads that run, but for the main one: ours and the stock module's.
+/// `_count()`: the number of running Python threads except the main one: rthread's and the stock
+/// module's.
 ///
 /// # Safety
 /// Called by CPython with the module.

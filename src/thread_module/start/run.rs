@@ -1,4 +1,4 @@
-//! A thread from its first job to its end.
+//! The life of a thread, from its first job to its end.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -22,10 +22,10 @@ use crate::sync::{fork, wait};
 use crate::thread_module::start::late_failure::{self, Failure};
 use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY, drop_arguments};
 
-/// The whole life of a thread: its job, and further ones if it is kept.
+/// The whole life of a thread: its first job, and further jobs if the thread is kept.
 ///
-/// No value with a destructor lives in these frames while Python code runs: up to 3.13 the
-/// interpreter ends daemon threads by unwinding their stacks from the inside.
+/// These are *plain old frames*: no value with a destructor lives in them while Python code runs.
+/// Up to 3.13 the interpreter ends daemon threads by unwinding their stacks from the inside.
 pub struct ThreadLife;
 
 impl Run for ThreadLife {
@@ -39,12 +39,12 @@ unsafe fn run(boot: *mut c_void) {
     let mut worker: Option<RawArc<Worker>> = None;
     let mut next = boot;
     loop {
-        // SAFETY: what `start` gave us; called once for each job.
+        // SAFETY: the argument from `start`; called once for each job.
         unsafe {
             if !run_job(RawArc::from_ptr(next), &mut worker) {
                 break;
             }
-            // It is kept, so it has a worker.
+            // A thread that is kept has a worker.
             let Some(kept) = worker.map(|place| place.get()) else { break };
             match kept.wait() {
                 Next::Job(job) => {
@@ -67,14 +67,15 @@ unsafe fn run(boot: *mut c_void) {
     }
 }
 
-// The functions below that are not to be inlined use thread-local variables. Where those are may be looked
-// up long before they are used, and in a new thread that takes memory, which ends the process if there is
-// none: `make_state` sees to it first.
+// Some functions below must not be inlined, because they use thread-local variables. The compiler
+// may look up the address of such a variable long before its use. In a new thread the first look-up
+// takes memory, and the process ends if there is none. `make_state` first makes sure that there is.
 
-/// Does one job. True if the thread is kept, and may have been given the next job already.
+/// Does one job. True if the thread is kept; then another thread may have given it the next job
+/// already.
 ///
 /// # Safety
-/// What `start` gave the thread, which is given back; called once.
+/// `place` is what `start` gave the thread, and passes to this function. Called once for each job.
 #[inline(never)]
 unsafe fn run_job(place: RawArc<Boot>, worker: &mut Option<RawArc<Worker>>) -> bool {
     // SAFETY: as the caller promises.
@@ -94,34 +95,36 @@ unsafe fn run_job(place: RawArc<Boot>, worker: &mut Option<RawArc<Worker>>) -> b
     };
     if !state.is_null() {
         sentinels::thread_begins(state);
-        // SAFETY: a state of this thread that is as new.
+        // SAFETY: a state of this thread, as good as new.
         unsafe {
             let ended = run_attached(place, worker, state, is_attached);
             is_kept = keep(boot, *worker, ended);
         }
         sentinels::thread_ended();
     }
-    // There is no Python any more. Last, because a join may return now: nothing of the job is left.
+    // The thread has no Python state any more. The event is set at the end, because a join may
+    // return now, and nothing of the job may be left then.
     if let Some(handle) = &boot.handle {
         handle.set_exiting();
     }
     if boot.owns_thread && !is_kept {
-        // SAFETY: no other thread knows of it.
+        // SAFETY: no other thread knows this thread.
         unsafe { OsThread::current().detach() };
     }
-    // SAFETY: ours.
+    // SAFETY: the reference belongs to this function.
     unsafe { drop(place.into_arc()) };
     is_kept
 }
 
-/// How a job has ended: with the state kept, and where the end of the thread is counted then; or without
-/// one.
+/// How a job has ended: with the thread state kept, and the epoch in which the thread's exit is
+/// counted; or None, if the state is gone.
 type Ended = Option<(Kept, Epoch)>;
 
-/// Keeps the thread for another job, if it may be. Its state is gone or is kept afterwards.
+/// Keeps the thread for another job, if it may be kept. Afterwards its state is kept with it, or is
+/// gone.
 ///
 /// # Safety
-/// By the thread of the job, detached.
+/// Called by the thread of the job, detached.
 #[inline(never)]
 unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool {
     let limit = boot.lifetime.kept_threads.load(Ordering::Relaxed);
@@ -129,7 +132,7 @@ unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool
     let mut is_kept = false;
     if let (true, Some(place)) = (is_possible, place) {
         let mask = Mask::block_all();
-        // SAFETY: the thread has a reference.
+        // SAFETY: the thread owns a reference.
         let worker = unsafe { place.get() };
         if let Some((kept, _)) = ended {
             worker.keep_state(kept, boot.interpreter, Arc::clone(&boot.lifetime));
@@ -146,7 +149,7 @@ unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool
         if is_kept {
             boot.lifetime.closing.has_left(counted);
         } else {
-            // SAFETY: this thread's state, detached. Nothing was done to it.
+            // SAFETY: this thread's state, detached, and not used since.
             unsafe {
                 compat::attach_first(kept.state);
                 compat::take_up(kept);
@@ -157,17 +160,17 @@ unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool
     is_kept
 }
 
-/// How the thread comes to the state for a job.
+/// Gets a thread state for a job.
 ///
 /// # Safety
 /// Called once for each job.
 unsafe fn begin(place: RawArc<Boot>, worker: Option<RawArc<Worker>>) -> Begun {
-    // SAFETY: the thread's own until the job is done; a worker is the thread's own.
+    // SAFETY: the thread owns `place` until the job is done. The worker belongs to the thread.
     unsafe {
         if let Some((kept, lifetime)) = worker.and_then(|worker| worker.get().take_state()) {
             drop(lifetime);
             let boot = place.get();
-            // Attaching may be the end of the thread.
+            // Attaching may end the thread.
             compat::attach_first(kept.state);
             if compat::take_up(kept) {
                 boot.reserve.keep();
@@ -180,25 +183,27 @@ unsafe fn begin(place: RawArc<Boot>, worker: Option<RawArc<Worker>>) -> Begun {
     }
 }
 
-/// Gives up a state that turned out to be used.
+/// Clears and deletes a kept state that is not as good as new any more.
 ///
 /// # Safety
-/// Attached with it.
+/// Attached with this state.
 #[inline(never)]
 unsafe fn give_up(boot: &Boot, kept: Kept) {
     // SAFETY: as the caller promises.
     unsafe { boot.lifetime.delete_state(kept.state, fork::epoch()) };
 }
 
-/// Gives up the state of a thread that ends.
+/// Clears and deletes the state of a kept thread that ends.
 ///
 /// # Safety
-/// The calling thread's, detached; it is counted among those that leave.
+/// The state belongs to the calling thread, and is detached. The thread was counted by
+/// `Closing::count_leaving`.
 #[inline(never)]
 unsafe fn end_state(kept: Kept, lifetime: Arc<Lifetime>) {
-    // Attaching may be the end of the thread: nothing with a destructor is in the way.
+    // Attaching may end the thread by unwinding it, so no value with a destructor may be in this
+    // frame.
     let lifetime = Arc::into_raw(lifetime);
-    // SAFETY: as the caller promises; the lifetime is taken back once.
+    // SAFETY: as the caller promises. The reference to the lifetime is taken back once.
     unsafe {
         compat::attach_first(kept.state);
         compat::take_up(kept);
@@ -207,37 +212,40 @@ unsafe fn end_state(kept: Kept, lifetime: Arc<Lifetime>) {
     }
 }
 
-/// How a thread begins.
+/// How a thread begins a job.
 enum Begun {
-    /// With a fresh state, which is not attached.
+    /// With a new state, which is not attached.
     With(*mut PyThreadState),
     /// Attached, with the state that it had kept.
     Again(*mut PyThreadState),
-    /// It does not: its starter is told, if that can be.
+    /// It does not begin. Its starter is told, if that is possible.
     Not,
 }
 
-/// This thread's state, made here because it remembers the thread that it was made in.
+/// Makes this thread's state. That is done in the new thread, because a state remembers the thread
+/// in which it was made.
 ///
 /// # Safety
 /// Called once.
 unsafe fn make_state(place: RawArc<Boot>) -> Begun {
-    // SAFETY: the thread's own until it ends.
+    // SAFETY: the thread owns `place` until it ends.
     let boot = unsafe { place.get() };
-    // Not given back where it is not needed: that takes longer than all the rest of a start.
+    // A reserve that is not needed is not given back to the system: that takes longer than the rest
+    // of a start.
     let mut reserve = Some(&boot.reserve);
     let mut attempts = 0;
     loop {
         if os_thread::has_memory(if reserve.is_some() { PLENTY } else { LITTLE }) {
-            // Here, as it is the first use of a thread-local variable of ours: the platform makes
-            // room for all of them, and ends the process if it cannot.
+            // Called here for its use of a thread-local variable, the first one of rthread in this
+            // thread. The platform allocates memory for all of them then, and ends the process if
+            // there is none.
             sentinels::thread_begins(ptr::null_mut());
             // SAFETY: a new thread, and the lifetime of that interpreter.
             match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon, boot.within_fork) } {
                 Entered::NoMemory => {}
                 entered => {
                     if let Some(reserve) = reserve {
-                        // SAFETY: set aside by the starter, and not given back.
+                        // SAFETY: set aside by the starter, and not given back yet.
                         unsafe { reserve.keep() };
                     }
                     if let Entered::State(state) = entered {
@@ -253,7 +261,7 @@ unsafe fn make_state(place: RawArc<Boot>) -> Begun {
             unsafe { reserve.give_back() };
             continue;
         }
-        // Another thread got what was set aside.
+        // Other threads have used the memory that was given back.
         attempts += 1;
         if attempts >= ATTEMPTS
             && boot.waiting.is_awaited()
@@ -261,15 +269,15 @@ unsafe fn make_state(place: RawArc<Boot>) -> Begun {
         {
             return Begun::Not;
         }
-        // There is no thread to tell: try until there is more.
+        // No thread can be told, so try again until there is memory.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The part of a job that has a thread state.
+/// The part of a job for which the thread needs a thread state.
 ///
 /// # Safety
-/// `state` is this thread's, and as new.
+/// `state` belongs to this thread, and is as good as new.
 #[inline(never)]
 unsafe fn run_attached(
     place: RawArc<Boot>,
@@ -277,10 +285,9 @@ unsafe fn run_attached(
     state: *mut PyThreadState,
     is_attached: bool,
 ) -> Ended {
-    // SAFETY: the thread's own until it ends.
+    // SAFETY: the thread owns `place` until it ends.
     let boot = unsafe { place.get() };
-    // SAFETY: as the caller promises. Attaching may be the end of the thread, if the interpreter
-    // is shutting down.
+    // SAFETY: as the caller promises. During finalization, attaching may end the thread.
     unsafe {
         if !is_attached {
             if let Some(worker) = worker {
@@ -295,7 +302,7 @@ unsafe fn run_attached(
         drop_arguments(boot);
         boot.count.fetch_sub(1, Ordering::Relaxed);
         if idle_threads::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed)) {
-            // Now: where allocations are traced, to ask for memory attaches.
+            // Now, while attached: if allocations are traced, an allocation attaches.
             if worker.is_none() {
                 *worker = Worker::new(boot.stack).map(|worker| worker.into_raw());
             }
@@ -311,12 +318,12 @@ unsafe fn run_attached(
     None
 }
 
-/// Calls the function; SystemExit is silent, any other exception is reported.
+/// Calls the function. SystemExit is ignored, any other exception is reported.
 ///
 /// # Safety
 /// Attached.
 unsafe fn call(boot: &Boot) {
-    // SAFETY: attached; the references are ours.
+    // SAFETY: attached; the references belong to this thread.
     unsafe {
         let result = PyObject_Call(boot.function, boot.args, boot.kwargs);
         if !result.is_null() {

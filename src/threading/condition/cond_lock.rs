@@ -7,7 +7,7 @@ use crate::capi::errors::Raised;
 use crate::runtime::blocking;
 use crate::sync::{Lock, NotOwned, ReentrantLock, Saved};
 
-/// One of our own locks.
+/// One of rthread's own locks.
 #[derive(Clone, Copy)]
 pub enum CondLock<'a> {
     Lock(&'a Lock),
@@ -23,7 +23,7 @@ impl CondLock<'_> {
         }
     }
 
-    /// Gives it up, however often it was taken.
+    /// Releases the lock, however often it was taken.
     pub fn release_all(self) -> Result<Saved, NotOwned> {
         match self {
             CondLock::Lock(lock) => match lock.release() {
@@ -34,8 +34,8 @@ impl CondLock<'_> {
         }
     }
 
-    /// What a Python condition keeps of a lock that it has given up: a new reference, or null with an
-    /// exception set.
+    /// Returns the state that a Python condition saves of a lock that it has released: a new
+    /// reference, or null with an exception set.
     ///
     /// # Safety
     /// Attached.
@@ -47,7 +47,7 @@ impl CondLock<'_> {
         }
     }
 
-    /// Takes it back, and lets signals wait until then (gh-118433).
+    /// Takes the lock back. Signal handlers run only after that (gh-118433).
     ///
     /// # Safety
     /// Attached; the caller keeps the lock alive.

@@ -1,7 +1,7 @@
 //! `threading.Condition`.
 //!
-//! Native over rthread's own locks. Over any other lock the object is a Python one from the start:
-//! then the Python class does everything, with whatever methods the lock has.
+//! A condition is native if its lock is one of rthread's own. With any other lock it stays in phase
+//! `Python`: then the Python class does everything, with whatever methods the lock has.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
@@ -33,15 +33,15 @@ pub use crate::threading::condition::cond_lock::CondLock;
 struct ConditionObject {
     head: Head,
     condition: Condition,
-    /// One of ours, if the object has ever been native.
+    /// The lock, one of rthread's own. Null if the object has never been native.
     lock: *mut PyObject,
-    /// What that is; written before the object becomes native.
+    /// The kind of the lock. Written before the object becomes native.
     over: Over,
     dict: *mut PyObject,
     weakrefs: *mut PyObject,
 }
 
-/// What kind of lock a native condition has.
+/// The kind of a native condition's lock.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Over {
@@ -65,7 +65,7 @@ const METHODS: &[Native] = &[
     (c"__repr__", class::PYTHON),
 ];
 
-/// Attributes of a Python object, which has them from its lock.
+/// Attributes that a condition in phase `Python` takes from its lock.
 const OF_LOCK: &[Function] = &[
     Function {
         name: c"acquire",
@@ -95,7 +95,7 @@ const PROPERTIES: &[Property] = &[
     materialize::dict_property::<ConditionObject>(),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -129,11 +129,10 @@ unsafe fn this<'a>(slf: *mut PyObject) -> &'a ConditionObject {
     unsafe { &*slf.cast::<ConditionObject>() }
 }
 
-/// The lock.
+/// Returns the lock.
 ///
 /// # Safety
-/// `slf` is a ConditionObject that is native, or has been when the call began, and outlives the
-/// result.
+/// `slf` is a ConditionObject that is native, or was when the call began, and outlives the result.
 #[inline]
 unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
     // SAFETY: as the caller promises; the fields are set before the object becomes native, and the
@@ -147,19 +146,19 @@ unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
     }
 }
 
-/// What a Python object has from its lock, if the lock has it.
+/// The attributes that a condition in phase `Python` takes from its lock, if the lock has them.
 const FROM_LOCK: OfObjects = OfObjects {
     names: &[c"_is_owned", c"_release_save", c"_acquire_restore"],
     get: lock_attribute,
 };
 
-/// The attribute that a condition over a re-entrant lock has from that, in the place of this function:
-/// a new reference.
+/// Returns the attribute that a condition with a re-entrant lock takes from the lock, in the place
+/// of this function: a new reference.
 ///
 /// # Safety
 /// Attached; a native ConditionObject and a Python function.
 unsafe fn lock_attribute(slf: *mut PyObject, function: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is given back.
+    // SAFETY: as the caller promises; the new reference is released.
     unsafe {
         if matches!(this(slf).over, Over::Lock) {
             return LEFT_TO_PYTHON;
@@ -174,7 +173,7 @@ unsafe fn lock_attribute(slf: *mut PyObject, function: *mut PyObject) -> *mut Py
     }
 }
 
-/// Takes the plain lock of a new condition that no other thread has.
+/// Takes the lock of a new condition that no other thread has, if it is a plain lock.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -192,7 +191,7 @@ pub unsafe fn hold_lock(condition: *mut PyObject) {
             && !this(condition).lock.is_null()
             && let CondLock::Lock(lock) = lock_of(condition)
         {
-            // It is free: no other thread has it.
+            // The lock is free: no other thread has it.
             let _taken = lock.try_acquire();
         }
     }
@@ -234,7 +233,7 @@ impl NativeClass<1> for ConditionObject {
             let [given] = given;
             let state = State::of_type(ffi::Py_TYPE(slf))?;
             if !this(slf).lock.is_null() {
-                // It has been native before.
+                // The condition has been native before.
                 return Ok(false);
             }
             let class = if given.is_null() { ptr::null_mut() } else { ffi::Py_TYPE(given) };
@@ -284,8 +283,8 @@ impl Collected for ConditionObject {
         }
     }
 
-    /// Not in `clear`: the lock refers to nothing, so it is in no cycle, and finalizers may still
-    /// use it.
+    /// The lock is not dropped in `clear`. It refers to no object, so it is in no reference cycle,
+    /// and finalizers may still use it.
     unsafe fn end(slf: *mut PyObject) {
         // SAFETY: as the caller promises.
         unsafe {
@@ -294,7 +293,7 @@ impl Collected for ConditionObject {
     }
 }
 
-/// Calls a method of the lock of a Python object.
+/// Calls a method of the lock of a condition that is not native.
 unsafe fn of_lock(
     slf: *mut PyObject,
     name: &CStr,
@@ -302,7 +301,7 @@ unsafe fn of_lock(
     nargs: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as the callers promise; new references are given back.
+    // SAFETY: as the callers promise; new references are released.
     unsafe {
         let lock = ffi::PyObject_GetAttrString(slf, c"_lock".as_ptr());
         if lock.is_null() {
@@ -367,8 +366,8 @@ unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut
 }
 
 unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject; `run_pending_at_entry` may have made
-    // it a Python one, whose lock may be another.
+    // SAFETY: called, attached, with a native ConditionObject. `run_pending_at_entry` may have
+    // materialized it, and then it may have another lock.
     unsafe {
         if compat::run_pending_at_entry().is_err() {
             return ptr::null_mut();
@@ -395,7 +394,7 @@ unsafe extern "C-unwind" fn exit(
 unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called, attached, with a native ConditionObject.
     unsafe {
-        // A class may have a notify() of its own.
+        // A derived class may have a notify() of its own.
         if Head::of(slf).replaces_called() || !lock_of(slf).is_owned() {
             return LEFT_TO_PYTHON;
         }
@@ -442,7 +441,7 @@ unsafe extern "C-unwind" fn acquire_restore(
     }
 }
 
-/// For the child of a fork: no thread waits any more, and the lock is free.
+/// For the child of a fork: removes all waiters, and makes the lock free.
 unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called with a native ConditionObject, in a process with one thread.
     unsafe {

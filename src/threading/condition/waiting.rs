@@ -32,7 +32,7 @@ pub unsafe extern "C-unwind" fn wait(
         };
         let lock = lock_of(slf);
         if !lock.is_owned() {
-            // It raises.
+            // The Python function raises.
             return LEFT_TO_PYTHON;
         }
         let waited = arguments::timeout(seconds).and_then(|timeout| {
@@ -46,7 +46,7 @@ pub unsafe extern "C-unwind" fn wait(
     }
 }
 
-/// Raises unless the calling thread has the lock.
+/// Raises unless the lock is held, see [`CondLock::is_owned`].
 ///
 /// # Safety
 /// Attached.
@@ -59,8 +59,9 @@ pub unsafe fn check_owned(lock: CondLock<'_>, message: &CStr) -> Result<(), Rais
     Ok(())
 }
 
-/// Releases the lock, waits to be notified, and takes the lock back, whatever happens. Whether it was
-/// notified; `None`, with nothing done, if the condition is not native any more.
+/// Releases the lock, waits for a notification, and takes the lock back whatever happens. Returns
+/// whether the thread was notified; `None`, with nothing done, if the condition is not native any
+/// more.
 ///
 /// # Safety
 /// Attached; the caller keeps the object alive.
@@ -71,7 +72,7 @@ unsafe fn wait_until(
     is_poll: bool,
 ) -> Result<Option<bool>, Raised> {
     // SAFETY: as the caller promises. The waiter leaves the queue before it is freed, and before
-    // the lock is asked for again.
+    // the lock is taken back.
     unsafe {
         let condition = &this(slf).condition;
         if !is_poll {
@@ -105,7 +106,7 @@ unsafe fn wait_until(
             ticket::run_pending(slf)?;
             return Ok(Some(waited == Waited::Got));
         }
-        // The exception of a signal handler waits until we have the lock.
+        // The exception of a signal handler is kept until the lock is taken back.
         let pending = compat::take_exception();
         if lock.restore(saved).is_ok() {
             compat::restore_exception(pending);
@@ -127,7 +128,7 @@ pub unsafe extern "C-unwind" fn wait_for(
     // SAFETY: as the caller promises.
     unsafe {
         match arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]) {
-            // A class may have a wait() of its own.
+            // A derived class may have a wait() of its own.
             Some([predicate, seconds])
                 if !predicate.is_null()
                     && arguments::is_plain_timeout(seconds)
@@ -168,7 +169,8 @@ unsafe fn wait_for_predicate(
                 return result;
             }
             drop_ref(result);
-            // The clock starts after the first look, and the first wait is made in any case.
+            // The time starts after the first call of the predicate. The first wait is made in any
+            // case.
             let (until, is_poll) = match deadline {
                 Some(until) => (until, false),
                 None => match first_deadline(slf, seconds) {
@@ -184,8 +186,8 @@ unsafe fn wait_for_predicate(
     }
 }
 
-/// The deadline of `wait_for`, and whether it is a poll. As in `wait`, a lock that is not held is told
-/// before a time-out that is too large.
+/// Returns the deadline of `wait_for`, and whether it is a poll, which does not wait. As in `wait`,
+/// the error for a lock that is not held comes before the error for a time-out that is too large.
 unsafe fn first_deadline(
     slf: *mut PyObject,
     seconds: *mut PyObject,
@@ -200,9 +202,9 @@ unsafe fn first_deadline(
     }
 }
 
-/// One wait of `wait_for`, during which the condition may become a Python one.
+/// Waits once for `wait_for`. The condition may be materialized during that.
 unsafe fn wait_once(slf: *mut PyObject, until: Deadline, is_poll: bool) -> Result<(), Raised> {
-    // SAFETY: as in `wait_for`; new references are given back.
+    // SAFETY: as in `wait_for`; new references are released.
     unsafe {
         if class::is_of_phase_native(slf) {
             let lock = lock_of(slf);
@@ -236,7 +238,7 @@ pub unsafe extern "C-unwind" fn notify(
             return LEFT_TO_PYTHON;
         };
         if !lock_of(slf).is_owned() {
-            // It raises.
+            // The Python function raises.
             return LEFT_TO_PYTHON;
         }
         match how_many(&this(slf).condition, count) {
@@ -247,7 +249,7 @@ pub unsafe extern "C-unwind" fn notify(
     }
 }
 
-/// The argument of `notify`: any number, looked at only if a thread waits.
+/// Reads the argument of `notify`. Any number will do, and it is read only if a thread waits.
 unsafe fn how_many(condition: &Condition, count: *mut PyObject) -> Result<usize, Raised> {
     if count.is_null() {
         return Ok(1);
@@ -259,7 +261,7 @@ unsafe fn how_many(condition: &Condition, count: *mut PyObject) -> Result<usize,
     // SAFETY: attached, as every caller promises; a valid object.
     unsafe {
         if ffi::PyLong_Check(count) != 0 {
-            // Too large for a machine number is as good as the largest, or the smallest.
+            // A number too large for a machine word counts as the largest one, or as the smallest.
             let count = ffi::PyNumber_AsSsize_t(count, ptr::null_mut());
             return Ok(usize::try_from(count).unwrap_or(0));
         }

@@ -12,8 +12,8 @@ use crate::threading::lookups;
 use crate::threading::method::LEFT_TO_PYTHON;
 use crate::threading::queue::state;
 
-/// One of the exceptions of `queue`, as it is found there at the moment: a new reference. Null if
-/// the module has something else under the name, or has lost it.
+/// Looks up the present exception of this kind in `queue`. Returns a new reference, or null if the
+/// name holds another object or is gone.
 ///
 /// # Safety
 /// Attached; a native object.
@@ -23,7 +23,7 @@ unsafe fn exception(slf: *mut PyObject, kind: Kind) -> Result<*mut PyObject, Rai
         let mut found = lookups::find(state(slf), Namespace::Queue, name_of(kind))?;
         if found.is_null() {
             if kind == Kind::ShutDown {
-                // Not every version's `queue` has this one.
+                // The `queue` of some versions does not have this one.
                 found = (*state(slf)).natives.python[kind as usize];
                 ffi::Py_INCREF(found);
             }
@@ -35,8 +35,8 @@ unsafe fn exception(slf: *mut PyObject, kind: Kind) -> Result<*mut PyObject, Rai
     }
 }
 
-/// Raises one of the exceptions of `queue`, without arguments: null. Or leaves that to Python, for a
-/// call that has done nothing yet.
+/// Raises one of the exceptions of `queue`, without arguments, and returns null. If `queue` has no
+/// such exception, returns [`LEFT_TO_PYTHON`]: this is for calls that have done nothing yet.
 ///
 /// # Safety
 /// Attached; a native object.
@@ -54,7 +54,8 @@ pub unsafe fn raise_or_leave(slf: *mut PyObject, kind: Kind) -> *mut PyObject {
     ptr::null_mut()
 }
 
-/// Raises one of the exceptions of `queue`, without arguments: null for the caller to return.
+/// Raises one of the exceptions of `queue`, without arguments. Returns null, for the caller to
+/// return.
 ///
 /// # Safety
 /// As [`raise_or_leave`].

@@ -1,6 +1,7 @@
-//! The heap of a priority queue, and what it remembers of comparisons.
+//! The heap of a priority queue, and the memory of its comparisons.
 //!
-//! Nothing is changed before all comparisons are made, see [`priority`](crate::threading::queue::priority).
+//! Nothing is changed before all comparisons are made, see
+//! [`priority`](crate::threading::queue::priority).
 
 use core::ffi::c_int;
 use core::ptr;
@@ -17,19 +18,20 @@ use crate::threading::queue::priority::PriorityObject;
 /// No heap is deeper.
 const DEPTH: usize = usize::BITS as usize;
 
-/// How many comparisons are remembered.
+/// How many comparisons are remembered at most.
 const REMEMBERED: usize = 256;
 
-/// What the comparisons of one operation have said, with references to what was compared. A
-/// comparison may change the queue, and then all is done again, but nothing is compared twice: so
-/// an operation gets on even if every comparison changes the queue.
+/// The results of the comparisons of one operation, with references to the compared objects. A
+/// comparison may change the queue, and then the operation begins again. But a remembered
+/// comparison is not made twice. So an operation makes progress even if every comparison changes
+/// the queue.
 pub struct Memory {
     known: [(*mut PyObject, *mut PyObject, bool); REMEMBERED],
     count: usize,
 }
 
 impl Memory {
-    /// Nothing yet.
+    /// A memory without comparisons.
     pub fn new() -> Memory {
         Memory { known: [(ptr::null_mut(), ptr::null_mut(), false); REMEMBERED], count: 0 }
     }
@@ -56,7 +58,8 @@ impl Memory {
     }
 }
 
-/// One attempt to change the heap: it is as it was when the attempt began, or all is done again.
+/// One attempt to change the heap. If the heap is not as it was when the attempt began, the
+/// operation begins again.
 struct Comparison<'a> {
     this: &'a PriorityObject,
     version: usize,
@@ -67,23 +70,26 @@ impl<'a> Comparison<'a> {
         Comparison { this, version: this.version() }
     }
 
-    /// Whether the heap is another one by now, or has none any more. To be asked under the guard.
+    /// Whether the heap has changed, or the queue has been retired. The answer stays true only
+    /// under the queue lock.
     fn is_disturbed(&self) -> bool {
         self.this.version() != self.version || self.this.channel().is_retired()
     }
 
-    /// The object at this place of the heap, as a new reference: it may leave the queue meanwhile.
+    /// Returns the object at this place of the heap. It is a new reference, because the item may
+    /// leave the queue meanwhile.
     fn at(&self, place: usize) -> Option<*mut PyObject> {
         self.this.channel().edit(|heap| {
             let object = object_of(heap.at(place)?);
-            // SAFETY: the heap has a reference, and is not changed under the guard.
+            // SAFETY: the heap has a reference, and no other thread changes it under the queue
+            // lock.
             unsafe { ffi::Py_INCREF(object) };
             Some(object)
         })
     }
 
-    /// Whether one object is less than another. `None` if the heap was changed while that was found
-    /// out.
+    /// Whether one object is less than another. `None` if the heap was changed during the
+    /// comparison.
     ///
     /// # Safety
     /// Attached, in the turn of the queue; both references are taken.
@@ -127,10 +133,10 @@ pub enum Attempt<T> {
     NoMemory,
 }
 
-/// Puts an item into the heap. The reference goes with it if that is done.
+/// Puts an item into the heap. If that succeeds, the heap takes over the reference.
 ///
-/// If a comparison raises as the item rises from the end it stays there, as with `heappush`, and is
-/// not counted: the heap takes a reference of its own.
+/// If a comparison raises while the item rises from the end, the item stays at the end, as with
+/// `heappush`. It is not counted as a task then, and the heap takes a reference of its own.
 ///
 /// # Safety
 /// Attached, in a turn.
@@ -181,7 +187,7 @@ pub unsafe fn insert(
     Ok(attempt)
 }
 
-/// Where an item belongs on the way from the top of the heap to its end.
+/// Finds the place of an item on the path from the top of the heap to its end.
 ///
 /// # Safety
 /// As [`insert`].
@@ -193,7 +199,7 @@ unsafe fn find_place(
     end: usize,
 ) -> Result<Option<usize>, Raised> {
     let item = object_of(item);
-    // SAFETY: as the caller promises, which has a reference to the item.
+    // SAFETY: as the caller promises, and the caller has a reference to the item.
     let mut is_less_than = |place: usize| unsafe {
         let Some(other) = comparison.at(place) else { return Ok(None) };
         ffi::Py_INCREF(item);
@@ -201,7 +207,7 @@ unsafe fn find_place(
     };
     let mut place = end;
     if !from_above {
-        // The item rises from the end to its place, as long as it is less than what is above.
+        // The item rises from the end, as long as it is less than the item above.
         while place > 0 {
             match is_less_than((place - 1) / 2)? {
                 Some(true) => place = (place - 1) / 2,
@@ -211,7 +217,7 @@ unsafe fn find_place(
         }
         return Ok(Some(place));
     }
-    // The end is another one each time that something was put, but the top is mostly the same.
+    // After each put the end is another place, but the top is mostly the same.
     let depth = (end + 1).ilog2();
     for above in (1..=depth).rev() {
         place = ((end + 1) >> above) - 1;
@@ -270,10 +276,11 @@ pub unsafe fn remove_least(
     Ok(attempt)
 }
 
-/// The places whose items move up by one when the least item leaves: how many there are in `path`.
+/// Finds the places from which the items move up by one when the least item leaves. Writes them
+/// into `path`, and returns how many they are.
 ///
 /// # Safety
-/// As [`remove_least`]; the last item, at the place `end`.
+/// As [`remove_least`]; `last` is the item at the place `end`.
 unsafe fn find_path(
     comparison: &Comparison<'_>,
     mut memory: Option<&mut Memory>,
@@ -303,10 +310,10 @@ unsafe fn find_path(
         length += 1;
         child = 2 * child + 1;
     }
-    // There the last item comes in, and rises as far as it has to.
+    // The last item comes in there, and rises as far as it has to.
     while length > 0 {
         let Some(above) = comparison.at(path[length - 1]) else { return Ok(None) };
-        // SAFETY: as the caller promises, which has a reference to the last item.
+        // SAFETY: as the caller promises, and the caller has a reference to the last item.
         let is_less = unsafe {
             ffi::Py_INCREF(last);
             comparison.is_less(memory.as_deref_mut(), last, above)?

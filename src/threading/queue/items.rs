@@ -1,4 +1,4 @@
-//! The Python objects in a queue: owned references that are handed through a channel.
+//! The Python objects in a queue: owned references that go through a channel.
 
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
@@ -10,18 +10,19 @@ use crate::capi::compat;
 use crate::capi::refs::drop_ref;
 use crate::sync::{Accepted, Channel, Item, Items, Pile, Taken};
 
-/// How deep queues may end inside of queues before the rest is put off.
+/// How many queues inside each other are dropped at once. Queues deeper than that are dropped
+/// later.
 const DEPTH: u32 = 40;
 
 thread_local! {
-    /// How many queues are about to drop their items in this thread, and with which thread state: a
-    /// finalizer may run code of another interpreter, which begins anew.
+    /// How many nested queues are dropping their items in this thread, and with which thread state.
+    /// A finalizer may run code of another interpreter, which starts again from zero.
     static NESTING: Cell<(*mut PyThreadState, u32)> = const { Cell::new((ptr::null_mut(), 0)) };
-    /// What is left to drop when the outermost is done.
+    /// The items that the outermost queue drops at the end.
     static REST: Pile = const { Pile::new() };
 }
 
-/// An object as an item. The reference goes with it.
+/// Makes an item of an object. The reference goes with it.
 ///
 /// # Safety
 /// Not null.
@@ -31,14 +32,14 @@ pub unsafe fn item_of(object: *mut PyObject) -> Item {
     unsafe { NonNull::new_unchecked(object.cast()) }
 }
 
-/// The object that an item is.
+/// Returns the object of an item.
 #[inline]
 pub fn object_of(item: Item) -> *mut PyObject {
     item.as_ptr().cast()
 }
 
-/// Drops what was in a queue, which may run any Python code. A queue in a queue in a queue and so
-/// on would need as much stack as there are queues: from some depth on they come later.
+/// Drops the items of a queue, which may run any Python code. A long chain of queues inside queues
+/// would need stack for each of them. So from some depth on the items are dropped later.
 ///
 /// # Safety
 /// Attached; the items are objects and the references the caller's.
@@ -66,7 +67,8 @@ pub unsafe fn drop_all(items: Items) {
     }
 }
 
-/// What is left of another interpreter is none of this one's business.
+/// Drops items, and then those that were put off meanwhile. Items that another interpreter has put
+/// off stay for that one.
 unsafe fn drop_with_rest(items: Items) {
     let theirs = REST.with(Pile::take);
     // SAFETY: as in `drop_all`.
@@ -87,14 +89,14 @@ unsafe fn drop_each(mut items: Items) {
     items.free();
 }
 
-/// Shows the collector what is in a channel.
+/// Shows the collector the items of a channel.
 ///
 /// # Safety
 /// Called by the collector; the items are objects.
 pub unsafe fn visit(channel: &Channel, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
     // SAFETY: as the caller promises. A visit neither runs Python code nor drops references, so it
-    // may be made under the guard of the channel; and the collector is attached, so it does not
-    // interrupt a thread that has the guard.
+    // may be made under the queue lock of the channel. The collector is attached, so it does not
+    // interrupt a thread that has the queue lock.
     channel.visit(|item| unsafe { visit(object_of(item), arg) })
 }
 

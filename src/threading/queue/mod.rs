@@ -1,4 +1,4 @@
-//! `queue.Queue` and `queue.LifoQueue`, and what `queue.PriorityQueue` shares with them.
+//! `queue.Queue` and `queue.LifoQueue`, and the code that `queue.PriorityQueue` shares with them.
 
 pub mod errors;
 pub mod heap;
@@ -34,12 +34,13 @@ use items::object_of;
 pub use errors::{raise, raise_or_leave};
 pub use python_side::{call_python, notify_python, put_back};
 
-/// All zero is an empty queue without a limit that is yet to be initialised.
+/// All zero bytes are an empty queue without a limit that is yet to be initialised.
 #[repr(C)]
 pub struct QueueObject {
     pub head: Head,
     pub channel: Channel,
-    /// Which class it is of, or derived from. Written before the object becomes native.
+    /// The kind of its class, or of the native class that this is derived from. Written before the
+    /// object becomes native.
     kind: Kind,
     /// Lives as long as the class. Written before the object becomes native.
     state: *const State,
@@ -83,7 +84,7 @@ const PROPERTIES: &[Property] = &[
     materialize::dict_property::<QueueObject>(),
 ];
 
-/// Makes the type of queues. A new reference.
+/// Makes the type of queues. Returns a new reference.
 ///
 /// # Safety
 /// Attached.
@@ -108,7 +109,7 @@ pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
     }
 }
 
-/// Makes the type of stacks. A new reference.
+/// Makes the type of stacks. Returns a new reference.
 ///
 /// # Safety
 /// Attached; the type of queues has been made.
@@ -117,7 +118,7 @@ pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raise
     unsafe { derived::<QueueObject>(c"queue.LifoQueue", c"LifoQueue", Kind::LifoQueue, making) }
 }
 
-/// Makes the type of priority queues. A new reference.
+/// Makes the type of priority queues. Returns a new reference.
 ///
 /// # Safety
 /// As [`make_lifo_type`].
@@ -127,7 +128,7 @@ pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, R
     unsafe { derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making) }
 }
 
-/// A class of which only the objects' kind is another one.
+/// Makes a class that differs from `Queue` only in the kind and the layout of its objects.
 ///
 /// # Safety
 /// As [`make_lifo_type`]; `T` begins with a QueueObject.
@@ -150,7 +151,7 @@ unsafe fn derived<T: Collected>(
             of_objects: None,
             builtin: &[],
             properties: &[],
-            // The same as the base's: derived classes compare it.
+            // The same function as in the base class, because `class::vectorcall` compares it.
             init: class::init_slot::<QueueObject, 1>,
             vectorcall: Some(class::vectorcall::<QueueObject, 1>),
         }
@@ -174,17 +175,17 @@ pub unsafe fn channel<'a>(slf: *mut PyObject) -> &'a Channel {
     unsafe { &this(slf).channel }
 }
 
-/// Which class it is of, or derived from.
+/// Returns the kind of its class, or of the native class that this is derived from.
 ///
 /// # Safety
-/// `slf` is a QueueObject that is native, or has been when the call began.
+/// `slf` is a QueueObject that is native, or was when the call began.
 #[inline]
 pub unsafe fn kind(slf: *mut PyObject) -> Kind {
     // SAFETY: as the caller promises.
     unsafe { this(slf).kind }
 }
 
-/// The state of the module.
+/// Returns the state of the module.
 ///
 /// # Safety
 /// As [`kind`].
@@ -227,7 +228,7 @@ impl NativeClass<1> for QueueObject {
     }
 }
 
-/// An int that is nothing more and fits into a machine word.
+/// Returns the value of an exact int that fits into a machine word.
 unsafe fn plain_int(object: *mut PyObject) -> Option<isize> {
     // SAFETY: attached; a valid object or null.
     unsafe {
@@ -268,8 +269,9 @@ impl Collected for QueueObject {
     }
 }
 
-/// Where a get has found nothing: an item that has been given to a thread that has not come for it,
-/// and may never do so, because the interpreter ends. A thread that comes all the same waits again.
+/// Takes back an item for a get that has found none. The item had been given to a thread that has
+/// not claimed it, and may never do so because the interpreter ends. If that thread claims it all
+/// the same, it waits again.
 ///
 /// # Safety
 /// Attached.
@@ -285,13 +287,13 @@ pub unsafe fn try_once_more(channel: &Channel) -> Option<*mut PyObject> {
     }
 }
 
-/// Something that was read of a native queue, unless that is not native any more.
+/// Returns a value that was read from a native queue; `None` if the queue is not native any more.
 ///
 /// # Safety
 /// As `this`.
 #[inline]
 unsafe fn if_native<T>(slf: *mut PyObject, read: T) -> Option<T> {
-    // The flag is stored before the items are taken out, and read after they were counted.
+    // The flag is stored before the items are taken out. Here it is read after they were counted.
     fence(Ordering::Acquire);
     // SAFETY: as the caller promises.
     (!unsafe { channel(slf) }.is_retired()).then_some(read)
@@ -348,7 +350,8 @@ unsafe extern "C-unwind" fn task_done(slf: *mut PyObject, _: *mut PyObject) -> *
     }
 }
 
-/// With a time-out, which the Python classes do not have: whether all work has been done by then.
+/// `join`, also with a time-out, which the interpreter's classes do not have. Then it returns
+/// whether all tasks were done by the end of the time.
 unsafe extern "C-unwind" fn join(
     slf: *mut PyObject,
     args: *const *mut PyObject,
@@ -428,7 +431,7 @@ unsafe extern "C-unwind" fn shutdown(
     }
 }
 
-/// An attribute that a native queue reads off its channel: `None` if the object is a Python one.
+/// Reads an attribute from the channel of a native queue. `None` if the object is not native.
 ///
 /// # Safety
 /// As `this`.
@@ -459,7 +462,8 @@ unsafe extern "C-unwind" fn set_maxsize(
 ) -> c_int {
     // SAFETY: called by CPython, attached, with a QueueObject.
     unsafe {
-        // A thread that waits to put compares with the new limit even if that means none.
+        // In the Python class a thread that waits to put compares with the new limit, even if that
+        // means no limit. So native code serves such a limit only while no thread waits to put.
         let fits = |limit| limit > 0 || !channel(slf).has_putters();
         let is_native = class::is_of_phase_native(slf);
         match plain_int(value) {
@@ -503,8 +507,8 @@ unsafe extern "C-unwind" fn get_is_shutdown(
     }
 }
 
-/// Replaces an AttributeError by the attribute of the Python class that has this name, if there is
-/// one: a new reference or null.
+/// Replaces an AttributeError by the attribute of the Python class that has this name. Returns a
+/// new reference, or null with the error still set if there is no such attribute.
 ///
 /// # Safety
 /// Attached, with an exception set; a QueueObject.

@@ -1,14 +1,15 @@
 //! `queue.PriorityQueue`: a heap, ordered by the `<` of its items.
 //!
-//! Comparing runs Python code, and that may do anything: raise, let other threads run, or put to
-//! this very queue and get from it. So nothing is changed while a place for an item is looked for.
-//! Only when all comparisons are made is the heap changed, in one step, if it is still the heap
-//! that was compared; if not, all is done again, for a thousand times at most. An exception therefore changes nothing: what was
-//! to be put is not in, and what was to be got has not been lost.
+//! A comparison runs Python code, which may do anything: raise, let other threads run, or put to
+//! this very queue and get from it. So nothing is changed while the place for an item is looked
+//! for. The heap is changed in one step, after all comparisons, and only if it is still the heap
+//! that was compared. If not, the operation begins again, a thousand times at most. So an exception
+//! does no harm. An item that was to be got is not lost. An item that was to be put is put at the
+//! end of the heap or not at all (see `insert`).
 //!
-//! One thread at a time has its *turn*, and those who wait for items or room are woken to look
-//! again, as in the Python class. The turn is re-entrant: what a comparison does in here is done
-//! in the turn of its thread.
+//! One thread at a time has its *turn*. Threads that wait for items or room are woken to look
+//! again, as in the Python class. The turn is re-entrant: a comparison may use the queue, in the
+//! turn of its thread.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
@@ -36,7 +37,7 @@ pub use crate::threading::queue::priority_ends::shut_down;
 pub use crate::threading::queue::priority_ends::wake_all;
 
 /// The items are in the channel of the queue, in the order of the heap. The only threads that wait
-/// there are those that wait for the end of all tasks.
+/// there are in `join`.
 #[repr(C)]
 pub struct PriorityObject {
     pub queue: QueueObject,
@@ -45,7 +46,7 @@ pub struct PriorityObject {
     pub not_full: Condition,
     /// How often the heap has changed.
     version: AtomicUsize,
-    /// The fork epoch in which the turn was last looked at.
+    /// The fork epoch in which the turn was last checked.
     epoch: AtomicU32,
 }
 
@@ -66,7 +67,7 @@ impl Collected for PriorityObject {
     }
 }
 
-/// How often an operation is begun again because a comparison has changed the queue.
+/// How often an operation is attempted again after a comparison has changed the queue.
 const ATTEMPTS: u32 = 1000;
 
 const UNSTEADY: &CStr = c"the comparison of its items keeps changing the queue";
@@ -89,23 +90,23 @@ impl PriorityObject {
             self.end_turn_of_the_dead();
         }
         if !self.turn.try_acquire(me) {
-            // SAFETY: as the caller promises. Without an end a wait can only end one way.
+            // SAFETY: as the caller promises. A wait without a deadline can only end with the lock.
             let _got = unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
             self.turn.adopt(me);
         }
         Ok(())
     }
 
-    /// In the child of a fork: the turn of a thread that is gone is over. It can be, at any moment,
-    /// because a turn changes nothing before all comparisons are made.
+    /// In the child of a fork: ends the turn of a thread that does not exist there. This is
+    /// possible at any moment, because a turn changes nothing before all comparisons are made.
     #[cold]
     fn end_turn_of_the_dead(&self) {
-        // Under the guard, because several threads may have come here at once.
+        // Under the queue lock, because several threads may get here at once.
         self.channel().edit(|_| {
             if self.epoch.load(Ordering::Relaxed) != fork::epoch() {
                 if !self.turn.is_owned_by(crate::thread_module::fork::survivor()) {
-                    // Nobody waits for it either. It fails if nobody had it, or had got no further
-                    // than to the lock.
+                    // No thread of this process waits for the turn either. The release fails if no
+                    // thread had the turn, or if a thread had taken only the lock inside it.
                     if self.turn.release_all().is_err() {
                         let _ = self.turn.lock().release();
                     }
@@ -116,11 +117,11 @@ impl PriorityObject {
     }
 
     pub fn leave(&self) {
-        // It is ours: `enter` was called.
+        // The turn is this thread's: `enter` was called.
         let _ = self.turn.release(compat::thread_ident());
     }
 
-    /// Says that the heap is another one.
+    /// Notes that the heap has changed.
     pub fn changed(&self) {
         self.version.fetch_add(1, Ordering::Relaxed);
     }
@@ -130,7 +131,7 @@ impl PriorityObject {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// Where the items are.
+    /// The channel that holds the items.
     pub fn channel(&self) -> &Channel {
         &self.queue.channel
     }
@@ -141,8 +142,9 @@ impl PriorityObject {
         limit > 0 && self.channel().len() >= limit.unsigned_abs()
     }
 
-    /// Ends the turn, waits to be notified, and has a turn again, whatever happens. One that waits
-    /// `again` goes to the front. `None`, with nothing done, if the queue is being made a Python one.
+    /// Ends the turn, waits for a notification, and begins a turn again whatever happens. A thread
+    /// that waits `again` goes to the front. Returns `None`, with nothing done, if the queue is
+    /// being materialized.
     ///
     /// # Safety
     /// As `enter`, in a turn.
@@ -157,7 +159,7 @@ impl PriorityObject {
             let slf = self.object();
             blocking::refuse_at_shutdown()?;
             let waiter = NewWaiter::allocate()?;
-            // Under the guard of the channel: see `retire`.
+            // Under the queue lock of the channel: see `retire`.
             let is_queued = self.channel().edit(|_| {
                 self.queue.head.phase() == Phase::Native && !condition.enqueue(waiter.get(), again)
             });
@@ -179,7 +181,7 @@ impl PriorityObject {
                 }
                 ended = Err(Raised);
             }
-            // The exception of a signal handler waits until we have the turn.
+            // The exception of a signal handler is kept until the turn has begun.
             let pending = if ended.is_err() { Some(compat::take_exception()) } else { None };
             let entered = self.enter(Signals::Defer);
             if let (Ok(()), Ok(saved)) = (&entered, saved) {
@@ -198,8 +200,8 @@ impl PriorityObject {
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Tells a thread that waits for the condition. Where the queue has become a Python one since
-    /// the heap was changed, in Python.
+    /// Notifies a thread that waits for the condition. If the queue has been materialized since the
+    /// heap was changed, notifies in Python.
     ///
     /// # Safety
     /// Attached; the caller keeps the object alive; no exception is set.
@@ -226,7 +228,7 @@ impl PriorityObject {
         }
     }
 
-    /// Passes a notification on that this thread has got and does not use.
+    /// Passes on a notification that this thread has got and does not use.
     ///
     /// # Safety
     /// As `tell`, but there may be an exception, which stays.
@@ -246,19 +248,19 @@ impl PriorityObject {
     }
 }
 
-/// What a put or get knows of its wait.
+/// The state of the waits of one put or get.
 #[derive(Default)]
 struct Wait {
-    /// When it ends, once that has been found out.
+    /// The deadline, once the arguments have been read.
     until: Option<Deadline>,
-    /// It has waited before.
+    /// Whether the thread has waited before.
     again: bool,
-    /// It was notified, and has not used that yet.
+    /// Whether the thread was notified, and has not used that yet.
     is_notified: bool,
     has_expired: bool,
 }
 
-/// Whether there is more to wait for.
+/// How the caller goes on after a wait.
 enum Next {
     Look,
     GiveUp,
@@ -301,7 +303,7 @@ enum Outcome<T> {
     /// One of the exceptions of `queue`.
     Raise(Kind),
     NoMemory,
-    /// The call is for the Python function. Nothing has been done but to wait.
+    /// The Python function has to serve the call. Nothing has been done except waiting.
     Python,
 }
 
@@ -333,7 +335,7 @@ pub unsafe fn put_item(
             };
         }
         if wait.is_notified {
-            // Of room that another thread can use now.
+            // The notification was of room, which another thread can use now.
             this.pass_on(&this.not_full);
         }
         let result = match outcome {
@@ -348,7 +350,7 @@ pub unsafe fn put_item(
     }
 }
 
-/// What a call returns that has come to nothing.
+/// Returns the result of a call that has failed.
 ///
 /// # Safety
 /// As [`put_item`].
@@ -453,7 +455,7 @@ pub unsafe fn get_item(
             };
         }
         if wait.is_notified {
-            // Of an item that another thread can get now.
+            // The notification was of an item, which another thread can get now.
             this.pass_on(&this.not_empty);
         }
         match outcome {
@@ -518,8 +520,8 @@ unsafe fn get_in_turn(
     }
 }
 
-/// Attempts again what comparisons have disturbed, and remembers what they say. `None` if the
-/// queue is such by now that the caller has to look at it again.
+/// Repeats an operation that comparisons have disturbed, and remembers their results. Returns
+/// `None` if the queue has changed in such a way that the caller has to look at it again.
 ///
 /// # Safety
 /// Attached, in a turn.
@@ -534,7 +536,8 @@ unsafe fn persist<T>(
         result = again(&mut memory, attempt);
         attempt += 1;
     }
-    // SAFETY: as the caller promises. What dropping references runs must not find an exception.
+    // SAFETY: as the caller promises. Dropping references may run Python code, which must not find
+    // an exception set.
     unsafe {
         let pending = if result.is_err() { Some(compat::take_exception()) } else { None };
         memory.forget();

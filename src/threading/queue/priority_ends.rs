@@ -1,4 +1,4 @@
-//! How a priority queue ends: shut down, or made a Python one.
+//! The end of a priority queue: it is shut down, or materialized.
 
 use pyo3_ffi::{self as ffi, PyObject};
 
@@ -21,7 +21,7 @@ pub unsafe fn shut_down(slf: *mut PyObject, discard: bool) -> Result<Option<Item
         this.changed();
         this.leave();
         if items.is_some() && !wake_all(slf) {
-            // It has become a Python one in between, with its waiters.
+            // The queue was materialized in between, and its waiters wait in Python.
             for condition in [&this.not_empty, &this.not_full] {
                 if this.tell_in_python(condition, c"notify_all").is_err() {
                     ffi::PyErr_Clear();
@@ -32,11 +32,11 @@ pub unsafe fn shut_down(slf: *mut PyObject, discard: bool) -> Result<Option<Item
     }
 }
 
-/// [`Channel::retire`](crate::sync::Channel::retire), and the conditions with it.
+/// [`Channel::retire`](crate::sync::Channel::retire), which retires the conditions as well.
 ///
-/// The turn is not needed for that: a thread that has it, and is comparing, finds the heap gone when
-/// it wants to change it. A waiter queues under the guard of the channel, and only while the object
-/// is native. So once this thread has had the guard, no more of them come.
+/// The turn is not needed for that. A thread that has the turn, and is comparing, finds the heap
+/// gone when it wants to change it. A waiter queues under the queue lock of the channel, and only
+/// while the object is native. So once this thread has had that lock, no further waiters come.
 ///
 /// # Safety
 /// Attached, with a PriorityObject that this thread is changing.
@@ -72,7 +72,7 @@ pub unsafe fn retire(
     }
 }
 
-/// Retires a condition for which there are enough tickets: how many of them were used.
+/// Retires a condition for which there are enough tickets. Returns how many of them were used.
 fn retired(condition: &Condition, tickets: &[Ticket]) -> usize {
     match condition.retire(tickets) {
         Retire::Done { used, .. } => used,
@@ -80,7 +80,8 @@ fn retired(condition: &Condition, tickets: &[Ticket]) -> usize {
     }
 }
 
-/// Has all threads look again that wait to put or get. False if they wait in Python by now.
+/// Wakes all threads that wait to put or get, and they look again. Returns false if they wait in
+/// Python by now.
 ///
 /// # Safety
 /// Attached, with a PriorityObject.

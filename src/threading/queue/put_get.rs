@@ -1,4 +1,4 @@
-//! The putting and getting of a native queue.
+//! `put` and `get` of a native queue.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -22,17 +22,17 @@ use crate::threading::ticket::{self, Ended};
 #[derive(Clone, Copy)]
 pub enum Blocking {
     Poll,
-    /// So many seconds: a number, or null for ever. Read only where there is need to wait.
+    /// The time-out in seconds: a number, or null for no limit. Read only if the call has to wait.
     Wait(*mut PyObject),
 }
 
 impl Blocking {
-    /// Without arguments: for ever.
+    /// The meaning of no arguments: no limit.
     pub const FOREVER: Blocking = Blocking::Wait(ptr::null_mut());
 }
 
-/// What `block` and `timeout` mean together; null where not given. `None`, with nothing done, if the
-/// Python function has to say.
+/// Reads `block` and `timeout`, each null if it was not given. `None`, with nothing done, if the
+/// Python function has to read them.
 ///
 /// # Safety
 /// Attached; valid objects or null.
@@ -40,7 +40,7 @@ pub unsafe fn blocking(
     block: *mut PyObject,
     seconds: *mut PyObject,
 ) -> Result<Option<Blocking>, Raised> {
-    // SAFETY: as the caller promises. The truth of these blocks runs no code of a program's.
+    // SAFETY: as the caller promises. The truth test of such a `block` runs no code of the program.
     unsafe {
         let is_limited = !seconds.is_null() && seconds != ffi::Py_None();
         if is_limited && !arguments::is_plain_timeout(seconds) && ffi::PyFloat_Check(seconds) == 0 {
@@ -60,7 +60,7 @@ pub unsafe fn blocking(
         if !is_limited {
             return Ok(Some(Blocking::FOREVER));
         }
-        // No comparison with such a number is true.
+        // NaN: no comparison with it is true.
         if ffi::PyFloat_Check(seconds) != 0 && ffi::PyFloat_AS_DOUBLE(seconds).is_nan() {
             return Ok(None);
         }
@@ -79,7 +79,7 @@ pub unsafe fn blocking(
     }
 }
 
-/// When a wait that begins now ends; `None`: there is none to begin.
+/// Returns the deadline of a wait that begins now; `None` if the call must not wait.
 ///
 /// # Safety
 /// Attached; a valid object or null.
@@ -92,18 +92,18 @@ pub unsafe fn deadline_of(blocking: Blocking) -> Result<Option<Deadline>, Raised
     })
 }
 
-/// Goes on with a put or get in Python, where the queue has become a Python one during the wait:
-/// with what is left of the time.
+/// Continues a put or get in Python, with the time that is left, because the queue was materialized
+/// during the wait.
 ///
 /// # Safety
-/// Attached; a queue; the first argument or null.
+/// Attached; a queue; an item or null.
 unsafe fn go_on(
     slf: *mut PyObject,
     name: &CStr,
     item: *mut PyObject,
     deadline: Deadline,
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is given back.
+    // SAFETY: as the caller promises; the new reference is released.
     unsafe {
         let left = arguments::remaining(deadline);
         if left.is_null() {
@@ -174,7 +174,7 @@ pub unsafe extern "C-unwind" fn put_nowait(
     // SAFETY: as the caller promises.
     unsafe {
         match arguments::bind(args, nargs, kwnames, [c"item"]) {
-            // A class may have a put() of its own.
+            // A derived class may have a put() of its own.
             Some([item]) if !item.is_null() && !Head::of(slf).replaces_called() => {
                 put_item(slf, item, ffi::Py_False(), ptr::null_mut())
             }
@@ -203,7 +203,7 @@ unsafe fn put_item(
             ffi::Py_INCREF(item);
             return match items::try_put(channel, item_of(item)) {
                 Accepted::Done => compat::none(),
-                // There is a limit by now: the arguments matter.
+                // Another thread has set a limit meanwhile: the arguments matter.
                 Accepted::Full if !(block.is_null() && seconds.is_null()) => {
                     drop_ref(item);
                     put_with(slf, item, block, seconds)
@@ -279,8 +279,8 @@ unsafe fn put_refused(
     }
 }
 
-/// Waits until the item is in: the result of the call. `Err` with that if the item is not in: the
-/// reference is still the caller's then.
+/// Waits until the item is in the queue. Returns the result of the call: `Ok` if the item is in the
+/// queue, `Err` if it is not. After `Err` the reference is still the caller's.
 ///
 /// # Safety
 /// As [`put_item`].
@@ -304,7 +304,8 @@ unsafe fn wait_to_put(
             match ended {
                 Ended::Got if pending.is_ok() => return Ok(compat::none()),
                 Ended::Got if channel(slf).withdraw(item_of(item)) => return Err(ptr::null_mut()),
-                // It is with another thread already, or behind it is another one: it stays put.
+                // Another thread has got the item, or another item was put after it: the item stays
+                // in.
                 Ended::Got => return Ok(ptr::null_mut()),
                 _ if pending.is_err() => return Err(ptr::null_mut()),
                 Ended::TimedOut => return Err(queue::raise(slf, Kind::Full)),
@@ -347,7 +348,7 @@ pub unsafe extern "C-unwind" fn get(
 pub unsafe extern "C-unwind" fn get_nowait(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: as the caller promises.
     unsafe {
-        // A class may have a get() of its own.
+        // A derived class may have a get() of its own.
         if Head::of(slf).replaces_called() {
             return LEFT_TO_PYTHON;
         }

@@ -1,5 +1,5 @@
-//! A queue as a Python object: how it becomes one, and what native code does to one that it has met
-//! as a native one.
+//! How a queue is materialized, and how native code uses a queue that was native when the call
+//! began.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -58,7 +58,7 @@ impl Materialize for QueueObject {
     }
 }
 
-/// Moves what was in the queue to its Python side. Runs no Python code.
+/// Moves the items and the state of the queue into its attributes. Runs no Python code.
 ///
 /// # Safety
 /// As [`Materialize::retire`].
@@ -71,7 +71,8 @@ unsafe fn hand_over(
     // SAFETY: as the caller promises.
     unsafe {
         values[0] = ffi::PyLong_FromUnsignedLongLong(remains.unfinished);
-        // Where the Python class has an attribute for it, its objects get one when it changes.
+        // Some versions have `is_shutdown` as an attribute of the Python class. An object then gets
+        // one of its own only when it is shut down.
         if remains.is_shut_down
             || !ffi::PyDict_GetItemString(dict, c"is_shutdown".as_ptr()).is_null()
         {
@@ -87,7 +88,8 @@ unsafe fn hand_over(
                 values[2] = limit;
             }
             Err(Raised) => {
-                // Without memory the rest stays where it is, until the queue is dropped.
+                // Without memory the remaining items stay in the channel, until the queue is
+                // dropped.
                 channel(slf).keep(items);
                 drop_ref(limit);
             }
@@ -96,7 +98,8 @@ unsafe fn hand_over(
 }
 
 /// # Safety
-/// Attached; a deque or a list; the items are objects. What has been moved is not in `items` any more.
+/// Attached; a deque or a list; the items are objects. Items that have been moved are not in
+/// `items` any more.
 unsafe fn move_items(items: &mut Items, into: *mut PyObject) -> Result<(), Raised> {
     // SAFETY: as the caller promises; neither of the two ways to append runs Python code.
     unsafe {
@@ -141,7 +144,7 @@ pub unsafe fn call_python(
     name: &CStr,
     args: &[*mut PyObject],
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let class = (*state(slf)).natives.python[Kind::Queue as usize];
         let function = ffi::PyObject_GetAttrString(class, name.as_ptr());
@@ -158,8 +161,8 @@ pub unsafe fn call_python(
     }
 }
 
-/// Gives back an item that a thread has got and does not take, because a signal handler raised: it
-/// comes first again. The exception stays set.
+/// Puts an item back that a get does not return because a signal handler raised. It is the next
+/// item again. The exception stays set.
 ///
 /// # Safety
 /// Attached, with an exception set; the reference to the item is taken.
@@ -183,8 +186,9 @@ pub unsafe fn put_back(slf: *mut PyObject, item: Item) {
     }
 }
 
-/// Notifies the waiters of a queue that has become a Python one: `with condition: notify()`. Before
-/// that, calls a method of the `queue` inside.
+/// Notifies the waiters of a queue that has been materialized, as `with condition:
+/// condition.notify()` does. Before that, calls a method of its attribute `queue`, if `first` names
+/// one.
 ///
 /// # Safety
 /// Attached; a queue that has been native.
@@ -194,7 +198,7 @@ pub unsafe fn notify_python(
     notify: &CStr,
     first: Option<(&CStr, *mut PyObject)>,
 ) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; new references are given back.
+    // SAFETY: as the caller promises; new references are released.
     unsafe {
         let condition = ffi::PyObject_GetAttrString(slf, condition.as_ptr());
         if condition.is_null() {

@@ -1,4 +1,5 @@
-//! `queue.SimpleQueue`, which is C in CPython: everything about it is as the stock type says.
+//! `queue.SimpleQueue`, which CPython writes in C. Its docstrings and visible flags are those of
+//! the stock type.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::offset_of;
@@ -20,7 +21,7 @@ use crate::threading::class::Making;
 use crate::threading::queue;
 use crate::threading::queue::items::{self, item_of, object_of};
 
-/// All zero is an empty queue.
+/// All zero bytes are an empty queue.
 #[repr(C)]
 struct SimpleQueueObject {
     base: PyObject,
@@ -38,12 +39,12 @@ const METHODS: &[Function] = &[
     Function::stock(c"__class_getitem__", Call::ClassObject(class_getitem)),
 ];
 
-/// Makes the type. A new reference.
+/// Makes the type. Returns a new reference.
 ///
 /// # Safety
 /// Attached; the stock type has been given.
 pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are what their numbers say and expect a SimpleQueueObject.
+    // SAFETY: each slot is of the kind that its number says, and expects a SimpleQueueObject.
     unsafe {
         let stock = (*State::of(making.module)).natives.python[Kind::SimpleQueue as usize];
         Type {
@@ -116,12 +117,14 @@ impl Collected for SimpleQueueObject {
     }
 }
 
-/// Lets CPython read unusual arguments, and say what is wrong with them. What was given, borrowed;
-/// null for what was not. `block` is read by its truth, 1 if it was not given.
+/// Lets CPython parse unusual arguments, and raise its own errors. Stores the arguments that were
+/// given in `places`, borrowed, and the truth value of `block`. An argument that was not given
+/// changes nothing.
 ///
 /// # Safety
-/// Attached; the arguments are as CPython passes them; the format has an object at the first
-/// place of `has_item`, then a truth value and an object; whatever it gives is in `args` too.
+/// Attached; the arguments are as CPython passes them. The format has an object if the first of
+/// `places` is not null. Then, unless there is only one name, it has a truth value and an object.
+/// Each object that the format gives is in `args` too.
 #[cold]
 unsafe fn parse(
     args: *const *mut PyObject,
@@ -132,8 +135,8 @@ unsafe fn parse(
     places: [*mut *mut PyObject; 2],
     block: &mut c_int,
 ) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; what is borrowed from the tuple and the dict is the
-    // caller's as well.
+    // SAFETY: as the caller promises; the caller also keeps the objects alive that are borrowed
+    // from the tuple and the dict.
     unsafe {
         let (tuple, dict) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames)?;
         let [item, seconds] = places;
@@ -255,7 +258,7 @@ unsafe extern "C-unwind" fn get(
     }
 }
 
-/// What `block` and `timeout` mean together, in the words of the stock function.
+/// Reads `block` and `timeout`. Errors are in the words of the stock function.
 unsafe fn timeout(block: bool, seconds: *mut PyObject) -> Result<Timeout, Raised> {
     // SAFETY: attached; a valid object or null.
     unsafe {
@@ -287,7 +290,7 @@ unsafe fn wait_to_get(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
     }
 }
 
-/// Raises `Empty`: the one that the stock type was made with, whatever the module has.
+/// Raises the `Empty` that `queue` had when the native type was made, whatever it has now.
 #[cold]
 unsafe fn give_up(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: as in `get`.
