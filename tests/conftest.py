@@ -27,7 +27,8 @@ WATCHDOG_SECONDS = 600.0
 # The mark by which pytest-run-parallel knows what it must not run in several threads at a time.
 ALONE = "thread_unsafe"
 
-# Fixtures that hand all threads one thing, which the test changes: it is about who was first then.
+# Fixtures that give all threads one object, which the test changes: it is about the first thread
+# then.
 _SHARED = frozenset({"running", "reports", "key", "condition", "event", "q"})
 
 # What a test asks or changes of the whole process, or does in another one: more threads at it would
@@ -146,7 +147,7 @@ def run_snippet() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def crew() -> Iterator[list[Callable[..., Any]]]:
+def callers() -> Iterator[list[Callable[..., Any]]]:
     """Ways to make a call: in this thread, and in two others, started once for thousands."""
 
     def here(function: Callable[..., Any], *args: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forked import IN_CHILD
+from fork_snippets import IN_CHILD
 from support import check_snippet
 
 both = pytest.mark.parametrize("module", ["_thread", "rthread"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from behaviour.forking import both, check
-from forked import needs_fork
+from behaviour.fork_with_threads import both, check
+from fork_snippets import needs_fork
 from support import check_snippet
 
 pytestmark = needs_fork
@@ -50,7 +50,7 @@ print("fine")
 @both
 @pytest.mark.parametrize("kind", ["allocate_lock", "RLock"])
 def test_lock_held_by_another_thread(module: str, kind: str) -> None:
-    """It stays held, by nobody; `_at_fork_reinit` makes it new."""
+    """It stays held, by no thread; `_at_fork_reinit` makes it new."""
     check(
         module,
         f"""
@@ -99,7 +99,7 @@ print("fine")
 def test_lock_that_is_being_handed_over(kind: str) -> None:
     """To a thread that has waited for long, and has not come to take it before the fork.
 
-    Ours only: of a stock lock nobody knows whether that thread has it already.
+    Ours only: of a stock lock it is not known whether that thread has it already.
     """
     check(
         "rthread",
@@ -185,7 +185,7 @@ print("fine")
 
 
 @both
-def test_local(module: str) -> None:
+def test_the_forking_thread_keeps_its_local_values(module: str) -> None:
     """The forking thread keeps its values; those of the others are dropped or out of sight."""
     check(
         module,
@@ -246,7 +246,7 @@ print("fine")
 
 
 @both
-def test_tss(module: str) -> None:
+def test_the_forking_thread_keeps_its_tss_value(module: str) -> None:
     """Of rthread, with threads of both modules around."""
     check(
         module,
@@ -281,7 +281,7 @@ print("fine")
 
 
 @both
-def test_sentinel(module: str) -> None:
+def test_the_sentinel_of_the_forking_thread_stays_held(module: str) -> None:
     """That of the forking thread stays held; those of the others can be made new."""
     check(
         module,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from behaviour.forking import both, check
-from forked import needs_fork
+from behaviour.fork_with_threads import both, check
+from fork_snippets import needs_fork
 from support import stock
 
 pytestmark = [
@@ -18,7 +18,7 @@ pytestmark = [
 
 @both
 @pytest.mark.parametrize("daemon", [True, False])
-def test_handles(module: str, daemon: bool) -> None:
+def test_handles_of_other_threads_are_done_in_the_child(module: str, daemon: bool) -> None:
     """Those of other threads are done, and `_shutdown` does not wait for them."""
     check(
         module,

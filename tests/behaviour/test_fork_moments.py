@@ -6,8 +6,8 @@ import sysconfig
 
 import pytest
 
-from behaviour.forking import both, check
-from forked import needs_fork
+from behaviour.fork_with_threads import both, check
+from fork_snippets import needs_fork
 
 pytestmark = needs_fork
 
@@ -123,7 +123,7 @@ print("fine")
 
 @pytest.mark.parametrize("give", ["local.value = {}", "key.set({})"])
 def test_fork_while_a_value_is_dropped(give: str) -> None:
-    """Nothing is locked meanwhile that another thread waits for, and nobody releases in the child.
+    """Nothing is locked meanwhile that a thread waits for, and that is not released in the child.
 
     Without a GIL a dict would be: its lock is handed over to a thread that waits for it, which the
     fork keeps from hearing of that.

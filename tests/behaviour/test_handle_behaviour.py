@@ -216,7 +216,7 @@ def test_handle_made_before_the_start(api: Any) -> None:
 
 
 def test_handle_cannot_be_started_twice_at_once(api: Any) -> None:
-    """Of many who try, one succeeds."""
+    """Of many threads that try, one succeeds."""
     for _ in range(20):
         handle = api._ThreadHandle()
         ran: list[int] = []

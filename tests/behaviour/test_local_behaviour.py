@@ -1,4 +1,4 @@
-"""Thread-local objects: whose value is seen, and when a value dies."""
+"""Thread-local objects: which value a thread sees, and when a value dies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def put(local: Any, name: str, value: object) -> weakref.ref[Any]:
 
 
 def put_new(local: Any, name: str = "value", at_end: Callable[[], None] | None = None) -> Any:
-    """Have the running thread keep a new value that nobody else holds."""
+    """Have the running thread keep a new value without other references."""
     return put(local, name, Value(at_end))
 
 

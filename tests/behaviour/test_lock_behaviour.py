@@ -226,7 +226,7 @@ def hammering(crew: list[Worker], lock: Any, hold: float) -> Iterator[list[int]]
 def test_a_waiter_is_not_starved(ours: Any, kind: str, hold: float) -> None:
     """Others free the lock and take it at once, and hold it whenever the interpreter switches.
 
-    Only ours promises this: the stock lock leaves it to luck who comes next.
+    Only ours promises this: the stock lock leaves it to luck which thread comes next.
     """
     lock = kinds(ours)[kind]()
     with workers(ours, 2) as crew, hammering(crew, lock, hold) as turns:

@@ -404,7 +404,7 @@ def test_trace_functions_for_all_threads_are_not_for_the_next(keeping: Any) -> N
 
 
 @pytest.mark.parametrize("how", ["fork", "subprocess", "in a job"])
-def test_forks(how: str) -> None:
+def test_a_fork_meets_no_kept_thread(how: str) -> None:
     """A fork meets no other thread, so it does not warn; the child starts threads."""
     code = """
         import os, subprocess, sys, threading, warnings

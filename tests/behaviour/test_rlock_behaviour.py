@@ -60,7 +60,7 @@ def test_a_waiter_gets_in_at_the_last_release_only(api: Any) -> None:
 
 
 def release_soon(rlock: Any) -> None:
-    """Most likely while somebody waits already; right either way."""
+    """Most likely while a thread waits already; right either way."""
     time.sleep(0.01)
     rlock.release()
 
@@ -122,7 +122,7 @@ def test_nested_with(api: Any) -> None:
 
 
 def test_a_dead_owner_leaves_it_held(api: Any) -> None:
-    """Nobody else may free it; a new start does."""
+    """No other thread may free it; a new start does."""
     rlock = api.RLock()
     worker = Worker(api)
     worker.do(rlock.acquire)

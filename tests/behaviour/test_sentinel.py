@@ -43,11 +43,11 @@ def test_released_when_the_thread_is_gone(api: Any, ours: Any) -> None:
     sentinel = worker.do(take_sentinel, ours)
     assert sentinel.locked()
     worker.finish()
-    assert sentinel.acquire(True, HANG), "nobody released the sentinel"
+    assert sentinel.acquire(True, HANG), "the sentinel was not released"
 
 
 def test_released_after_everything_of_the_thread_has_gone(api: Any, ours: Any) -> None:
-    """Who gets the lock knows that the thread's values are dropped and their finalizers done."""
+    """When the lock is got, the thread's values are dropped and their finalizers done."""
     order: list[str] = []
 
     class Value:
@@ -103,7 +103,7 @@ def test_sentinel_at_the_place_of_one_that_was_dropped(api: Any, ours: Any) -> N
             pytest.skip("the memory is not used again")
         first.vanish()
         assert others.locked(), "the end of another thread has released it"
-    assert others.acquire(True, HANG), "nobody released the sentinel"
+    assert others.acquire(True, HANG), "the sentinel was not released"
 
 
 def test_second_sentinel_at_the_place_of_the_first(api: Any, ours: Any) -> None:
@@ -121,7 +121,7 @@ def test_second_sentinel_at_the_place_of_the_first(api: Any, ours: Any) -> None:
         sentinel = worker.do(take_two)
     if sentinel is None:
         pytest.skip("the memory is not used again")
-    assert sentinel.acquire(True, HANG), "nobody released the sentinel"
+    assert sentinel.acquire(True, HANG), "the sentinel was not released"
 
 
 def test_sentinel_that_is_free_at_the_end_stays_free(ours: Any) -> None:
@@ -152,7 +152,7 @@ def test_many_waiters_for_one_thread(ours: Any) -> None:
 
 
 def test_in_the_main_thread() -> None:
-    """It is held until the interpreter has gone, and its release then harms nobody."""
+    """It is held until the interpreter has gone, and its release then does no harm."""
     output = check_snippet("""
         import atexit
         from rthread import _set_sentinel

@@ -1,4 +1,4 @@
-"""Threads from `start_new_thread`: what they are given, how they end, and who is told."""
+"""Threads from `start_new_thread`: what they are given, how they end, and which hooks are told."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_keywords_are_a_copy_of_their_own(api: Any) -> None:
 
 
 def test_function_and_arguments_are_dropped(api: Any) -> None:
-    """By the thread, at its end: nobody else holds them."""
+    """By the thread, at its end: there are no other references."""
 
     class Argument:
         pass
@@ -107,7 +107,7 @@ def test_function_and_arguments_are_dropped(api: Any) -> None:
     collect_until(lambda: all(reference() is None for reference in references))
 
 
-def test_idents(api: Any) -> None:
+def test_start_returns_the_ident_of_the_thread(api: Any) -> None:
     """The ident that the start returns is the thread's own, and the interpreter's for it."""
     with workers(api, 3) as crew:
         idents = [worker.ident for worker in crew]
@@ -174,7 +174,7 @@ def test_frames_of_a_blocked_thread(api: Any) -> None:
         pending.result()
 
 
-def test_count(api: Any) -> None:
+def test_count_is_the_number_of_threads(api: Any) -> None:
     before = api._count()
     with workers(api, 3):
         assert api._count() == before + 3

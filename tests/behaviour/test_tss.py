@@ -31,7 +31,7 @@ def key(ours: Any) -> Any:
 
 
 def put_new(key: Any, at_end: Callable[[], None] | None = None) -> Any:
-    """Have the running thread keep a new value that nobody else holds."""
+    """Have the running thread keep a new value without other references."""
     value = Value(at_end)
     key.set(value)
     return weakref.ref(value)

@@ -82,9 +82,9 @@ def _check_in_use(verdict: Verdict, runs: dict[str, Run]) -> None:
     for side, run in runs.items():
         if not run.in_use:
             verdict.wrong.append(f"{side}: the process did not even start to run the tests")
-        for place, whose in run.in_use.items():
-            if whose != side:
-                verdict.wrong.append(f"{side}: {place}: {whose}")
+        for place, found in run.in_use.items():
+            if found != side:
+                verdict.wrong.append(f"{side}: {place}: {found}")
 
 
 def _check_left_out(verdict: Verdict, runs: dict[str, Run]) -> None:

@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One module on one side: the outcomes by test, and whose `_thread` was found to be in use."""
+    """One module on one side: the outcomes by test, and which `_thread` was found to be in use."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     in_use: dict[str, str] = field(default_factory=dict)
@@ -154,7 +154,7 @@ def _read_log(run: Run, lines: list[str]) -> None:
     for line in lines:
         event: dict[str, Any] = json.loads(line)
         if "use" in event:
-            run.in_use[event["use"]] = event["whose"]
+            run.in_use[event["use"]] = event["found"]
             continue
         test = event["test"]
         new = Outcome(

@@ -1,7 +1,7 @@
 """Run one of CPython's test modules through its regrtest and write down what becomes of each test.
 
     worker.py LOG MODULE [OPTION]…     run MODULE, with options for regrtest
-    worker.py --in-use                 print whose _thread this process runs on
+    worker.py --in-use                 print which _thread this process runs on
 
 regrtest's own JUnit file loses subtests that fail, and all of it is lost in a crash. So the calls
 to unittest's result object are written to LOG as they come, one JSON object a line.
@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def in_use() -> str:
-    """Whose `_thread` this process runs on: "stock", "rthread", or what is wrong."""
+    """Which `_thread` this process runs on: "stock", "rthread", or what is wrong."""
     import _thread
     import threading
 
@@ -65,8 +65,8 @@ class Log:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
 
-    def write_use(self, place: str, whose: str) -> None:
-        self.write({"use": place, "whose": whose})
+    def write_use(self, place: str, found: str) -> None:
+        self.write({"use": place, "found": found})
 
 
 def event(test: Any, status: str, why: object = "") -> dict[str, str]:

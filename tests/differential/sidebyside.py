@@ -21,7 +21,7 @@ OURS: Any = support.load_ours()
 SHORT = 0.001
 
 
-# How a test has a thread of the `crew` fixture make a call.
+# How a test has a thread of the `callers` fixture make a call.
 Runner = Callable[..., Any]
 
 
@@ -84,7 +84,7 @@ class Lies:
 
 
 class Index:
-    """A number to those who ask for an index."""
+    """A number where an index is asked for."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -97,7 +97,7 @@ class Index:
 
 
 class Float:
-    """A number to those who ask for a float."""
+    """A number where a float is asked for."""
 
     def __float__(self) -> float:
         return SHORT

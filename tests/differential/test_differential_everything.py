@@ -31,9 +31,9 @@ def trial() -> Iterator[Any]:
         patch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
         before = signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGINT)
         import bad_input
-        import bad_worlds
+        import fuzz_worlds
 
-        made = bad_input.Trial("", os.devnull, bad_worlds.worlds())
+        made = bad_input.Trial("", os.devnull, fuzz_worlds.worlds())
         patch.setattr(sys, "unraisablehook", made._unraisable)
         made.clock.start()
         yield made
@@ -44,7 +44,7 @@ def trial() -> Iterator[Any]:
 
 @settings(max_examples=int(os.environ.get("RTHREAD_EXAMPLES", "30")))
 @given(numbers=st.lists(st.integers(0, 2**32), min_size=1, max_size=40))
-def test_everything(trial: Any, numbers: list[int]) -> None:
+def test_calls_of_everything_come_to_the_same(trial: Any, numbers: list[int]) -> None:
     trial.ours.forget()
     trial.stock.forget()
     trial.found.clear()

@@ -36,7 +36,7 @@ some_arguments = arguments("spam").filter(lambda call: call != ((), {}))
 
 @pytest.mark.parametrize("name", HARMLESS)
 @given(call=some_arguments)
-def test_call(name: str, call: tuple[Any, dict[str, Any]]) -> None:
+def test_calls_of_functions_come_to_the_same(name: str, call: tuple[Any, dict[str, Any]]) -> None:
     args, kwargs = call
     theirs = outcome(getattr(STOCK, name), *args, **kwargs)
     assert outcome(getattr(OURS, name), *args, **kwargs) == theirs
@@ -181,7 +181,7 @@ def test_interrupt_main_runs_the_handler(number: signal.Signals) -> None:
         st.text("aé漢🐍", min_size=10, max_size=20).map(lambda name: ((name,), {})),
     )
 )
-def test_set_name(crew: list[Callable[..., Any]], call: tuple[Any, dict[str, Any]]) -> None:
+def test_set_name(callers: list[Callable[..., Any]], call: tuple[Any, dict[str, Any]]) -> None:
     """In a worker: the main thread's name is the process's."""
     args, kwargs = call
 
@@ -190,7 +190,7 @@ def test_set_name(crew: list[Callable[..., Any]], call: tuple[Any, dict[str, Any
         setting = outcome(module.set_name, *args, **kwargs)
         return [setting, outcome(STOCK._get_name), outcome(OURS._get_name)]
 
-    assert crew[1](named, OURS) == crew[1](named, STOCK)
+    assert callers[1](named, OURS) == callers[1](named, STOCK)
 
 
 # _excepthook
@@ -257,7 +257,7 @@ hook_arguments = st.tuples(
 
 
 @given(what=hook_arguments)
-def test_excepthook(what: tuple[BaseException | None, object]) -> None:
+def test_excepthook_prints_the_same(what: tuple[BaseException | None, object]) -> None:
     error, thread = what
     fields = (type(error), error, getattr(error, "__traceback__", None), thread)
     args = (STOCK._ExceptHookArgs(fields),)

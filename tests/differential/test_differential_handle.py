@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(STOCK, "_ThreadHandle"), reason="_thread._ThreadHandle is new in 3.13"
 )
 
-KINDS = ["fresh", "of this thread", "of nobody", "running", "finished", "failed"]
+KINDS = ["fresh", "of this thread", "of no thread", "running", "finished", "failed"]
 NO_ARGUMENTS: Any = ((), {})
 
 short_joins: st.SearchStrategy[Any] = st.sampled_from(
@@ -41,7 +41,7 @@ def handle_of(module: Any, kind: str) -> Iterator[Any]:
         yield module._ThreadHandle()
     elif kind == "of this thread":
         yield module._make_thread_handle(module.get_ident())
-    elif kind == "of nobody":
+    elif kind == "of no thread":
         yield module._make_thread_handle(12345)
     elif kind == "running":
         gate = STOCK.allocate_lock()
@@ -108,7 +108,7 @@ def take(handle: Any, method: str, call: Any) -> list[Outcome]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(sequence=st.lists(calls, max_size=10))
-def test_handle(kind: str, sequence: list[tuple[str, Any]]) -> None:
+def test_calls_on_a_handle_come_to_the_same(kind: str, sequence: list[tuple[str, Any]]) -> None:
     with handle_of(STOCK, kind) as stock, handle_of(OURS, kind) as ours:
         assert (ours.ident == 0) == (stock.ident == 0)
         for method, call in sequence:

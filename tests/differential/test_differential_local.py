@@ -173,21 +173,23 @@ def touch(step: Touch, local: Any) -> Outcome:
 
 @every_class
 @given(steps=st.lists(touches, max_size=25))
-def test_local(crew: list[Runner], make: Callable[[Any], Any], steps: list[Touch]) -> None:
+def test_uses_of_a_local_come_to_the_same(
+    callers: list[Runner], make: Callable[[Any], Any], steps: list[Touch]
+) -> None:
     stock, ours = make(STOCK._local)(), make(OURS._local)()
     for step in steps:
-        theirs = crew[step.thread](touch, step, stock)
-        mine = crew[step.thread](touch, step, ours)
+        theirs = callers[step.thread](touch, step, stock)
+        mine = callers[step.thread](touch, step, ours)
         assert mine == theirs, step
-    for run in crew:
+    for run in callers:
         seen = Touch(0, "dict", None, None)
         assert run(touch, seen, ours) == run(touch, seen, stock)
 
 
 @every_class
 @given(call=arguments("a", "b"))
-def test_creation(
-    crew: list[Runner], make: Callable[[Any], Any], call: tuple[Any, dict[str, Any]]
+def test_making_a_local_comes_to_the_same(
+    callers: list[Runner], make: Callable[[Any], Any], call: tuple[Any, dict[str, Any]]
 ) -> None:
     """Also what the saved arguments come to when the next thread's `__init__` gets them."""
     args, kwargs = call
@@ -200,7 +202,7 @@ def test_creation(
 
         results = [outcome(create)]
         for local in kept:
-            results += [run(outcome, lambda local=local: local.__dict__) for run in crew]
+            results += [run(outcome, lambda local=local: local.__dict__) for run in callers]
         return results
 
     assert made_and_seen(OURS._local) == made_and_seen(STOCK._local)

@@ -42,7 +42,7 @@ steps = st.builds(
 
 
 def take(step: Step, stock: Any, ours: Any) -> None:
-    """Call both; a thread of the crew runs this."""
+    """Call both; a thread of the callers runs this."""
     args, kwargs = step.args
     held = stock.locked()
     if (
@@ -59,10 +59,10 @@ def take(step: Step, stock: Any, ours: Any) -> None:
 
 
 @given(sequence=st.lists(steps, max_size=30))
-def test_lock(crew: list[Runner], sequence: list[Step]) -> None:
+def test_calls_on_a_lock_come_to_the_same(callers: list[Runner], sequence: list[Step]) -> None:
     stock, ours = STOCK.allocate_lock(), OURS.allocate_lock()
     for step in sequence:
-        crew[step.thread](take, step, stock, ours)
+        callers[step.thread](take, step, stock, ours)
 
 
 @given(call=arguments("blocking", "timeout"))

@@ -34,7 +34,7 @@ plausible = st.sampled_from(
         *(((False, -1), {}), ((False, 1), {}), ((True, 0), {}), ((), {"timeout": -1.0})),
     ]
 )
-# A count of zero leaves the stock lock taken and owned by nobody: no call gets out of that.
+# A count of zero leaves the stock lock taken and owned by no thread: no call gets out of that.
 counts = st.one_of(st.integers(1, 3), st.sampled_from([2**31, 2**32 + 1]))
 saved_states = st.one_of(
     st.tuples(counts, st.sampled_from([OWN, 0, 1, 12345])),
@@ -88,7 +88,7 @@ def restores_nothing(args: Any) -> bool:
 
 
 def take(step: Step, stock: Any, ours: Any) -> None:
-    """Call both; a thread of the crew runs this."""
+    """Call both; a thread of the callers runs this."""
     args, kwargs = step.args
     args = with_own_ident(args)
     if would_hang(step, stock, args, kwargs):
@@ -102,20 +102,22 @@ def take(step: Step, stock: Any, ours: Any) -> None:
 
 
 @given(sequence=st.lists(st.one_of(steps, restores), max_size=30))
-def test_rlock(crew: list[Runner], sequence: list[Step]) -> None:
+def test_calls_on_an_rlock_come_to_the_same(callers: list[Runner], sequence: list[Step]) -> None:
     stock, ours = STOCK.RLock(), OURS.RLock()
     for step in sequence:
-        crew[step.thread](take, step, stock, ours)
+        callers[step.thread](take, step, stock, ours)
 
 
 @given(sequence=st.lists(st.one_of(steps, restores), max_size=15))
-def test_subclass(crew: list[Runner], sequence: list[Step]) -> None:
+def test_calls_on_a_derived_rlock_come_to_the_same(
+    callers: list[Runner], sequence: list[Step]
+) -> None:
     def make(module: Any) -> Any:
         return type("Sub", (module.RLock,), {"__module__": "here", "extra": 1})()
 
     stock, ours = make(STOCK), make(OURS)
     for step in sequence:
-        crew[step.thread](take, step, stock, ours)
+        callers[step.thread](take, step, stock, ours)
 
 
 @given(call=arguments("blocking", "timeout"))
@@ -130,7 +132,7 @@ def test_acquire_of_a_free_rlock(call: tuple[Any, Any]) -> None:
 
 
 @given(call=arguments("spam"))
-def test_creation(call: tuple[Any, Any]) -> None:
+def test_making_an_rlock_comes_to_the_same(call: tuple[Any, Any]) -> None:
     args, kwargs = call
     assert outcome(OURS.RLock, *args, **kwargs) == outcome(STOCK.RLock, *args, **kwargs)
 

@@ -1,6 +1,6 @@
-"""The other side of `host.py`: a process a mode, started once, asked for many cases.
+"""The other side of `case_server.py`: a process a mode, started once, asked for many cases.
 
-    python hosts.py [--mode stock] [--repeat 10] [--only NAME] [FILE...]
+    python case_runner.py [--mode stock] [--repeat 10] [--only NAME] [FILE...]
 
 runs the cases in one mode without comparing, and names those whose outcome varies.
 """
@@ -25,21 +25,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import beside
+import case_support
 
 HERE = Path(__file__).resolve().parent
-HOST = str(HERE / "host.py")
+SERVER = str(HERE / "case_server.py")
 COMMANDS = {
-    "stock": [HOST, "stock"],
-    "rthread": ["-m", "rthread", HOST, "rthread"],
-    "queue": [HOST, "queue"],
+    "stock": [SERVER, "stock"],
+    "rthread": ["-m", "rthread", SERVER, "rthread"],
+    "queue": [SERVER, "queue"],
 }
 # No case takes this long: only a hang meets it.
 LIMIT = 90.0
 # Most cases mostly wait, so several are run ahead at a time.
 JOBS = 4
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-# Variables that would switch a host behind a test's back.
+# Variables that would switch a case server behind a test's back.
 _SWITCHES = ("RTHREAD", "RTHREAD_CHILDREN", "RTHREAD_NATIVE", "RTHREAD_QUEUE")
 
 
@@ -56,7 +56,7 @@ class Result:
         return self.out + ("HANGS" if self.status is None else f"exit {self.status}")
 
 
-class Hosts:
+class CaseRunner:
     """The processes of one session, several for a mode where cases are run ahead."""
 
     def __init__(self, python: str = sys.executable) -> None:
@@ -77,7 +77,7 @@ class Hosts:
         """Run a function of `file` in a fresh process.
 
         Args:
-            mode: "stock" or one of `beside.MODES`.
+            mode: "stock" or one of `case_support.MODES`.
             file: the path of a Python file.
             name: a function there.
             args: its arguments, as JSON knows them.
@@ -96,13 +96,13 @@ class Hosts:
         print(json.dumps({**request, "out": out, "err": err}), file=process.stdin, flush=True)
         answer = process.stdout.readline()
         if not answer:
-            raise AssertionError(f"the host for {mode} has died: {process.wait()}")
+            raise AssertionError(f"the case server for {mode} has died: {process.wait()}")
         result = Result(_read(out), json.loads(answer), _read(err))
         # Now another case may write there.
         idle.append(process)
         return result
 
-    def ahead(self, mode: str, file: str, case: beside.Case) -> Future[Result]:
+    def ahead(self, mode: str, file: str, case: case_support.Case) -> Future[Result]:
         """The result to come of a case; each is asked for once."""
         key = (mode, file, case.name)
         if key not in self._results:
@@ -110,7 +110,7 @@ class Hosts:
             self._results[key] = self._pool.submit(self.run, mode, file, case.name, plain=plain)
         return self._results[key]
 
-    def compare(self, file: str, case: beside.Case, mode: str) -> None:
+    def compare(self, file: str, case: case_support.Case, mode: str) -> None:
         """Fail unless the case comes to the same on rthread as on stock."""
         if case.expect is not None:
             wanted = Result(case.expect + "\n", 0)
@@ -137,7 +137,7 @@ class Hosts:
 
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="backslashreplace") as file:
-        return beside.ADDRESS.sub("0x…", file.read())
+        return case_support.ADDRESS.sub("0x…", file.read())
 
 
 def difference(wanted: Result, got: Result) -> str:
@@ -147,7 +147,7 @@ def difference(wanted: Result, got: Result) -> str:
     return "\n".join([*lines[:60], "--- errors", *got.errors.splitlines()[-25:]])
 
 
-def skipped(case: beside.Case, mode: str) -> str:
+def skipped(case: case_support.Case, mode: str) -> str:
     """Why a case is not compared in a mode here; empty if it is."""
     version = sys.version_info[:2]
     if case.only and case.only != mode:
@@ -162,15 +162,15 @@ def skipped(case: beside.Case, mode: str) -> str:
     return f"needs {', '.join(missing)}" if missing else ""
 
 
-def _load(file: Path) -> dict[str, beside.Case]:
+def _load(file: Path) -> dict[str, case_support.Case]:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    return beside.cases(str(file))
+    return case_support.cases(str(file))
 
 
-def _chosen(options: argparse.Namespace) -> Iterator[tuple[Path, beside.Case]]:
+def _chosen(options: argparse.Namespace) -> Iterator[tuple[Path, case_support.Case]]:
     for file in options.files or sorted(HERE.glob("test_*.py")):
         if "\n@case" not in file.read_text(encoding="utf-8"):
             continue
@@ -180,13 +180,13 @@ def _chosen(options: argparse.Namespace) -> Iterator[tuple[Path, beside.Case]]:
 
 
 def _repeated(
-    hosts: Hosts, file: Path, case: beside.Case, options: argparse.Namespace
-) -> tuple[Path, beside.Case, dict[str, Result], float]:
+    runner: CaseRunner, file: Path, case: case_support.Case, options: argparse.Namespace
+) -> tuple[Path, case_support.Case, dict[str, Result], float]:
     """Run a case several times: its results, and the seconds of one."""
     began = time.monotonic()
     results = {}
     for _ in range(options.repeat):
-        result = hosts.run(options.mode, str(file), case.name, plain=case.plain)
+        result = runner.run(options.mode, str(file), case.name, plain=case.plain)
         results[result.text] = result
     return file, case, results, (time.monotonic() - began) / options.repeat
 
@@ -201,12 +201,12 @@ def main() -> int:
     parser.add_argument("--slow", type=float)
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
-    hosts = Hosts()
+    runner = CaseRunner()
     status = 0
     chosen = list(_chosen(options))
     with ThreadPoolExecutor(options.jobs) as pool:
         for file, case, results, seconds in pool.map(
-            lambda pair: _repeated(hosts, pair[0], pair[1], options), chosen
+            lambda pair: _repeated(runner, pair[0], pair[1], options), chosen
         ):
             if options.slow and seconds > options.slow:
                 print(f"{seconds:.2f} s {file.stem}: {case.name}")
@@ -218,10 +218,10 @@ def main() -> int:
                 for text, result in results.items():
                     lines = text.splitlines()[0 if options.show else -6 :]
                     print(*lines, result.errors[-1000:] if fails else "", sep="\n")
-    hosts.close()
+    runner.close()
     return status
 
 
 if __name__ == "__main__":
-    # The files import `beside` by its name: this is another module than theirs otherwise.
+    # The files import `case_support` by its name: this is another module than theirs otherwise.
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""A process that runs cases, each in a fork of its own: `python host.py stock`.
+"""A process that runs cases, each in a fork of its own: `python case_server.py stock`.
 
 It reads a request a line, and answers with a line: the output, the exit status and the errors.
 The fork happens while there is one thread, so a case meets what a program meets at its start.
@@ -18,7 +18,17 @@ import types
 from typing import Any
 
 # Imported once, after rthread is in place, for all cases that use them.
-SHARED = ("beside", "copy", "inspect", "pickle", "pprint", "pydoc", "queue", "threading", "typing")
+SHARED = (
+    "case_support",
+    "copy",
+    "inspect",
+    "pickle",
+    "pprint",
+    "pydoc",
+    "queue",
+    "threading",
+    "typing",
+)
 
 
 def serve(answers: Any) -> None:

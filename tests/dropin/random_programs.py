@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from beside import Waiter, leave, outcome, tell
+from case_support import Waiter, leave, outcome, tell
 
 CLASSES: dict[str, Callable[[], Any]] = {
     "Event": lambda: threading.Event(),

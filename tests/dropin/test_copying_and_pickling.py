@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 
-from beside import attempt, case, tell
+from case_support import attempt, case, tell
 
 
 def test_the_same_as_on_stock(compare):

@@ -6,7 +6,7 @@ import gc
 import queue
 import threading
 
-from beside import Waiter, case, leave, tell, waiting
+from case_support import Waiter, case, leave, tell, waiting
 
 
 def test_the_same_as_on_stock(compare):

@@ -15,7 +15,7 @@ import threading
 import time
 import types
 
-from beside import Waiter, attempt, case, leave, outcome, tell, until, waiting
+from case_support import Waiter, attempt, case, leave, outcome, tell, until, waiting
 
 
 def test_the_same_as_on_stock(compare):

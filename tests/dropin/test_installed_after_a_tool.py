@@ -14,8 +14,8 @@ import types
 import warnings
 from typing import ClassVar
 
-import beside
-from beside import attempt, case, tell, until
+import case_support
+from case_support import attempt, case, tell, until
 
 
 def test_the_same_as_on_stock(compare):
@@ -25,7 +25,7 @@ def test_the_same_as_on_stock(compare):
 def install():
     """rthread may warn of what it leaves alone; that goes to standard error."""
     warnings.simplefilter("ignore")
-    beside.install()
+    case_support.install()
 
 
 def tool(**names):
@@ -126,7 +126,7 @@ def classes_of_a_tool():
     timer.join()
     tell(threading.Event.made)
     event = threading.Event()
-    waiter = beside.waiting(event.wait)
+    waiter = case_support.waiting(event.wait)
     event.set()
     tell(waiter.said(), event.is_set())
 
@@ -246,7 +246,7 @@ def names_that_other_modules_have_taken():
     module.start(done.set, ())
     tell(done.wait(10), module.allocate().acquire(), module.current() is threading.main_thread())
     mine = Mine()
-    waiter = beside.waiting(mine.wait)
+    waiter = case_support.waiting(mine.wait)
     mine.set()
     tell(waiter.said())
 
@@ -259,7 +259,7 @@ def objects_made_before():
     event.set()
     lock.acquire()
     install()
-    waiters = [beside.waiting(semaphore.acquire), beside.waiting(barrier.wait)]
+    waiters = [case_support.waiting(semaphore.acquire), case_support.waiting(barrier.wait)]
     semaphore.release()
     barrier.wait()
     tell(event.is_set(), event.wait(1), line.get(), lock.locked(), lock.release())
@@ -382,7 +382,7 @@ def gevent_before():
 
     monkey.patch_all()
     warnings.simplefilter("ignore")
-    attempt("install", beside.install)
+    attempt("install", case_support.install)
     import gevent
 
     event = threading.Event()
@@ -395,7 +395,7 @@ def gevent_before():
 
 @case(plain=True, needs=("gevent",))
 def gevent_after():
-    beside.install()
+    case_support.install()
     from gevent import monkey
 
     monkey.patch_all()
@@ -422,7 +422,7 @@ def gevent_after():
 @case(plain=True, needs=("eventlet",))
 def eventlet_after():
     warnings.simplefilter("ignore")
-    beside.install()
+    case_support.install()
     import eventlet
 
     eventlet.monkey_patch()
@@ -439,7 +439,7 @@ def freezegun_told_not_to_ignore_threading():
     freezegun.configure(default_ignore_list=["nothing.of.that.name"])
     with freezegun.freeze_time("2020-01-01") as frozen:
         semaphore, line = threading.Semaphore(0), queue.Queue()
-        waiter = beside.waiting(lambda: semaphore.acquire(timeout=5))
+        waiter = case_support.waiting(lambda: semaphore.acquire(timeout=5))
         semaphore.release()
         tell(waiter.said())
         line.put(1)

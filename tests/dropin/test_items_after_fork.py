@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 
-from beside import case, leave, outcome, tell, waiting
+from case_support import case, leave, outcome, tell, waiting
 
 ROUNDS = 12
 

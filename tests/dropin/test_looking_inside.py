@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from beside import Waiter, attempt, case, leave, outcome, tell, until, waiting, within
+from case_support import Waiter, attempt, case, leave, outcome, tell, until, waiting, within
 
 
 def test_the_same_as_on_stock(compare):

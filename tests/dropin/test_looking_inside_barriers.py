@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 
-from beside import Waiter, attempt, case, leave, tell, until, waiting
+from case_support import Waiter, attempt, case, leave, tell, until, waiting
 from test_looking_inside import looks_at
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 
-from beside import Waiter, attempt, case, leave, tell, waiting
+from case_support import Waiter, attempt, case, leave, tell, waiting
 from test_looking_inside import MAKERS, looks_at
 
 

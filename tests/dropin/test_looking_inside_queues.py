@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from beside import Waiter, attempt, case, leave, outcome, tell, until, waiting
+from case_support import Waiter, attempt, case, leave, outcome, tell, until, waiting
 from test_looking_inside import looks_at
 
 

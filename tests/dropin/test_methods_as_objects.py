@@ -14,7 +14,7 @@ import threading
 import types
 import weakref
 
-from beside import case, outcome, tell
+from case_support import case, outcome, tell
 
 
 def test_the_same_as_on_stock(compare):

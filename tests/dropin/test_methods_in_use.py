@@ -12,7 +12,7 @@ import types
 import typing
 from unittest import mock
 
-from beside import attempt, case, outcome, tell, waiting
+from case_support import attempt, case, outcome, tell, waiting
 from test_methods_as_objects import CLASSES, all_functions
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from unittest import mock
 
-from beside import attempt, case, outcome, tell, until, waiting, within
+from case_support import attempt, case, outcome, tell, until, waiting, within
 
 
 def test_the_same_as_on_stock(compare):

@@ -8,7 +8,7 @@ import queue
 import threading
 from unittest import mock
 
-from beside import case, tell, waiting
+from case_support import case, tell, waiting
 from test_names_looked_up import spied
 
 

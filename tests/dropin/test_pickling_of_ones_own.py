@@ -11,7 +11,7 @@ import queue
 import threading
 from typing import ClassVar
 
-from beside import attempt, case, tell
+from case_support import attempt, case, tell
 from test_copying_and_pickling import (
     BASES,
     METHODS,

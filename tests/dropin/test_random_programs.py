@@ -6,10 +6,10 @@ classes with any of pickle's methods. An example is a fork of a process that run
 
 from __future__ import annotations
 
-import hosts as hosts_module
+import case_runner
 import pytest
 import random_programs
-from beside import MODES
+from case_support import MODES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,14 +56,14 @@ bodies = st.fixed_dictionaries(
 
 
 @pytest.fixture(params=MODES)
-def same(request, hosts):
+def same(request, runner):
     """Plays a program on stock and in a mode, and compares."""
 
     def compare(program: str, *args: object) -> None:
-        wanted = hosts.run("stock", PROGRAMS, program, *args)
+        wanted = runner.run("stock", PROGRAMS, program, *args)
         assert wanted.status == 0, f"a wrong program: {wanted.text}\n{wanted.errors}"
-        got = hosts.run(request.param, PROGRAMS, program, *args)
-        assert got.text == wanted.text, hosts_module.difference(wanted, got)
+        got = runner.run(request.param, PROGRAMS, program, *args)
+        assert got.text == wanted.text, case_runner.difference(wanted, got)
 
     return compare
 
@@ -90,7 +90,7 @@ def test_derived_classes_are_pickled_as_on_stock(same, base, methods, shape):
     same("pickled", base, methods, shape, sorted(random_programs.WAYS))
 
 
-def test_a_host_says_what_a_program_comes_to(hosts: hosts_module.Hosts) -> None:
+def test_a_host_says_what_a_program_comes_to(runner: case_runner.CaseRunner) -> None:
     steps = [["make", "Event"], ["method", "Event", "set", "count"], ["call", 0, 2]]
-    result = hosts.run("stock", PROGRAMS, "patched", steps)
+    result = runner.run("stock", PROGRAMS, "patched", steps)
     assert (result.status, result.out.splitlines()[-1]) == (0, "call 0 2 None ['Event.set']")

@@ -6,7 +6,7 @@ import queue
 import threading
 from unittest import mock
 
-from beside import attempt, case, outcome, tell, waiting, within
+from case_support import attempt, case, outcome, tell, waiting, within
 from test_replaced_methods import DRIVES, make, methods
 
 

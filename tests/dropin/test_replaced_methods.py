@@ -11,7 +11,7 @@ import sys
 import threading
 import types
 
-from beside import attempt, case, leave, outcome, tell, waiting
+from case_support import attempt, case, leave, outcome, tell, waiting
 
 
 def test_the_same_as_on_stock(compare):

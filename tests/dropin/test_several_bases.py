@@ -15,7 +15,7 @@ import threading
 import typing
 from typing import ClassVar
 
-from beside import attempt, case, outcome, tell, waiting
+from case_support import attempt, case, outcome, tell, waiting
 
 
 def test_the_same_as_on_stock(compare):

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 
-from beside import Waiter, attempt, case, leave, outcome, tell, until, until_asleep, waiting
+from case_support import Waiter, attempt, case, leave, outcome, tell, until, until_asleep, waiting
 
 
 def test_the_same_as_on_stock(compare):

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 
-from beside import Waiter, case, leave, tell, until
+from case_support import Waiter, case, leave, tell, until
 
 
 def test_the_same_as_on_stock(compare):

@@ -34,7 +34,7 @@ fn two_meet() {
     });
 }
 
-/// Nobody leaves before the other has come, and each sees what the other did before.
+/// No thread leaves before the other has come, and each sees what the other did before.
 #[test]
 fn two_meet_again() {
     model(|| {
@@ -55,7 +55,7 @@ fn two_meet_again() {
     });
 }
 
-/// The action of the last one is over before anybody leaves, and runs once.
+/// The action of the last one is over before any thread leaves, and runs once.
 #[test]
 fn the_turn_comes_before_anybody_leaves() {
     for works in [true, false] {

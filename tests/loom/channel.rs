@@ -1,4 +1,4 @@
-//! Channels: every item gets through once, whoever gives up. The items are numbers.
+//! Channels: every item gets through once, whichever thread gives up. The items are numbers.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -59,7 +59,7 @@ fn two_putters_and_one_place() {
     });
 }
 
-/// What was done before an item was put is seen by whoever gets it.
+/// What was done before an item was put is seen by the thread that gets it.
 #[test]
 fn an_item_brings_what_was_done_before() {
     struct Shared(Channel, UnsafeCell<u32>);
@@ -77,7 +77,7 @@ fn an_item_brings_what_was_done_before() {
                 assert!(put(channel, 1, Endless));
             }
             let thread = spawn(&shared, |Shared(channel, value)| {
-                // SAFETY: nobody reads it before it is put.
+                // SAFETY: no thread reads it before it is put.
                 value.with_mut(|value| unsafe { *value = 5 });
                 assert!(put(channel, 2, Endless));
             });

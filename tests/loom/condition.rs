@@ -1,4 +1,4 @@
-//! Conditions: a notification is for somebody who goes on.
+//! Conditions: a notification is for a thread that goes on.
 
 use loom::sync::Arc;
 use rthread::sync::{Awaitable, Condition, Lock, Waited, Waiter};

@@ -37,12 +37,12 @@ fn what_was_done_before_is_seen_after() {
         let shared = Arc::new(Shared { event: Event::new(), done: UnsafeCell::new(false) });
         let see = |shared: &Shared| {
             assert!(shared.event.is_set() || wait(&shared.event, Endless));
-            // SAFETY: nobody writes any more; the model checks that.
+            // SAFETY: no thread writes any more; the model checks that.
             shared.done.with(|done| assert!(unsafe { *done }));
         };
         let thread = spawn(&shared, see);
         let other = spawn(&shared, see);
-        // SAFETY: nobody reads before the event is set.
+        // SAFETY: no thread reads before the event is set.
         shared.done.with_mut(|done| unsafe { *done = true });
         assert!(shared.event.set());
         thread.join().unwrap();
@@ -71,7 +71,7 @@ fn a_clear_takes_nothing_back() {
     });
 }
 
-/// The second has got what it waits for, even if nobody has woken it and its time is up.
+/// The second has got what it waits for, even if no thread has woken it and its time is up.
 #[test]
 fn a_set_is_for_all_at_once() {
     for how in [Limited, Hurried] {
@@ -89,8 +89,8 @@ fn a_set_is_for_all_at_once() {
     }
 }
 
-/// The first is woken, clears the event and waits again while the other still looks whom to wake;
-/// or it looks for the next to wake itself.
+/// The first is woken, clears the event and waits again while the other still looks for waiters; or
+/// it looks for the next to wake itself.
 #[test]
 fn a_set_is_not_for_those_who_come_after_a_clear() {
     model(|| {

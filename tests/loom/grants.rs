@@ -77,7 +77,7 @@ fn items_that_are_taken_back_are_in_front_in_their_order() {
     }
 }
 
-/// A process with an interpreter, whose lock threads have while they put and claim and fork.
+/// A process with an interpreter: threads have its lock while they put and claim and fork.
 struct Process<T> {
     interpreter: Lock,
     shared: T,

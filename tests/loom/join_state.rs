@@ -17,7 +17,7 @@ struct Handle {
     ended: UnsafeCell<u32>,
 }
 
-// SAFETY: what is in the cells belongs to whoever joins; that is what the model checks.
+// SAFETY: what is in the cells belongs to the thread that joins; that is what the model checks.
 unsafe impl Sync for Handle {}
 // SAFETY: as above.
 unsafe impl Send for Handle {}
@@ -36,7 +36,7 @@ impl Handle {
         let thread = spawn(&handle, |handle| {
             assert!(handle.life.exiting().set());
         });
-        // SAFETY: nobody else knows the handle but the thread, which does not look.
+        // SAFETY: only the thread knows the handle as well, and it does not look.
         handle.os_thread.with_mut(|place| unsafe { *place = Some(thread) });
         handle
     }
@@ -127,7 +127,7 @@ fn a_join_and_one_who_only_looks() {
     });
 }
 
-/// The last reference joins what nobody has joined.
+/// The last reference joins what was not joined.
 #[test]
 fn whoever_is_last_ends_it_if_nobody_has() {
     model(|| {
@@ -159,7 +159,7 @@ fn a_start_that_fails_lets_everybody_go() {
     });
 }
 
-/// Who sees a thread that runs sees who it is.
+/// A thread that sees another one run sees its ident.
 #[test]
 fn a_thread_that_runs_is_known() {
     model(|| {

@@ -35,7 +35,7 @@ impl Shared {
         self.lock.release().unwrap();
     }
 
-    /// Counts if it gets the lock, as one who has just come, or as one who has waited long.
+    /// Counts if it gets the lock, as a thread that has just come, or as one that has waited long.
     fn run(&self, how: Patience, overdue: bool) -> bool {
         let waiter = if overdue { Waiter::overdue() } else { Waiter::new() };
         let got = self.lock.try_acquire() || wait_as(&waiter, &self.lock, how) == Ok(Waited::Got);
@@ -46,7 +46,7 @@ impl Shared {
         got
     }
 
-    /// Everybody who got it has counted, and nothing is left of the others.
+    /// Every thread that got it has counted, and nothing is left of the others.
     fn check(&self, counted: usize) {
         assert!(!self.lock.is_locked() && !self.lock.has_waiters());
         // SAFETY: all threads have been joined.

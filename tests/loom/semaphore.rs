@@ -1,4 +1,4 @@
-//! Semaphores: what is given back is taken once, and by somebody.
+//! Semaphores: what is given back is taken, and taken once.
 
 use loom::sync::Arc;
 use rthread::sync::{NotReleased, Semaphore, Waited, Waiter};
@@ -65,7 +65,7 @@ fn one_that_is_due_is_served_before_newcomers() {
     });
 }
 
-/// Two wait for one, and one of them may give up; who gets it gives it back.
+/// Two wait for one, and one of them may give up; the one that gets it gives it back.
 fn release_against(how: Patience, overdue: bool) {
     model(move || {
         let semaphore = semaphore(0);

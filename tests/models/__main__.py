@@ -1,7 +1,7 @@
 """python -m tests.models: `sync` under both model checkers, and the models against its mutants.
 
-Prints what was explored and who notices which mutant; the exit status is 1 if a model fails or a
-mutant survives. `--table` only prints what an earlier run has left.
+Prints what was explored and which models notice which mutant; the exit status is 1 if a model fails
+or a mutant survives. `--table` only prints what an earlier run has left.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .broken import ROOT, make_copy
 from .mutants import MUTANTS, Mutant
+from .mutated_source import ROOT, make_copy
 from .run import build, names, read, run_all, run_one
 
 CHECKERS = ("loom", "shuttle")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .broken import ROOT, make_copy
+from .mutated_source import ROOT, make_copy
 from .run import build
 
 CARGO = ("cargo", "+nightly")

@@ -129,7 +129,7 @@ def gives_up(kit: Kit, cls: Any, *, alone: bool = True) -> bool:
 
     Up to 3.12 the stock SimpleQueue takes what is left of a time-out, once it is less than zero,
     for no time-out at all, and waits for ever. Another getter or a signal at its very end leads
-    there, and up to 3.10 so does a moment's delay, with nobody else about.
+    there, and up to 3.10 so does a moment's delay, with no other thread.
     """
     if not kit.is_stock or cls.__name__ != "SimpleQueue":
         return True

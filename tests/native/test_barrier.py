@@ -92,7 +92,7 @@ def test_one_party_waits_for_nobody(make: Any) -> None:
 @pytest.mark.parametrize("parties", [0, -1, -(2**70), 0.5])
 def test_fewer_than_one(make: Any, broken_error: Any, parties: float) -> None:
     if not SINCE_3_13:
-        # Nobody is ever the last.
+        # No thread is ever the last.
         barrier = make(parties)
         assert barrier.parties == parties
         with pytest.raises(broken_error):
@@ -115,7 +115,7 @@ def test_parties_that_are_no_number(make: Any, parties: Any) -> None:
         assert make(parties).parties is parties
 
 
-def test_arguments(make: Any) -> None:
+def test_a_barrier_checks_its_arguments(make: Any) -> None:
     barrier = make(parties=2, action=None, timeout=SHORT)
     assert (barrier._parties, barrier._action, barrier._timeout) == (2, None, SHORT)
     for call in (make, lambda: make(1, None, None, None), lambda: make(1, spam=1)):
@@ -130,7 +130,7 @@ def test_arguments(make: Any) -> None:
 
 
 def test_the_last_one_runs_the_action(kit: Kit, make: Any) -> None:
-    """Once a round, before anybody leaves."""
+    """Once a round, before any thread leaves."""
     idents: list[int] = []
     left: list[int] = []
 
@@ -271,7 +271,7 @@ def test_a_time_out_of_the_wrong_type(make: Any, timeout: Any) -> None:
 # abort and reset
 
 
-def test_abort(kit: Kit, make: Any, broken_error: Any) -> None:
+def test_abort_breaks_the_barrier_for_all(kit: Kit, make: Any, broken_error: Any) -> None:
     barrier = make(4)
     with kit.workers(3) as crew:
         pendings = all_wait(crew, barrier)
@@ -309,7 +309,7 @@ def test_reset_with_nobody_there(make: Any) -> None:
 
 @pytest.mark.parametrize("end", ["abort", "reset"])
 def test_broken_and_mended_at_random(kit: Kit, make: Any, broken_error: Any, end: str) -> None:
-    """Whatever the moment, nobody stays behind and the barrier works again afterwards."""
+    """Whatever the moment, no thread stays behind and the barrier works again afterwards."""
     barrier = make(3)
     stop = False
 

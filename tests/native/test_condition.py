@@ -1,4 +1,4 @@
-"""Condition: who is woken, in what order, and in what state the lock is then."""
+"""Condition: which waiters are woken, in what order, and in what state the lock is then."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def condition(kit: Kit, request: pytest.FixtureRequest) -> Any:
     return kit.threading.Condition(getattr(kit.threading, request.param)())
 
 
-# Whom notify wakes
+# Which waiters notify wakes
 
 
 def test_notify_wakes_in_order(kit: Kit, condition: Any) -> None:
@@ -139,7 +139,7 @@ def test_one_that_gave_up_does_not_hold_the_line(kit: Kit, condition: Any) -> No
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_a_notify_at_the_time_out_is_not_lost(ours: Kit, kind: str) -> None:
-    """It goes to the one whose time is up, who then says so, or to the next.
+    """It goes to the one whose time is up, which then says so, or to the next.
 
     Only rthread promises this: a stock waiter is in the line until it has the lock back, and may
     be notified when it no longer listens. So is a condition that a program has looked into, which
@@ -312,7 +312,7 @@ def test_an_rlock_of_another_thread_is_not_ours(kit: Kit) -> None:
 
 
 def test_a_lock_of_another_thread_passes_for_ours(kit: Kit) -> None:
-    """A plain lock does not know its holder: it is enough that somebody holds it."""
+    """A plain lock does not know its holder: it is enough that it is held."""
     condition = kit.threading.Condition(kit.threading.Lock())
     with kit.workers(2) as [holder, waiter]:
         pending = waiter.block(wait_in, condition, HANG)
@@ -375,7 +375,7 @@ def test_acquire_and_release_are_the_locks(kit: Kit) -> None:
             condition.release()
 
 
-def test_locked(kit: Kit) -> None:
+def test_locked_tells_whether_the_lock_is_held(kit: Kit) -> None:
     condition = kit.threading.Condition(kit.threading.Lock())
     if not SINCE_3_14:
         assert not hasattr(condition, "locked")

@@ -75,7 +75,7 @@ class Protocol(Bare):
 
 
 class ChildOfRLock(threading._RLock):  # type: ignore[misc]
-    """The pure one, as a subclass."""
+    """The one written in Python, as a subclass."""
 
 
 LOCKS: dict[str, Callable[[Any], Any]] = {
@@ -84,7 +84,7 @@ LOCKS: dict[str, Callable[[Any], Any]] = {
     "RLock": lambda threading: threading.RLock(),
     "stock Lock": lambda threading: _thread.allocate_lock(),
     "stock RLock": lambda threading: _thread.RLock(),
-    "pure RLock": lambda threading: threading._PyRLock(),
+    "Python RLock": lambda threading: threading._PyRLock(),
     "child of RLock": lambda threading: ChildOfRLock(),
     "child of C RLock": lambda threading: type("Child", (type(threading.RLock()),), {})(),
     "another Condition": lambda threading: threading.Condition(),
@@ -174,7 +174,7 @@ def test_release_save_and_restore(kit: Kit, condition: Any) -> None:
     condition.release()
 
 
-@pytest.mark.parametrize("kind", ["RLock", "stock RLock", "pure RLock", "child of C RLock"])
+@pytest.mark.parametrize("kind", ["RLock", "stock RLock", "Python RLock", "child of C RLock"])
 @pytest.mark.parametrize("timeout", [SHORT, HANG])
 def test_the_depth_of_an_rlock_comes_back(kit: Kit, kind: str, timeout: float) -> None:
     lock = LOCKS[kind](kit.threading)

@@ -135,7 +135,7 @@ def made(name: str, *args: Any, **kwargs: Any) -> tuple[Any, Any] | None:
         setting("_flag"),
     )
 )
-def test_event(sequence: list[Step]) -> None:
+def test_calls_on_an_event_come_to_the_same(sequence: list[Step]) -> None:
     pair = made("Event")
     assert pair is not None
     stock, ours = pair
@@ -160,7 +160,7 @@ def test_event(sequence: list[Step]) -> None:
         setting("_value"),
     ),
 )
-def test_semaphore(name: str, value: Any, sequence: list[Step]) -> None:
+def test_calls_on_a_semaphore_come_to_the_same(name: str, value: Any, sequence: list[Step]) -> None:
     pair = made(name, value)
     if pair is None:
         return
@@ -214,7 +214,7 @@ def loops(semaphore: Any, one: Step) -> bool:
         anything.map(lambda value: Step("wait_for", (value, 0), {})),
     )
 )
-def test_condition(kind: str, sequence: list[Step]) -> None:
+def test_calls_on_a_condition_come_to_the_same(kind: str, sequence: list[Step]) -> None:
     stock = STOCK.threading.Condition(getattr(STOCK.threading, kind)())
     ours = OURS.threading.Condition(getattr(OURS.threading, kind)())
     depth = 0
@@ -246,7 +246,9 @@ def test_condition_over_anything(call: tuple[Any, Any]) -> None:
         plain("abort", "reset", "wait"), step("wait", "timeout"), step("reset", most=1), most=12
     ),
 )
-def test_barrier(parties: Any, default: Any, sequence: list[Step]) -> None:
+def test_calls_on_a_barrier_come_to_the_same(
+    parties: Any, default: Any, sequence: list[Step]
+) -> None:
     pair = made("Barrier", parties, None, default)
     if pair is None:
         return
@@ -335,18 +337,18 @@ sizes = st.one_of(st.integers(0, 3), anything)
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue"])
 @given(maxsize=sizes, sequence=queue_steps(anything, *ordered_steps))
-def test_queue(name: str, maxsize: Any, sequence: list[Step]) -> None:
+def test_calls_on_a_queue_come_to_the_same(name: str, maxsize: Any, sequence: list[Step]) -> None:
     run_queue(name, (maxsize,), sequence)
 
 
 @given(maxsize=sizes, sequence=queue_steps(st.integers(), *ordered_steps))
-def test_priority_queue(maxsize: Any, sequence: list[Step]) -> None:
+def test_calls_on_a_priority_queue_come_to_the_same(maxsize: Any, sequence: list[Step]) -> None:
     """Of numbers: where a comparison raises, stock loses what ours keeps."""
     run_queue("PriorityQueue", (maxsize,), sequence)
 
 
 @given(sequence=queue_steps(anything))
-def test_simple_queue(sequence: list[Step]) -> None:
+def test_calls_on_a_simple_queue_come_to_the_same(sequence: list[Step]) -> None:
     run_queue("SimpleQueue", (), sequence)
 
 

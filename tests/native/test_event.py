@@ -1,4 +1,4 @@
-"""Event: who is woken, and what wait says."""
+"""Event: which waiters are woken, and what wait returns."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_ping_pong(kit: Kit) -> None:
 
 
 def test_the_flag_can_be_set_by_hand(kit: Kit, event: Any) -> None:
-    """That wakes nobody, but those who come next see it."""
+    """That wakes no waiter, but threads that come next see it."""
     with kit.workers(1) as [waiter]:
         pending = waiter.block(event.wait)
         event._flag = True
@@ -164,7 +164,7 @@ def test_repr(kit: Kit, event: Any) -> None:
     assert without_addresses(repr(Child())) == f"<{__name__}.{Child.__qualname__} at 0x…: unset>"
 
 
-def test_arguments(event: Any) -> None:
+def test_an_event_refuses_wrong_arguments(event: Any) -> None:
     event.set()
     assert event.wait(timeout=1) is True
     for call in (
@@ -181,8 +181,8 @@ def test_arguments(event: Any) -> None:
             call()
 
 
-def test_reinit(kit: Kit, event: Any) -> None:
-    """It stays set or not; nobody waits any more."""
+def test_an_event_works_after_reinit(kit: Kit, event: Any) -> None:
+    """It stays set or not; it has no waiters any more."""
     event._at_fork_reinit()
     assert event.is_set() is False
     event.set()

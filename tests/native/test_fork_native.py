@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kits import Kit, check_on
 
-from forked import IN_CHILD, needs_fork
+from fork_snippets import IN_CHILD, needs_fork
 
 pytestmark = needs_fork
 
@@ -42,13 +42,13 @@ def check(kit: Kit, source: str) -> None:
 
 
 @pytest.mark.parametrize("is_set", [True, False])
-def test_event(kit: Kit, is_set: bool) -> None:
+def test_an_event_works_in_the_child(kit: Kit, is_set: bool) -> None:
     check(
         kit,
         f"""
 event = threading.Event()
 if {is_set}:
-    # With nobody there: one that is being woken may hold stock's lock at the fork.
+    # Without waiters: one that is being woken may hold stock's lock at the fork.
     event.set()
 else:
     for _ in range(3):
@@ -93,7 +93,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
-def test_condition(kit: Kit, kind: str) -> None:
+def test_a_condition_works_in_the_child(kit: Kit, kind: str) -> None:
     check(
         kit,
         f"""
@@ -175,7 +175,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
-def test_semaphore(kit: Kit, name: str) -> None:
+def test_a_semaphore_works_in_the_child(kit: Kit, name: str) -> None:
     check(
         kit,
         f"""
@@ -202,7 +202,7 @@ print("fine")
 
 @pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
 def test_a_release_is_not_for_the_dead(ours: Kit, name: str) -> None:
-    """Whoever waits in the child is first in line there.
+    """A thread that waits in the child is first in line there.
 
     On stock the threads of the parent are still ahead, and swallow one release each.
     """
@@ -226,7 +226,7 @@ print("fine")
     )
 
 
-def test_barrier(kit: Kit) -> None:
+def test_a_barrier_works_in_the_child(kit: Kit) -> None:
     check(
         kit,
         """
@@ -273,7 +273,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
-def test_queue(kit: Kit, name: str) -> None:
+def test_a_queue_works_in_the_child(kit: Kit, name: str) -> None:
     check(
         kit,
         f"""

@@ -1,4 +1,4 @@
-"""Nothing is kept that nobody needs: cycles are collected, references given back."""
+"""Nothing is kept that is not needed: cycles are collected, references given back."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def references(probe: object, action: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", QUEUES)
-def test_items(kit: Kit, name: str) -> None:
+def test_a_queue_keeps_no_reference_to_an_item(kit: Kit, name: str) -> None:
     q = kit.make(name)
     thing = Thing()
     last = {"timeout": 0} if gives_up(kit, type(q)) else {"block": False}
@@ -333,7 +333,7 @@ def test_the_value_of_a_semaphore(kit: Kit, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*CLASSES, *QUEUES])
 def test_objects_and_their_classes(kit: Kit, name: str) -> None:
-    """As many objects of the collector's as before, and nobody holds the class."""
+    """As many objects of the collector's as before, and no reference to the class."""
     cls = type(kit.make(name))
 
     def action() -> None:

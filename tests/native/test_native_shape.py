@@ -71,7 +71,7 @@ def parameters(function: Any) -> list[inspect.Parameter]:
 
 
 @python_ones
-def test_signatures(ours: Kit, name: str) -> None:
+def test_signatures_are_those_of_stock(ours: Kit, name: str) -> None:
     mine, stock = ours_and_stock(ours, name)
     assert inspect.signature(mine) == inspect.signature(stock)
     methods = [
@@ -218,7 +218,7 @@ def test_two_bases(kit: Kit, name: str) -> None:
     use(found, name)
 
 
-def test_ancestors(kit: Kit) -> None:
+def test_classes_have_the_bases_of_stock(kit: Kit) -> None:
     assert kit.threading.BoundedSemaphore.__mro__[1] is kit.threading.Semaphore
     for name in ("LifoQueue", "PriorityQueue"):
         assert getattr(kit.queue, name).__mro__[1] is kit.queue.Queue

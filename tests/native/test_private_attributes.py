@@ -17,7 +17,7 @@ SEMAPHORES = ["Semaphore", "BoundedSemaphore"]
 # Looks that change nothing
 
 
-def test_values(kit: Kit) -> None:
+def test_private_attributes_have_the_values_of_stock(kit: Kit) -> None:
     threading = kit.threading
     event = threading.Event()
     assert event._flag is False
@@ -61,16 +61,16 @@ def test_the_count_in_a_barrier(kit: Kit) -> None:
 # The condition under an Event
 
 
-@pytest.mark.parametrize("opened", ["before", "during"])
-def test_the_condition_of_an_event(kit: Kit, opened: str) -> None:
+@pytest.mark.parametrize("materialized", ["before", "during"])
+def test_the_condition_of_an_event(kit: Kit, materialized: str) -> None:
     event = kit.threading.Event()
-    if opened == "before":
+    if materialized == "before":
         assert event._cond is event._cond
     with kit.workers(4) as crew:
         pendings = [crew[0].block(event.wait), crew[1].block(event.wait, HANG)]
         condition = event._cond
         assert isinstance(condition, kit.threading.Condition)
-        # Those who waited already move over in their own time.
+        # Threads that waited already move over in their own time.
         wait_until(lambda: len(condition._waiters) == 2)
         pendings.append(crew[2].block(event.wait))
         assert len(condition._waiters) == 3
@@ -119,12 +119,12 @@ def test_an_events_condition_may_be_replaced(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("name", SEMAPHORES)
-@pytest.mark.parametrize("opened", ["before", "during"])
-def test_the_condition_of_a_semaphore(kit: Kit, name: str, opened: str) -> None:
+@pytest.mark.parametrize("materialized", ["before", "during"])
+def test_the_condition_of_a_semaphore(kit: Kit, name: str, materialized: str) -> None:
     semaphore = getattr(kit.threading, name)(4)
     for _ in range(4):
         semaphore.acquire()
-    if opened == "before":
+    if materialized == "before":
         assert semaphore._cond is semaphore._cond
     with kit.workers(4) as crew:
         pendings = [
@@ -174,17 +174,17 @@ def test_acquire_many_under_the_condition(kit: Kit, name: str) -> None:
 # Under a barrier
 
 
-@pytest.mark.parametrize("opened", ["before", "during"])
-def test_the_condition_of_a_barrier(kit: Kit, opened: str) -> None:
+@pytest.mark.parametrize("materialized", ["before", "during"])
+def test_the_condition_of_a_barrier(kit: Kit, materialized: str) -> None:
     barrier = kit.threading.Barrier(3)
-    if opened == "before":
+    if materialized == "before":
         assert barrier._cond is barrier._cond
     with kit.workers(2) as crew:
         for _ in range(3):
             pendings = [crew[0].block(barrier.wait), crew[1].block(barrier.wait, HANG)]
             wait_until(lambda: len(barrier._cond._waiters) == 2)
             assert barrier.wait() == 2
-            # Those who move over are counted again as they come.
+            # Threads that move over are counted again as they come.
             assert sorted(pending.result() for pending in pendings) == [0, 1]
         pendings = [worker.block(barrier.wait) for worker in crew]
         with barrier._cond:
@@ -317,7 +317,7 @@ def test_not_pickled(kit: Kit, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Event", "Semaphore", "BoundedSemaphore"])
-def test_copied(kit: Kit, name: str) -> None:
+def test_a_copy_shares_the_condition(kit: Kit, name: str) -> None:
     """A copy has a value of its own and shares the condition under it."""
     found = kit.make(name)
     twin = copy.copy(found)
@@ -354,7 +354,8 @@ def test_queue_copied(kit: Kit, name: str) -> None:
     assert twin.empty()
 
 
-# The object, the name of a part that is looked for late, how to open it, and what goes meanwhile.
+# The object, the name of a part that is looked for late, what materializes the object, and what
+# goes meanwhile.
 @pytest.mark.parametrize(
     "case",
     [
@@ -367,8 +368,8 @@ def test_queue_copied(kit: Kit, name: str) -> None:
         "queue.PriorityQueue(), 'not_full', 'mutex', 'mutex'",
     ],
 )
-def test_part_gone_while_opened(ours: Kit, case: str) -> None:
-    """A part that somebody takes out of the dict before the object is open is not used after it."""
+def test_a_part_that_goes_during_materialization_is_not_used(ours: Kit, case: str) -> None:
+    """A part that is taken out of the dict during materialization is not used after it."""
     source = f"""
         class Name(str):
             __hash__ = str.__hash__

@@ -157,7 +157,7 @@ def test_the_limit_may_be_moved(kit: Kit, bounded: Any) -> None:
 
 @pytest.mark.parametrize("maxsize", ["1", None, ()])
 def test_a_limit_that_is_no_number(bounded: Any, maxsize: Any) -> None:
-    """Nobody looks at it before the first put."""
+    """It is not looked at before the first put."""
     q = bounded(maxsize)
     assert q.maxsize is maxsize
     with pytest.raises(TypeError, match="'>' not supported between instances of "):
@@ -314,7 +314,7 @@ def test_task_done(bounded: Any) -> None:
     assert q.unfinished_tasks == 2
     q.get()
     assert q.unfinished_tasks == 2
-    # Nobody asks whether it was gotten.
+    # It does not matter whether it was gotten.
     assert q.task_done() is None
     assert q.task_done() is None
     assert q.unfinished_tasks == 0
@@ -323,7 +323,7 @@ def test_task_done(bounded: Any) -> None:
     assert q.unfinished_tasks == 0
 
 
-def test_join(kit: Kit, bounded: Any) -> None:
+def test_join_waits_for_all_tasks(kit: Kit, bounded: Any) -> None:
     q = bounded()
     assert q.join() is None
     with kit.workers(3) as crew:
@@ -352,7 +352,7 @@ def test_unfinished_tasks_may_be_set_by_hand(kit: Kit, bounded: Any) -> None:
 # Shape
 
 
-def test_names(kit: Kit) -> None:
+def test_the_module_has_the_names_of_queue(kit: Kit) -> None:
     for name in set(stock_queue.__all__) | {"Empty", "Full"}:
         assert hasattr(kit.queue, name)
         assert name in kit.queue.__all__

@@ -1,4 +1,4 @@
-"""Queues whose insides somebody overrides or reaches into, as real programs do."""
+"""Queues with private attributes that a program overrides or uses, as real programs do."""
 
 from __future__ import annotations
 
@@ -205,8 +205,8 @@ def test_the_mutex_keeps_everybody_out(kit: Kit, make: Any) -> None:
     assert not q.mutex.locked()
 
 
-def test_clear(kit: Kit, make: Any) -> None:
-    """The way in which everybody empties a queue."""
+def test_a_queue_can_be_cleared_under_its_mutex(kit: Kit, make: Any) -> None:
+    """The usual way to empty a queue."""
     q = make()
     for number in range(5):
         q.put(number)
@@ -222,10 +222,10 @@ def test_clear(kit: Kit, make: Any) -> None:
     assert q.get() == 1
 
 
-@pytest.mark.parametrize("opened", ["before", "during"])
-def test_getters_can_be_served_by_hand(kit: Kit, make: Any, opened: str) -> None:
+@pytest.mark.parametrize("materialized", ["before", "during"])
+def test_getters_can_be_served_by_hand(kit: Kit, make: Any, materialized: str) -> None:
     q = make()
-    if opened == "before":
+    if materialized == "before":
         assert q.mutex is q.not_empty._lock
     with kit.workers(2) as crew:
         pendings = [crew[0].block(q.get), crew[1].block(q.get, True, HANG)]
@@ -241,10 +241,10 @@ def test_getters_can_be_served_by_hand(kit: Kit, make: Any, opened: str) -> None
     assert q.empty()
 
 
-@pytest.mark.parametrize("opened", ["before", "during"])
-def test_putters_can_be_let_in_by_hand(kit: Kit, make: Any, opened: str) -> None:
+@pytest.mark.parametrize("materialized", ["before", "during"])
+def test_putters_can_be_let_in_by_hand(kit: Kit, make: Any, materialized: str) -> None:
     q = make(1)
-    if opened == "before":
+    if materialized == "before":
         assert q.mutex is q.not_full._lock
     q.put("first")
     with kit.workers(2) as crew:
@@ -261,7 +261,7 @@ def test_putters_can_be_let_in_by_hand(kit: Kit, make: Any, opened: str) -> None
 
 @pytest.mark.parametrize("name", ["mutex", "not_empty", "not_full", "all_tasks_done", "queue"])
 def test_a_queue_that_is_looked_into_while_all_wait(kit: Kit, make: Any, name: str) -> None:
-    """Those who came before the look and those who come after it are served alike."""
+    """Threads that came before the look and threads that come after it are served alike."""
     q = make(1)
     with kit.workers(4) as crew:
         getters = [crew[0].block(q.get), crew[1].block(q.get, True, HANG)]

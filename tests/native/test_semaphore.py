@@ -1,4 +1,4 @@
-"""Semaphore and BoundedSemaphore: counts, limits, and who gets in."""
+"""Semaphore and BoundedSemaphore: counts, limits, and which threads get in."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_starts_with_a_number(make: Any, value: Any) -> None:
         make(value)
 
 
-def test_with(make: Any) -> None:
+def test_with_acquires_and_releases(make: Any) -> None:
     semaphore = make(2)
     with semaphore as entered:
         assert entered is True
@@ -141,7 +141,7 @@ def test_unbounded_has_none(kit: Kit) -> None:
 
 
 def test_the_value_can_be_set_by_hand(kit: Kit, make: Any) -> None:
-    """That wakes nobody; those who come next see it."""
+    """That wakes no waiter; threads that come next see it."""
     semaphore = make(1)
     semaphore._value = 0
     assert semaphore.acquire(False) is False

@@ -32,7 +32,7 @@ def is_free(lock: Any) -> bool:
 
 
 @timeouts
-def test_event(kit: Kit, timeout: float | None) -> None:
+def test_a_handler_that_raises_ends_a_wait_for_an_event(kit: Kit, timeout: float | None) -> None:
     event = kit.threading.Event()
     for _ in range(3):
         with pytest.raises(Interrupted):
@@ -48,20 +48,22 @@ def test_event(kit: Kit, timeout: float | None) -> None:
 
 @timeouts
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
-def test_condition(kit: Kit, timeout: float | None, kind: str) -> None:
+def test_a_handler_that_raises_ends_a_wait_for_a_condition(
+    kit: Kit, timeout: float | None, kind: str
+) -> None:
     condition = kit.threading.Condition(getattr(kit.threading, kind)())
     for _ in range(3):
         with condition:
             with pytest.raises(Interrupted):
                 during(lambda: condition.wait(timeout), interrupt)
-            # The lock is ours again, and nobody waits.
+            # The lock is ours again, and no thread waits.
             assert condition._is_owned()
             assert len(condition._waiters) == 0
         assert is_free(condition)
 
 
 @timeouts
-def test_condition_wait_for(kit: Kit, timeout: float | None) -> None:
+def test_a_handler_that_raises_ends_wait_for(kit: Kit, timeout: float | None) -> None:
     condition = kit.threading.Condition()
     with condition, condition:
         with pytest.raises(Interrupted):
@@ -90,7 +92,7 @@ def test_the_one_that_was_interrupted_takes_no_notify(kit: Kit) -> None:
 
 @pytest.mark.parametrize("kind", ["RLock", "Lock"])
 def test_the_lock_is_taken_back_in_spite_of_the_handler(kit: Kit, kind: str) -> None:
-    """Somebody else holds it when the wait ends: that wait cannot be interrupted (gh-118433)."""
+    """Another thread holds it when the wait ends: that wait cannot be interrupted (gh-118433)."""
     if kit.is_stock and kind == "Lock":
         pytest.skip("stock gives up the lock of a condition over a plain Lock here")
     condition = kit.threading.Condition(getattr(kit.threading, kind)())
@@ -129,7 +131,9 @@ def test_the_lock_is_taken_back_in_spite_of_the_handler(kit: Kit, kind: str) -> 
 
 @timeouts
 @pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
-def test_semaphore(kit: Kit, timeout: float | None, name: str) -> None:
+def test_a_handler_that_raises_ends_an_acquire_of_a_semaphore(
+    kit: Kit, timeout: float | None, name: str
+) -> None:
     semaphore = getattr(kit.threading, name)(1)
     semaphore.acquire()
     for _ in range(3):
@@ -149,8 +153,8 @@ def test_semaphore(kit: Kit, timeout: float | None, name: str) -> None:
 
 
 @timeouts
-def test_barrier(kit: Kit, timeout: float | None) -> None:
-    """Who leaves by an exception leaves it unbroken, and one short."""
+def test_a_handler_that_raises_ends_a_wait_at_a_barrier(kit: Kit, timeout: float | None) -> None:
+    """A thread that leaves by an exception leaves it unbroken, and one short."""
     barrier = kit.threading.Barrier(2)
     for _ in range(3):
         with pytest.raises(Interrupted):
@@ -165,7 +169,9 @@ def test_barrier(kit: Kit, timeout: float | None) -> None:
 
 @timeouts
 @pytest.mark.parametrize("name", kits.QUEUES)
-def test_queue_get(kit: Kit, timeout: float | None, name: str) -> None:
+def test_a_handler_that_raises_ends_a_get_of_a_queue(
+    kit: Kit, timeout: float | None, name: str
+) -> None:
     q = getattr(kit.queue, name)()
     for _ in range(3):
         with pytest.raises(Interrupted):

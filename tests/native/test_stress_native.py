@@ -16,7 +16,7 @@ ORDERED = ["Queue", "LifoQueue", "PriorityQueue"]
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", [*ORDERED, "SimpleQueue"])
-def test_items(kit: Kit, name: str, seed: int) -> None:
+def test_each_item_comes_out_once(kit: Kit, name: str, seed: int) -> None:
     """Each item that went in comes out once, by any way to wait."""
     cls = getattr(kit.queue, name)
     q = cls() if name == "SimpleQueue" else cls(3)
@@ -119,14 +119,14 @@ def test_a_pool_of_tokens(kit: Kit, kind: str) -> None:
 
 
 def test_all_at_once(kit: Kit) -> None:
-    """A pipeline that meets at a barrier after each round, some hands short of permits."""
-    hands, rounds = 4, 40
+    """A pipeline that meets at a barrier after each round, some threads short of permits."""
+    count, rounds = 4, 40
     results = []
     q = kit.queue.Queue(2)
     semaphore = kit.threading.BoundedSemaphore(2)
     go = [kit.threading.Event() for _ in range(rounds)]
     ended: list[int] = []
-    barrier = kit.threading.Barrier(hands + 1, lambda: ended.append(len(ended)))
+    barrier = kit.threading.Barrier(count + 1, lambda: ended.append(len(ended)))
 
     def work(number: int) -> int:
         rng = random.Random(number)
@@ -149,13 +149,13 @@ def test_all_at_once(kit: Kit) -> None:
             barrier.wait(HANG)
         return items
 
-    with kit.workers(hands) as crew:
+    with kit.workers(count) as crew:
         pendings = [worker.submit(work, number) for number, worker in enumerate(crew)]
         for turn, event in enumerate(go):
             event.set()
             for number in range(20):
                 q.put((turn, number), timeout=HANG)
-            for _ in range(hands):
+            for _ in range(count):
                 q.put(None, timeout=HANG)
             q.join()
             barrier.wait(HANG)
@@ -170,7 +170,7 @@ def test_all_at_once(kit: Kit) -> None:
 
 @pytest.mark.parametrize("name", ["Event", "Semaphore", "Condition", "Barrier", "Queue"])
 def test_looked_into_while_all_are_at_work(kit: Kit, name: str) -> None:
-    """Somebody reaches for the private parts at a random moment; nobody notices."""
+    """A thread reads private attributes at a random moment; no other notices."""
     threading = kit.threading
     for turn in range(15):
         rng = random.Random(turn)

@@ -27,8 +27,8 @@ pytestmark = [
 GOAL = 200
 
 
-def weather(step: Callable[[], Any]) -> int:
-    """Call `step` until the handler has raised in it often enough; count those."""
+def interrupt_often(step: Callable[[], Any]) -> int:
+    """Call `step` until a signal handler has raised in it often enough; return how often."""
     raised = 0
     armed = False
 
@@ -86,31 +86,33 @@ class Until:
 
 
 @pytest.mark.parametrize("timeout", [None, 0.001, HANG])
-def test_semaphore(ours: Kit, timeout: float | None) -> None:
+def test_no_permit_is_lost_when_handlers_raise(ours: Kit, timeout: float | None) -> None:
     semaphore = ours.threading.Semaphore(0)
     got: deque[bool] = deque()
     with ours.workers(1) as [releaser]:
         with Until(releaser, semaphore.release) as released:
-            weather(lambda: got.extend(map(semaphore.acquire, turns(), itertools.repeat(timeout))))
+            interrupt_often(
+                lambda: got.extend(map(semaphore.acquire, turns(), itertools.repeat(timeout)))
+            )
     assert sum(got) > 0
     assert sum(got) + semaphore._value == released.count
 
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
-def test_get(ours: Kit, name: str) -> None:
+def test_no_item_is_lost_when_handlers_raise(ours: Kit, name: str) -> None:
     q = getattr(ours.queue, name)()
     got: deque[int] = deque()
     numbers = itertools.count()
     with ours.workers(1) as [putter]:
         with Until(putter, lambda: q.put(next(numbers))) as put:
-            weather(lambda: got.extend(map(q.get, turns())))
+            interrupt_often(lambda: got.extend(map(q.get, turns())))
     while not q.empty():
         got.append(q.get())
     assert sorted(got) == list(range(put.count))
 
 
 @pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue"])
-def test_put(ours: Kit, name: str) -> None:
+def test_an_item_is_put_once_or_not_when_handlers_raise(ours: Kit, name: str) -> None:
     """Of a put that raised, the item is in once or not at all; other items are in once."""
     q = getattr(ours.queue, name)(1)
     done: deque[None] = deque()
@@ -124,12 +126,12 @@ def test_put(ours: Kit, name: str) -> None:
                 pass
 
         with Until(getter, get):
-            raised = weather(lambda: done.extend(map(q.put, itertools.repeat(1, 50))))
+            raised = interrupt_often(lambda: done.extend(map(q.put, itertools.repeat(1, 50))))
     assert got
     assert len(done) <= len(got) + q.qsize() == q.unfinished_tasks <= len(done) + raised
 
 
-def test_event(ours: Kit) -> None:
+def test_an_event_works_after_handlers_that_raised(ours: Kit) -> None:
     event = ours.threading.Event()
     got: deque[bool] = deque()
 
@@ -139,15 +141,15 @@ def test_event(ours: Kit) -> None:
 
     with ours.workers(1) as [setter]:
         with Until(setter, toggle):
-            weather(lambda: got.extend(map(event.wait, itertools.repeat(HANG, 50))))
+            interrupt_often(lambda: got.extend(map(event.wait, itertools.repeat(HANG, 50))))
     assert set(got) == {True}
     assert event.wait(0) is False
     assert len(event._cond._waiters) == 0
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
-def test_condition(ours: Kit, kind: str) -> None:
-    """However a wait ends, the lock is held again, once, and nobody is left in line."""
+def test_a_condition_has_its_lock_after_handlers_that_raised(ours: Kit, kind: str) -> None:
+    """However a wait ends, the lock is held again, once, and no waiter is left."""
     condition = ours.threading.Condition(getattr(ours.threading, kind)())
     got: deque[bool] = deque()
 
@@ -158,7 +160,7 @@ def test_condition(ours: Kit, kind: str) -> None:
     with ours.workers(1) as [notifier]:
         condition.acquire()
         with Until(notifier, notify):
-            weather(lambda: got.extend(map(condition.wait, itertools.repeat(HANG, 50))))
+            interrupt_often(lambda: got.extend(map(condition.wait, itertools.repeat(HANG, 50))))
             assert condition._is_owned()
             assert len(condition._waiters) == 0
             condition.release()
@@ -167,7 +169,7 @@ def test_condition(ours: Kit, kind: str) -> None:
     assert set(got) == {True}
 
 
-def test_barrier(ours: Kit) -> None:
+def test_a_barrier_works_after_handlers_that_raised(ours: Kit) -> None:
     barrier = ours.threading.Barrier(2)
     got: deque[int] = deque()
 
@@ -185,7 +187,7 @@ def test_barrier(ours: Kit) -> None:
 
     with ours.workers(1) as [other]:
         with Until(other, wait):
-            weather(step)
+            interrupt_often(step)
         assert barrier.n_waiting == 0
         barrier.reset()
         pending = other.block(barrier.wait)

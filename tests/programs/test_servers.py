@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from programs.drive import ENGINES, running
-from scenarios.cases.still import wait_until_still
+from scenarios.cases.blocked_threads import wait_until_all_blocked
 from support import HANG, wait_until
 
 REQUESTS = 200
@@ -44,7 +44,7 @@ def test_web_server_under_concurrent_requests(engine: str, tmp_path: Path) -> No
                 assert head.startswith(b"HTTP/1.0 200 OK")
                 assert body == b"the page\n" * 1000
         # While threads end, Python code runs in callbacks, and they swallow a KeyboardInterrupt.
-        wait_until_still(program.process.pid)
+        wait_until_all_blocked(program.process.pid)
         program.interrupt()
 
     assert program.err.count('"GET /page.txt HTTP/1.0" 200 -\n') == REQUESTS

@@ -1,8 +1,8 @@
 """Whatever it is called with, everything that can be called gives a value or raises.
 
 Calls with hostile arguments run in processes of their own (`programs/bad_input.py`), beside the
-same calls of the stock classes. The seeds are 1, 2, …; the long form takes ones that nobody has
-tried. To try one again: `RTHREAD_SEED=… python -m reliability bad-input --count …`.
+same calls of the stock classes. The seeds are 1, 2, …; the long form takes ones that were
+never tried. To try one again: `RTHREAD_SEED=… python -m reliability bad-input --count …`.
 """
 
 from __future__ import annotations
@@ -145,17 +145,17 @@ def bad_threads(count: int) -> Iterator[Figure]:
 
 
 @proof(
-    "bad-making",
+    "bad-classes",
     "native classes made of the wrong classes, and bad input for these",
     long=3_000,
     short=20,
     unit="processes",
     missing="" if hasattr(os, "fork") else "no fork()",
 )
-def bad_making(count: int) -> Iterator[Figure]:
+def bad_classes(count: int) -> Iterator[Figure]:
     tally = Tally()
     for share, seed in zip(shares(count, 500), seeds(count, 3_000), strict=False):
-        try_program("bad_making", share, seed, tally)
+        try_program("bad_classes", share, seed, tally)
     yield exactly("processes", tally.counts["cases"], count)
     yield none_of("crashes", tally.counts["crashes"])
     yield none_of("hangs", tally.counts["hangs"])

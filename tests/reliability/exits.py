@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scenarios.run import MODES, Outcome, run, run_stock
 
-from .places import PROGRAMS
+from .paths import PROGRAMS
 from .proof import Figure, exactly, none_of, proof
 
 # At a time: most of an exit is waiting, and the machine may have two cores.
@@ -31,13 +31,13 @@ class Tries:
         self.other_output = 0
         self._lock = threading.Lock()
 
-    def daemons(self, mode: str, doing: str) -> None:
-        """Let threads do `doing` and have the main thread go away."""
+    def daemons(self, mode: str, task: str) -> None:
+        """Let threads do `task` and have the main thread go away."""
         try:
-            outcome = run(mode, "exit_daemons", doing, "end", timeout=HANG)
+            outcome = run(mode, "exit_daemons", task, "end", timeout=HANG)
         except AssertionError as error:
             # It has the stacks of all threads.
-            print(f"HUNG: {doing} ({mode}): {error}", flush=True)
+            print(f"HUNG: {task} ({mode}): {error}", flush=True)
             with self._lock:
                 self.hung += 1
             return
@@ -47,10 +47,10 @@ class Tries:
             self.spoke += outcome.err != ""
             self.other_output += outcome.lines != ["main ends", "atexit"]
         if outcome != Outcome(0, "main ends\natexit\n", ""):
-            print(f"BAD: {doing} ({mode}): {outcome}", flush=True)
+            print(f"BAD: {task} ({mode}): {outcome}", flush=True)
 
 
-def doings(mode: str) -> list[str]:
+def tasks(mode: str) -> list[str]:
     """What the daemon threads of the case can do; all of it at once comes first."""
     return ["all", *run(mode, "exit_daemons", "list").out.split()]
 
@@ -58,7 +58,7 @@ def doings(mode: str) -> list[str]:
 @proof("exits", "daemon threads left blocked at the end", long=1000, short=30, unit="exits")
 def exits(count: int) -> Iterator[Figure]:
     """Everything in each mode in turn: what a short form leaves out of it, "all" has."""
-    pairs = [(mode, doing) for doing in doings(MODES[0]) for mode in MODES]
+    pairs = [(mode, task) for task in tasks(MODES[0]) for mode in MODES]
     # So that a few are of many things, and the same ones every time.
     first, rest = pairs[: len(MODES)], pairs[len(MODES) :]
     random.Random(4).shuffle(rest)
@@ -67,8 +67,10 @@ def exits(count: int) -> Iterator[Figure]:
 
 @proof("floods", "an end in the midst of starts and ends", long=2000, short=18, unit="exits")
 def floods(count: int) -> Iterator[Figure]:
-    """More of what the end meets least often in the midst of something: those who begin or end."""
-    yield from tried([(mode, doing) for doing in ("flood", "ebb") for mode in MODES], count)
+    """More of what the end meets least often: threads that are about to begin or end."""
+    yield from tried(
+        [(mode, task) for task in ("many_starts", "many_exits") for mode in MODES], count
+    )
 
 
 def tried(pairs: list[tuple[str, str]], count: int) -> Iterator[Figure]:
@@ -94,20 +96,20 @@ def late_pairs() -> list[tuple[str, str]]:
     """What can be done late, and where, but for what stock never ends."""
     pairs = []
     for line in run("stock", LATE, "list").lines:
-        deed, *places = line.split()
+        action, *places = line.split()
         for place in places:
             # Up to 3.11 a thread can be started that never runs, and start() waits for it.
-            if deed != "start" or place in IN_TIME or sys.version_info >= (3, 12):
-                pairs.append((deed, place))
+            if action != "start" or place in IN_TIME or sys.version_info >= (3, 12):
+                pairs.append((action, place))
     return pairs
 
 
-def is_as_stock(mode: str, deed: str, place: str) -> bool:
-    stock, ours = run_stock(LATE, deed, place), run(mode, LATE, deed, place)
+def is_as_stock(mode: str, action: str, place: str) -> bool:
+    stock, ours = run_stock(LATE, action, place), run(mode, LATE, action, place)
     expected = list(itertools.takewhile(lambda line: not line.startswith(CLEARED), stock.lines))
     same = (ours.status, ours.err, ours.lines[: len(expected)]) == (0, stock.err, expected)
     if not same or (len(expected) == len(stock.lines) and ours.lines != expected):
-        print(f"OTHERWISE: {deed} {place} ({mode}): {ours}; stock: {stock}", flush=True)
+        print(f"OTHERWISE: {action} {place} ({mode}): {ours}; stock: {stock}", flush=True)
         return False
     return True
 

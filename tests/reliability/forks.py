@@ -14,8 +14,8 @@ from .proof import Figure, exactly, none_of, proof, run_program
 
 NO_FORK = "" if hasattr(os, "fork") else "there is no fork here"
 
-# Who forks, see `programs/forking.py`.
-WHO = ("main", "other", "child")
+# What forks, see `programs/forking.py`.
+FORKERS = ("main", "other", "child")
 # Forks of one process, at least: it takes a while to set everything up.
 AT_LEAST = 10
 # Far longer than a thousand forks take; a child that hangs is found long before.
@@ -23,25 +23,25 @@ HANG = 1800.0
 
 
 def runs(count: int) -> Iterator[tuple[str, str, int]]:
-    """So many forks over all modes and all who fork; few ones over each at least once."""
-    pairs = list(product(MODES, WHO))
+    """So many forks over all modes and all that fork; few ones over each at least once."""
+    pairs = list(product(MODES, FORKERS))
     # The diagonal first.
-    pairs.sort(key=lambda pair: (MODES.index(pair[0]) - WHO.index(pair[1])) % len(WHO))
+    pairs.sort(key=lambda pair: (MODES.index(pair[0]) - FORKERS.index(pair[1])) % len(FORKERS))
     each = max(AT_LEAST, -(-count // len(pairs)))
-    for mode, who in pairs:
+    for mode, forker in pairs:
         if count <= 0:
             return
-        yield mode, who, min(each, count)
+        yield mode, forker, min(each, count)
         count -= each
 
 
-def fork(mode: str, who: str, count: int) -> Counter[str]:
+def fork(mode: str, forker: str, count: int) -> Counter[str]:
     """What came of so many forks."""
-    outcome = run_program(mode, "forking", count, who, timeout=HANG)
-    assert (outcome.status, outcome.err) == (0, ""), f"{mode} {who}: {outcome}"
+    outcome = run_program(mode, "forking", count, forker, timeout=HANG)
+    assert (outcome.status, outcome.err) == (0, ""), f"{mode} {forker}: {outcome}"
     counts: Counter[str] = Counter(json.loads(outcome.lines[-1]))
     for line in outcome.lines[:-1]:
-        print(f"        {mode} {who}: {line}", flush=True)
+        print(f"        {mode} {forker}: {line}", flush=True)
     return counts
 
 
@@ -55,8 +55,8 @@ def fork(mode: str, who: str, count: int) -> Counter[str]:
 )
 def forks(count: int) -> Iterator[Figure]:
     counts: Counter[str] = Counter()
-    for mode, who, part in runs(count):
-        counts += fork(mode, who, part)
+    for mode, forker, part in runs(count):
+        counts += fork(mode, forker, part)
     yield exactly("forks", counts["forks"], count)
     yield none_of("children with a wrong status", counts["status"])
     yield none_of("children with anything on stderr", counts["spoke"])
@@ -64,7 +64,7 @@ def forks(count: int) -> Iterator[Figure]:
 
 
 @proof(
-    "fork hooks",
+    "fork-hooks",
     "os.register_at_fork: the order, and hooks that use locks",
     long=300,
     short=15,
@@ -76,15 +76,15 @@ def fork_hooks(count: int) -> Iterator[Figure]:
 
 
 @proof(
-    "fork ends",
+    "fork-thread-exits",
     "forks while threads end that leave something to be freed",
     long=9000,
     short=90,
     unit="forks",
     missing=NO_FORK,
 )
-def fork_ends(count: int) -> Iterator[Figure]:
-    yield from in_all_modes("fork_ends", count, "modes in which no child crashed or hung")
+def fork_thread_exits(count: int) -> Iterator[Figure]:
+    yield from in_all_modes("fork_thread_exits", count, "modes in which no child crashed or hung")
 
 
 @proof(

@@ -79,7 +79,7 @@ def memory_limit(count: int) -> Iterator[Figure]:
     tried: Counter[str] = Counter()
     for in_a_row in (1, 8):
         far = max(25, min(count // 6, 300))
-        tried.update(_survive("no_memory", far, in_a_row, mode="command"))
+        tried.update(_survive("failing_allocators", far, in_a_row, mode="command"))
     yield Figure("failing allocators: operations", tried["operations"] / 2)
     yield Figure("failing allocators: tries that raised", tried["raised"], "", tried["raised"] > 0)
     yield Figure("failing allocators: tries that went well", tried["went well"])
@@ -132,7 +132,7 @@ def many_threads(wanted: int) -> Iterator[Figure]:
     found = answer("install", "many_threads", count, timeout=HOUR)
     for what in ("alive", "notified at once", "notified one by one", "notified in time"):
         yield exactly(what, found.pop(what), count)
-    for what in ("out of order", "notified by nobody", "entries in registries"):
+    for what in ("out of order", "woken without a notification", "entries in registries"):
         yield none_of(what, found.pop(what))
     for what, seconds in found.items():
         yield Figure(what, round(seconds, 2), "s")

@@ -15,7 +15,7 @@ from typing import Any
 from scenarios.run import Outcome
 from scenarios.run import run as run_case
 
-from .places import PROGRAMS
+from .paths import PROGRAMS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .places import RESULTS
+from .paths import RESULTS
 from .proof import Figure, Proof, as_json
 
 

@@ -23,17 +23,17 @@ SHORT = 4
 STOCK_WAITS_FOR_EVER = sys.version_info < (3, 13)
 
 
-def storm(mode: str, seconds: float, seed: int) -> Any:
+def run_stress(mode: str, seconds: float, seed: int) -> Any:
     """
     Raises:
         AssertionError: it hung, or ended before its time. The message has the seed.
     """
     again = f"(again: {SEED}={seed}, {mode})"
     try:
-        outcome = run_program(mode, "storm", seconds, seed, timeout=seconds + HUNG)
+        outcome = run_program(mode, "stress", seconds, seed, timeout=seconds + HUNG)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{again}") from None
-    assert (outcome.status, outcome.err) == (0, ""), f"{mode} storm: {outcome} {again}"
+    assert (outcome.status, outcome.err) == (0, ""), f"{mode} stress: {outcome} {again}"
     found = json.loads(outcome.lines[-1])
     for what in found["lost"]:
         print(f"    {mode}: wake-up lost: {what} {again}", flush=True)
@@ -44,7 +44,7 @@ def storm(mode: str, seconds: float, seed: int) -> Any:
 
 @proof(
     "stress",
-    "threads that use everything at once, in a rain of signals and collections",
+    "threads that use everything at once, amid signals and collections",
     long=60,
     short=SHORT,
     unit="seconds",
@@ -52,18 +52,18 @@ def storm(mode: str, seconds: float, seed: int) -> Any:
 )
 def stress(count: int) -> Iterator[Figure]:
     seed = int(os.environ.get(SEED) or time.time_ns() % 1_000_000)
-    found = [storm(mode, count / len(MODES), seed) for mode in MODES]
+    found = [run_stress(mode, count / len(MODES), seed) for mode in MODES]
     yield Figure("operations done", _sum(found, "operations"))
     yield Figure("rounds, at whose end all counts are looked at", _sum(found, "rounds"))
     yield Figure("signals handled", _sum(found, "signals"))
     yield Figure("garbage collections forced", _sum(found, "collections"))
-    yield Figure("looks into objects in use", _sum(found, "opened"))
+    yield Figure("looks into objects in use", _sum(found, "materialized"))
     yield Figure("threads that the machine did not have", _sum(found, "refused"))
     yield none_of("wake-ups lost", sum(len(each["lost"]) for each in found))
     yield none_of("counts that do not add up", sum(len(each["wrong"]) for each in found))
     # What stock fails is a wrong test. At length only: stock's own bugs are not CI's business.
     if count > SHORT and not STOCK_WAITS_FOR_EVER:
-        stock = storm("stock", count / 20, seed)
+        stock = run_stress("stock", count / 20, seed)
         yield none_of("wake-ups lost and wrong counts, stock", len(stock["lost"] + stock["wrong"]))
 
 

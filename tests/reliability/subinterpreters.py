@@ -1,8 +1,8 @@
 """rthread in sub-interpreters: every object in each kind of them, and what must not cross over.
 
 A legacy interpreter shares the GIL of the main one; an isolated one has its own from 3.12 on, so
-that several run in parallel. In each, `programs/every_use.py` uses everything there is, in the same
-way as the main interpreter has come to rthread, and leaves threads waiting for the end to wait for.
+that several run in parallel. In each, `programs/use_every_object.py` uses everything there is, in
+the same way as the main interpreter has come to rthread, and leaves threads that its end waits for.
 """
 
 from __future__ import annotations
@@ -74,19 +74,19 @@ def crossings(count: int) -> Iterator[Figure]:
 
 
 @proof(
-    "last words",
+    "start-at-finalization",
     "threads that objects want to start while their sub-interpreter ends: as on stock",
     long=200,
     short=3,
     unit="interpreters of a kind",
     missing=MISSING,
 )
-def last_words(count: int) -> Iterator[Figure]:
+def start_at_finalization(count: int) -> Iterator[Figure]:
     different = 0
     for kind in KINDS:
         if kind == "legacy" and sys.version_info < (3, 12):
             # Stock starts a thread in an interpreter that is going away, with luck.
             continue
-        ours = answer("install", "last_words", kind, count)
-        different += ours != answer("stock", "last_words", kind, 1)
+        ours = answer("install", "start_at_finalization", kind, count)
+        different += ours != answer("stock", "start_at_finalization", kind, 1)
     yield none_of("answers that stock does not give", different)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import support
-from scenarios.cases.still import wait_until_still
+from scenarios.cases.blocked_threads import wait_until_all_blocked
 from scenarios.watchdog import Watchdog
 
 CASES = Path(__file__).resolve().parent / "cases"
@@ -91,6 +91,6 @@ def _serve(process: subprocess.Popen[str]) -> str:
         for line in process.stdout:
             said.append(line)
             if line.startswith("signal "):
-                wait_until_still(process.pid)
+                wait_until_all_blocked(process.pid)
                 process.send_signal(signal.Signals[line.split()[1]])
     return "".join(said)

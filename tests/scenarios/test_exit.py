@@ -1,4 +1,4 @@
-"""The end of a program: who is waited for, in which order, and who is not."""
+"""The end of a program: which threads are waited for, in which order, and which are not."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ WAKING = [
 
 
 @pytest.mark.parametrize("mode", ["stock", *MODES])
-@pytest.mark.parametrize("doing", [*SLEEPING, *WAKING, "all"])
-def test_daemon_threads_are_not_waited_for(doing: str, mode: str) -> None:
-    outcome = run(mode, "exit_daemons", doing, "end")
+@pytest.mark.parametrize("task", [*SLEEPING, *WAKING, "all"])
+def test_daemon_threads_are_not_waited_for(task: str, mode: str) -> None:
+    outcome = run(mode, "exit_daemons", task, "end")
 
     assert outcome.lines == ["main ends", "atexit"]
     assert (outcome.status, outcome.err) == (0, "")
@@ -117,7 +117,8 @@ def test_daemon_threads_do_not_change_the_status(ending: str, status: int, mode:
 
 
 @pytest.mark.skipif(
-    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL nobody waits for that"
+    not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    reason="with a GIL the end does not wait for that",
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_thread_drops_at_its_end_is_waited_for(mode: str) -> None:

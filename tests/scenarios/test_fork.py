@@ -50,7 +50,9 @@ def test_child_can_start_a_thread_made_before(mode: str) -> None:
     assert (outcome.status, outcome.err) == (0, "")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="who has left cannot be seen")
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self/task"), reason="the threads of a process cannot be seen"
+)
 @pytest.mark.parametrize("mode", MODES)
 def test_warning_of_other_threads(mode: str) -> None:
     expected = run_stock("fork_warns")

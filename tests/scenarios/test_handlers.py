@@ -77,7 +77,7 @@ SAID = {
 
 @pytest.mark.parametrize("mode", ["stock", *MODES])
 @pytest.mark.parametrize("scenario", SAID)
-def test_handler(scenario: str, mode: str) -> None:
+def test_a_wait_copes_with_its_handler(scenario: str, mode: str) -> None:
     outcome = run(mode, "handlers", scenario)
 
     assert outcome.lines == ["signal SIGUSR1", *SAID[scenario]]

@@ -16,7 +16,7 @@ def test_with_another_thread_alive(call: str, then: str, way: str) -> None:
     refusal, unchanged = outcome.lines[:2]
     assert refusal.startswith(f"RuntimeError rthread.{call}() ")
     assert "another thread is alive" in refusal
-    # Who it is can be said of threads that threading knows.
+    # The name can be told of threads that threading knows.
     assert ("the other" in refusal) == (way not in ("bare", "ours"))
     assert unchanged == "nothing changed: True"
     assert outcome.lines[2:] == [

@@ -1,4 +1,4 @@
-"""Time-outs and waits that survive a rain of signals."""
+"""Time-outs and waits that are not changed by signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPECTED = [
     "early 0",
     "served 30",
     "served 30",
-    "it rained True",
+    "signals came True",
 ]
 
 
@@ -20,7 +20,7 @@ EXPECTED = [
     "wait", ["lock", "rlock", "event", "condition", "semaphore", "queue", "thread"]
 )
 def test_signals_change_nothing(wait: str, mode: str) -> None:
-    outcome = run(mode, "rain", wait)
+    outcome = run(mode, "signals_during_waits", wait)
 
     assert outcome.lines == EXPECTED
     assert (outcome.status, outcome.err) == (0, "")

@@ -24,7 +24,7 @@ if sys.version_info >= (3, 13):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scenario", EXPECTED)
-def test_join(scenario: str, mode: str) -> None:
+def test_joins_come_to_the_same_as_on_stock(scenario: str, mode: str) -> None:
     expected = run_stock("joins", scenario)
     assert (expected.status, expected.err) == (0, "")
     assert EXPECTED[scenario] in (expected.lines, None)

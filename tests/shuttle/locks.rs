@@ -83,7 +83,7 @@ fn two_of_six_at_a_time() {
     });
 }
 
-/// One releases for all at once, and nobody may be left behind.
+/// One releases for all at once, and no thread may be left behind.
 #[test]
 fn one_release_for_five() {
     model(|| {
@@ -94,7 +94,7 @@ fn one_release_for_five() {
                 semaphore.release(3, u64::MAX).unwrap();
                 return 0;
             }
-            // Those who give up leave theirs to nobody else; it is there in the end.
+            // Threads that give up leave theirs to no other; it is there in the end.
             let how = if number > 3 { one_of(&ANY) } else { Endless };
             u64::from(take(semaphore, how))
         });

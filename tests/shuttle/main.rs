@@ -81,7 +81,7 @@ fn one_of(choices: &[Patience]) -> Patience {
     choices[thread_rng().gen_range(0..choices.len())]
 }
 
-/// Counts who is inside, and lets others run meanwhile.
+/// Counts the threads inside, and lets others run meanwhile.
 #[derive(Default)]
 struct Room {
     inside: AtomicUsize,

@@ -11,7 +11,7 @@ use crate::waits::{
 };
 use crate::{Room, crowd, model, one_of, spawn};
 
-/// Whoever waits is woken by a set, though it is cleared at once; and the last one is not cleared.
+/// A waiter is woken by a set, though it is cleared at once; and the last one is not cleared.
 #[test]
 fn an_event_that_is_set_again_and_again() {
     model(|| {
@@ -48,7 +48,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// Changes the count when it may be, and notifies one of the others. Those who give up try
+    /// Changes the count when it may be, and notifies one of the others. Threads that give up try
     /// again, and have to see what they could have been notified of.
     fn change(&self, put: bool) {
         let (own, others) =
@@ -133,7 +133,7 @@ fn a_barrier_that_is_broken_and_reset() {
     });
 }
 
-/// One thread that ends, and five who wait for that.
+/// One thread that ends, and five that wait for that.
 #[test]
 fn five_join_one() {
     model(|| {

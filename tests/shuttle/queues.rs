@@ -12,7 +12,7 @@ use crate::{Patience, Room, crowd, model, one_of};
 
 const ANY: [Patience; 5] = [Endless, Limited, Interrupted, Hurried, Raising];
 
-/// Every item is got once, whoever gives up on the way; and those who give up try again.
+/// Every item is got once, also if threads give up on the way; a thread that gives up tries again.
 #[test]
 fn three_put_and_three_get() {
     for lifo in [false, true] {
@@ -72,7 +72,7 @@ fn first_in_first_out_for_each_who_puts() {
     });
 }
 
-/// Nobody is left waiting, and what was put and not got is still there or given back.
+/// No thread is left waiting, and what was put and not got is still there or given back.
 #[test]
 fn a_queue_that_is_shut_down_in_use() {
     for discard in [false, true] {

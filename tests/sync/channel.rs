@@ -146,7 +146,7 @@ fn time_outs_lose_no_item() {
     assert_eq!(channel.unfinished(), sent as u64);
 }
 
-/// By hand, in one thread: who waits longest is served first, and one that comes back goes before
+/// By hand, in one thread: the longest waiter is served first, and one that comes back goes before
 /// all others.
 #[test]
 fn waiters_are_served_in_order() {
@@ -190,7 +190,7 @@ fn a_get_lets_in_who_waits_to_put() {
     }
 }
 
-/// It is told to look, and somebody is faster: then it waits at its place.
+/// It is told to look, and another thread is faster: then it waits at its place.
 #[test]
 fn an_item_is_taken_by_claim() {
     let channel = Channel::new();

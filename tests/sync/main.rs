@@ -158,7 +158,7 @@ fn a_waiter_is_served_while_another_thread_hammers() {
     });
 }
 
-/// The steps of three waits, by hand in one thread: who waits longest is handed the lock first,
+/// The steps of three waits, by hand in one thread: the longest waiter is handed the lock first,
 /// and one that gave up and came back goes before all others.
 #[test]
 fn waiters_are_served_in_order() {
@@ -184,7 +184,7 @@ fn waiters_are_served_in_order() {
     assert!(!lock.is_locked() && !lock.has_waiters());
 }
 
-/// A waiter that has not waited long is only woken: whoever is faster gets the lock, and then it
+/// A waiter that has not waited long is only woken: a faster thread gets the lock, and then it
 /// goes on waiting at its place.
 #[test]
 fn newcomers_may_be_faster_at_first() {

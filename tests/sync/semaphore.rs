@@ -91,7 +91,7 @@ fn as_many_get_in_as_were_let_in() {
     assert_eq!(taken.into_inner() + semaphore.value().unwrap(), given);
 }
 
-/// By hand: those who have waited long are given what is released, in their order; one that gave
+/// By hand: threads that have waited long are given what is released, in their order; one that gave
 /// up after it was given something has it.
 #[test]
 fn waiters_are_served_in_order() {

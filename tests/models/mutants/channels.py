@@ -4,7 +4,7 @@ from .mutant import Mutant
 
 CHANNEL = [
     Mutant(
-        "channel: an item is given and nobody told",
+        "channel: an item is given and no getter told",
         "channel/mod.rs",
         "return (Accepted::Done, Some(self.grant(getter, item)));",
         "{ drop(self.grant(getter, item)); return (Accepted::Done, None); }",
@@ -45,7 +45,7 @@ CHANNEL = [
         ),
     ),
     Mutant(
-        "channel: room is made and nobody let in",
+        "channel: room is made and no putter let in",
         "channel/mod.rs",
         "self.admit()",
         "None",
@@ -80,7 +80,7 @@ CHANNEL = [
         near="if settled { Cancelled::Settled } else { Cancelled::Left }",
     ),
     Mutant(
-        "channel: shutting down forgets who waits to get",
+        "channel: shutting down forgets waiting getters",
         "channel/mod.rs",
         "self.empty(&self.getters, Phase::Dismissed, |_| true);",
         "",
@@ -88,7 +88,7 @@ CHANNEL = [
         programs=("queues::a_queue_that_is_shut_down_in_use",),
     ),
     Mutant(
-        "channel: shutting down forgets who waits to put",
+        "channel: shutting down forgets waiting putters",
         "channel/mod.rs",
         "self.empty(&self.putters, Phase::Dismissed, |_| true);",
         "",
@@ -102,7 +102,7 @@ CHANNEL = [
         ("channel::shutting_down_at_once_ends_joins",),
     ),
     Mutant(
-        "channel: a higher limit lets nobody in",
+        "channel: a higher limit lets no putter in",
         "channel/mod.rs",
         "self.admit()",
         "None::<Wake>",
@@ -118,21 +118,21 @@ CHANNEL = [
         near="self.end_joins(ended);\n        Ok(())",
     ),
     Mutant(
-        "channel: an item is put back and nobody told",
+        "channel: an item is put back and no getter told",
         "channel/undo.rs",
         "self.getters.front()",
         "self.getters.front().filter(|_| false)",
         ("channel::an_item_that_is_put_back_goes_to_a_thread_that_waits",),
     ),
     Mutant(
-        "channel: an item is put back where nobody looks",
+        "channel: an item is put back where no getter looks",
         "channel/undo.rs",
         "self.flags() & RETIRED != 0",
         "false",
         ("retire::an_item_is_put_back_into_a_channel_that_is_not_retired",),
     ),
     Mutant(
-        "channel: a put that is withdrawn lets nobody in",
+        "channel: a put that is withdrawn lets no putter in",
         "channel/undo.rs",
         "wake = self.admit();",
         "",

@@ -4,7 +4,7 @@ from .mutant import RELAXED, Mutant
 
 EVENT = [
     Mutant(
-        "event: set wakes nobody",
+        "event: set wakes no waiter",
         "event.rs",
         "before & PARKED != 0",
         "false",
@@ -16,7 +16,7 @@ EVENT = [
         programs=("meetings::an_event_that_is_set_again_and_again",),
     ),
     Mutant(
-        "event: who comes late does not look",
+        "event: a thread that comes late does not look",
         "event.rs",
         "seen & (SET | RETIRED) != 0",
         "seen & RETIRED != 0",
@@ -31,7 +31,7 @@ EVENT = [
         near="fetch_or(SET | NOTIFIED, Ordering::Release)",
     ),
     Mutant(
-        "event: a set is for whoever comes after a clear as well",
+        "event: a set is for threads that come after a clear as well",
         "event.rs",
         "is_notified(first, seen)",
         "true",
@@ -46,7 +46,7 @@ EVENT = [
         ("event::everybody_who_waits_goes_on",),
     ),
     Mutant(
-        "event: who has not been woken when its time is up gets nothing",
+        "event: a waiter that has not been woken when its time is up gets nothing",
         "event.rs",
         "settled = is_notified(waiter, self.queue.word.load(Ordering::Acquire));",
         "",
@@ -56,7 +56,7 @@ EVENT = [
 
 CONDITION = [
     Mutant(
-        "condition: a notification wakes nobody",
+        "condition: a notification wakes no waiter",
         "condition.rs",
         "self.queue.let_some_go(queue, next);",
         "queue.release();",
@@ -64,14 +64,14 @@ CONDITION = [
         programs=("meetings::a_buffer_between_three_and_three",),
     ),
     Mutant(
-        "condition: who was notified wakes no other",
+        "condition: a notified waiter wakes no other",
         "condition.rs",
         "if settled { next(&queue) } else { None }",
         "None",
         ("condition::everybody_is_notified_who_waits",),
     ),
     Mutant(
-        "condition: whose handler raises wakes no other",
+        "condition: a waiter with a handler that raises wakes no other",
         "condition.rs",
         "let _left = unsafe { self.claim(waiter) };",
         "",
@@ -102,7 +102,7 @@ CONDITION = [
         near="let notified = is_notified(waiter)",
     ),
     Mutant(
-        "condition: whose handler raises keeps the notification",
+        "condition: a waiter with a handler that raises keeps the notification",
         "condition.rs",
         "let _live = self.notify(1);",
         "",
@@ -112,7 +112,7 @@ CONDITION = [
 
 BARRIER = [
     Mutant(
-        "barrier: an abort wakes nobody",
+        "barrier: an abort wakes no waiter",
         "barrier.rs",
         "self.send_away(queue, verdict);",
         "queue.release();",
@@ -124,7 +124,7 @@ BARRIER = [
         programs=("meetings::four_meet_three_times",),
     ),
     Mutant(
-        "barrier: who leaves wakes no other",
+        "barrier: a waiter that leaves wakes no other",
         "barrier.rs",
         "if left { next(&queue) } else { None }",
         "None",
@@ -132,7 +132,7 @@ BARRIER = [
         programs=("meetings::four_meet_three_times",),
     ),
     Mutant(
-        "barrier: whose handler raises wakes no other",
+        "barrier: a waiter with a handler that raises wakes no other",
         "barrier.rs",
         "next(&queue)",
         "None",
@@ -147,14 +147,14 @@ BARRIER = [
         ("barrier::an_abort_sends_everybody_away",),
     ),
     Mutant(
-        "barrier: who comes first passes alone",
+        "barrier: the thread that comes first passes alone",
         "barrier.rs",
         "number + 1 < self.parties()",
         "false",
         ("barrier::two_meet_again",),
     ),
     Mutant(
-        "barrier: a turn that ends badly lets everybody go",
+        "barrier: a turn that ends badly lets all go",
         "barrier.rs",
         "self.end_turn(turn, BarrierState::Broken, Verdict::Broken)",
         "self.end_turn(turn, BarrierState::Whole, Verdict::Passed)",
@@ -175,7 +175,7 @@ BARRIER = [
         ("barrier::a_barrier_that_was_reset_is_as_new", "barrier::two_meet"),
     ),
     Mutant(
-        "barrier: a turn that comes too late lets everybody go",
+        "barrier: a turn that comes too late lets all go",
         "barrier.rs",
         "self.round() != turn.round",
         "turn.round != turn.round",
@@ -199,7 +199,7 @@ BARRIER = [
         programs=("meetings::a_barrier_that_is_broken_and_reset",),
     ),
     Mutant(
-        "barrier: whose handler raises is counted still",
+        "barrier: a waiter with a handler that raises is counted still",
         "barrier.rs",
         "self.count.store(self.count().saturating_sub(1), Ordering::Relaxed);",
         "",
@@ -266,7 +266,7 @@ LIFE = [
         ("join_state::a_start_that_fails_lets_everybody_go",),
     ),
     Mutant(
-        "life: it runs before it is known who it is",
+        "life: it runs before its ident is known",
         "join_state.rs",
         "Ordering::Release",
         RELAXED,

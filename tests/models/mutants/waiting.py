@@ -12,14 +12,14 @@ GUARD = [
         near="swap(self.epoch | FREE, Ordering::Release)",
     ),
     Mutant(
-        "guard: released without waking who sleeps on it",
+        "guard: released without waking the thread that sleeps on it",
         "queue_lock.rs",
         "before & STATE == CONTENDED",
         "false",
         ("lock::mutual_exclusion_and_no_lost_wake_up",),
     ),
     Mutant(
-        "guard: who has slept forgets that another may sleep",
+        "guard: a thread that has slept forgets that another may sleep",
         "queue_lock.rs",
         "take = CONTENDED;",
         "take = HELD;",
@@ -42,7 +42,7 @@ WAIT = [
         ),
     ),
     Mutant(
-        "wait: who was interrupted does not queue again",
+        "wait: a waiter that was interrupted does not queue again",
         "protocol.rs",
         "queued = T::STAYS_QUEUED_DURING_SIGNALS;",
         "queued = true;",
@@ -65,7 +65,7 @@ WAIT = [
         near="Cancelled::Stays => *deadline = None",
     ),
     Mutant(
-        "wait: who sleeps is told but not woken",
+        "wait: a waiter that sleeps is told but not woken",
         "wait_list.rs",
         "wake.send();",
         "drop(wake);",

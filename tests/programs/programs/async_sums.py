@@ -2,7 +2,7 @@
 
 Each line from a client is a list of numbers. The sum is made in another thread by a function that
 blocks, and is told together with the client's name, which that function gets from a context
-variable. After the line `stop` from anybody the server ends when all clients have gone.
+variable. After the line `stop` from any client the server ends when all clients have gone.
 """
 
 from __future__ import annotations

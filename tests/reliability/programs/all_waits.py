@@ -8,7 +8,7 @@ from concurrent import futures
 from typing import Any
 
 from chosen import MODE, low_level, threading
-from queues import queue
+from chosen_queue import queue
 from waits import (
     LONG,
     ForBarrier,

@@ -1,6 +1,6 @@
 """Native classes made of the wrong classes, and bad input for what comes of it.
 
-    bad_making.py SEED COUNT JOURNAL
+    bad_classes.py SEED COUNT JOURNAL
 
 They are made once in a process: each attempt is a child of this one, where none is made yet.
 """
@@ -22,9 +22,9 @@ from chosen import say
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
-from bad_cases import Plan  # noqa: E402
-from bad_paper import Journal, Sink  # noqa: E402
-from bad_worlds import World, own_functions, own_types, targets  # noqa: E402
+from fuzz_cases import Plan  # noqa: E402
+from fuzz_journal import Journal, Sink  # noqa: E402
+from fuzz_worlds import World, own_functions, own_types, targets  # noqa: E402
 
 from rthread import _native, _rthread  # noqa: E402
 
@@ -45,7 +45,7 @@ class Nothing:
 
 
 class Other(Exception):
-    """An exception that nobody expects."""
+    """An exception that is not expected."""
 
 
 JUNK: list[Any] = [Nothing, Nothing(), Other, object, type, int, dict, 5, None, "x", len]

@@ -24,10 +24,10 @@ from chosen import say
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
-from bad_cases import Case, Plan  # noqa: E402
-from bad_paper import Journal, Sink  # noqa: E402
-from bad_words import Outcome, gives, raises, reason, spared  # noqa: E402
-from bad_worlds import World, targets, worlds  # noqa: E402
+from fuzz_cases import Case, Plan  # noqa: E402
+from fuzz_journal import Journal, Sink  # noqa: E402
+from fuzz_outcomes import Outcome, gives, raises, reason, spared  # noqa: E402
+from fuzz_worlds import World, targets, worlds  # noqa: E402
 
 # A call that has waited for this many ticks of the timer is interrupted: the stock one, that ours
 # has waited for too, sooner.

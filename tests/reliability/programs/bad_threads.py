@@ -21,11 +21,11 @@ from chosen import say
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
-import bad_values  # noqa: E402
-from bad_calls import Skipped  # noqa: E402
-from bad_cases import Case, Plan  # noqa: E402
-from bad_paper import Journal, Sink  # noqa: E402
-from bad_worlds import World, targets, worlds  # noqa: E402
+import fuzz_values  # noqa: E402
+from fuzz_calls import Skipped  # noqa: E402
+from fuzz_cases import Case, Plan  # noqa: E402
+from fuzz_journal import Journal, Sink  # noqa: E402
+from fuzz_worlds import World, targets, worlds  # noqa: E402
 
 from differential.sidebyside import SHORT  # noqa: E402
 
@@ -36,7 +36,7 @@ FORGET = 50
 # Not called while others use the object, and why.
 ALONE = {
     "_acquire_restore": "waits while the lock is held, and nothing ends that wait",
-    "_at_fork_reinit": "whoever waits to have a condition's lock again is not woken any more",
+    "_at_fork_reinit": "a thread that waits to have a condition's lock again is not woken any more",
     "_shutdown": "waits for threads",
     "interrupt_main": "the main thread waits for the others",
     "stack_size": "the others start threads",
@@ -153,7 +153,7 @@ def main() -> None:
     seed, count, journal = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     out, err = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = Sink()
-    bad_values.NOT_NOW |= ALONE.keys() | LOCKING
+    fuzz_values.NOT_NOW |= ALONE.keys() | LOCKING
     ours, _ = worlds()
     ours.limit, ours.limited = limit, WAITS
     trial = Trial(seed, journal, ours)

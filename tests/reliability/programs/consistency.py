@@ -1,17 +1,17 @@
-"""Use what has been waited for in full, to see whether an interrupted wait has left a trace."""
+"""Whether an object is consistent after an interrupted wait: wait for it anew, and be served."""
 
 from __future__ import annotations
 
-from crew import Worker
-from still import wait_until_still
+from blocked_threads import wait_until_all_blocked
 from waits import Inconsistent, Wait
+from worker_thread import WorkerThread
 
 # By then whatever is over has ended, also where it takes a thread of a pool to do so.
 SOON = 60.0
 
 
-def check(wait: Wait, fresh: object, worker: Worker) -> None:
-    """Find out whether nobody has been served, and the next two waiters each are, once.
+def check(wait: Wait, fresh: object, worker: WorkerThread) -> None:
+    """Find out whether no waiter has been served, and the next two each are, once.
 
     One waits on the worker, the other on the calling thread.
 
@@ -35,9 +35,9 @@ def _compare(when: str, found: object, wanted: object) -> None:
         raise Inconsistent(f"{when}: {found}, not {wanted}")
 
 
-def _other_waits(wait: Wait, worker: Worker) -> None:
+def _other_waits(wait: Wait, worker: WorkerThread) -> None:
     worker.ask(lambda: wait.wait(wait.timeout))
-    wait_until_still()
+    wait_until_all_blocked()
     if worker.has_answered():
         raise Inconsistent(f"another thread's wait ended early: {worker.answer()}")
     wait.serve()
@@ -45,7 +45,7 @@ def _other_waits(wait: Wait, worker: Worker) -> None:
     wait.rearm()
 
 
-def expect_served(worker: Worker) -> None:
+def expect_served(worker: WorkerThread) -> None:
     """
     Raises:
         Inconsistent: the wait that was asked for ends without having been served, or not at all.
@@ -58,13 +58,13 @@ def expect_served(worker: Worker) -> None:
         raise Inconsistent("another thread's wait timed out although it was served")
 
 
-def _own_wait(wait: Wait, worker: Worker) -> None:
+def _own_wait(wait: Wait, worker: WorkerThread) -> None:
     about_to_serve = False
 
     def serve() -> None:
         nonlocal about_to_serve
         # The waiting thread is the only one that could run.
-        wait_until_still()
+        wait_until_all_blocked()
         about_to_serve = True
         wait.serve()
 

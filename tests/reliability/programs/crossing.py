@@ -52,7 +52,7 @@ sentinel = rthread._set_sentinel()
 sentinel.acquire()
 """
 
-# The innermost item is dropped by whoever drops the outermost queue, after it has put off the rest.
+# The thread that drops the outermost queue drops the innermost item, after it has put off the rest.
 DEEP = """
 import sys
 try:

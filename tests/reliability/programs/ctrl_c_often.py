@@ -14,13 +14,14 @@ import time
 
 from all_waits import WAITS
 from chosen import say
-from crew import Sender, Worker
-from full_use import check
+from consistency import check
+from signal_sender import Sender
 from waits import LONG, Inconsistent, Wait
+from worker_thread import WorkerThread
 
 
 class ForTime(Wait):
-    """Nothing of anybody's locks: what the machine and the interpreter take by themselves."""
+    """No object at all: what the machine and the interpreter take by themselves."""
 
     def wait(self, timeout: float | None) -> bool:
         time.sleep(LONG)
@@ -56,7 +57,7 @@ class Tries:
     def make(self, name: str, count: int) -> None:
         """All with one object, which has to bear it."""
         late = self.late[name] = []
-        wait, worker = WAITS[name](), Worker()
+        wait, worker = WAITS[name](), WorkerThread()
         fresh = wait.state()
         try:
             for _ in range(count):
@@ -67,7 +68,7 @@ class Tries:
             wait.end()
             worker.end()
         except Inconsistent as error:
-            # The worker may be in a wait that nobody ends any more.
+            # The worker may be in a wait that no thread ends any more.
             self.wrong.append(f"{name}, try {len(late)}: {error}")
 
 
@@ -79,7 +80,7 @@ def main() -> None:
             tries.make(name, count)
     say(json.dumps({"late": tries.late, "sleep": tries.sleep, "wrong": tries.wrong}))
     if tries.wrong:
-        # Who waits in vain would keep this process from ending.
+        # Threads that wait in vain would keep this process from ending.
         os._exit(0)
 
 

@@ -24,7 +24,7 @@ from types import FunctionType
 from typing import Any
 
 from chosen import low_level, say, threading
-from resident import tasks, wait_until
+from process_usage import tasks, wait_until
 
 queue: Any = importlib.import_module("rthread.queue")
 
@@ -116,13 +116,13 @@ def queues() -> Iterator[tuple[str, Case]]:
                 full.put(2, timeout=SOON)
 
         yield f"{name}.put, full", (put, lambda full=full: full.qsize() == 1)
-        opened = getattr(queue, name)()
+        materialized = getattr(queue, name)()
 
-        def open_it(opened: Any = opened) -> None:
-            with opened.mutex:
+        def materialize(materialized: Any = materialized) -> None:
+            with materialized.mutex:
                 pass
 
-        yield f"{name}.mutex", (open_it, lambda opened=opened: works(opened))
+        yield f"{name}.mutex", (materialize, lambda materialized=materialized: works(materialized))
 
 
 def values() -> Iterator[tuple[str, Case]]:
@@ -147,8 +147,8 @@ def values() -> Iterator[tuple[str, Case]]:
 
         yield "TSS.set", (lambda: key.set([]), key_works)
         yield "TSS, again", (lambda: (key.delete(), key.create(), key.set(1)), key_works)
-    opened = threading.Event()
-    yield "Event, opened", (lambda: opened._cond, lambda: not opened.is_set())
+    materialized = threading.Event()
+    yield "Event, materialized", (lambda: materialized._cond, lambda: not materialized.is_set())
 
 
 def threads(sleeper: Any) -> Iterator[tuple[str, Case]]:
@@ -231,7 +231,7 @@ def main() -> None:
     sleeper.join()
     say(json.dumps(found))
     if kept:
-        # Nobody is to find out how many there are.
+        # The end of the interpreter is not to find out how many there are.
         os._exit(0)
 
 

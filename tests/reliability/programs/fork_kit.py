@@ -11,7 +11,7 @@ from chosen import MODE, low_level, threading
 
 queue: Any = importlib.import_module("queue" if MODE == "stock" else "rthread.queue")
 
-# What stock can do is asked of it too; the rest is a lock of its Python classes that somebody held.
+# What stock can do is asked of it too; the rest is a lock of its Python classes that was held.
 IS_STOCK = MODE == "stock"
 
 SHORT = 0.0005

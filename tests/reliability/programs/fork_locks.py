@@ -23,7 +23,7 @@ from fork_kit import (
 
 @case
 def lock_held() -> Check:
-    """It stays taken, and anybody may free it; those who waited are gone."""
+    """It stays taken, and any thread may free it; the waiters are gone."""
     lock = threading.Lock()
     hold(lock)
     in_parent(lock.acquire)
@@ -40,7 +40,7 @@ def lock_held() -> Check:
 
 @case
 def lock_in_motion() -> Check:
-    """Some are held for so long that they are handed to who waits."""
+    """Some are held for so long that they are handed to a waiter."""
     lock, other, slow = threading.Lock(), threading.Lock(), threading.Lock()
 
     def work() -> None:
@@ -119,7 +119,7 @@ def wait_in(condition: Any, *args: Any) -> bool:
 
 
 def use_condition(condition: Any) -> None:
-    """One whose lock is free, and for which nobody waits but, on stock, the dead."""
+    """Its lock is free, and it has no waiters but, on stock, those that are gone."""
     with condition:
         assert condition.wait(SHORT) is False
         condition.notify_all()
@@ -271,7 +271,7 @@ def semaphore_in_motion() -> Check:
         if IS_STOCK:
             return
         for semaphore in both:
-            # Nobody is left who could have the one that there is.
+            # No thread is left that could have the one that there is.
             if not semaphore.acquire(timeout=SHORT):
                 assert semaphore._value == 0
             waiting = Waiting(semaphore.acquire)
@@ -283,7 +283,7 @@ def semaphore_in_motion() -> Check:
 
 @case
 def barrier_waited_for() -> Check:
-    """Those who are gone still count: one more, and it is full."""
+    """Threads that are gone still count: one more, and it is full."""
     barrier, broken = threading.Barrier(3), threading.Barrier(3)
     for each in (barrier, broken):
         in_parent(each.wait)

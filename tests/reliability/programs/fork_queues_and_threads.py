@@ -1,4 +1,4 @@
-"""Queues, threads, thread-local values: what else others use while a process forks."""
+"""Queues, threads and thread-local values in use while a process forks."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ def queues_in_motion() -> Check:
 
 @case
 def threads_joined() -> Check:
-    """Whoever is gone can be joined at once, and so can those who are joined by others."""
+    """Threads that are gone can be joined at once, also those that others were joining."""
     # Not by a thread that `threading` gets to know so: in a child it is forgotten under the lock of
-    # the registry, which stock takes in the middle of os.fork(), whoever may hold it.
+    # the registry, which stock takes in the middle of os.fork(), even if it is held.
     one_in_parent(known[0].join)
     one_in_parent(known[0].join, LONG)
     ended = threading.Thread(target=int)
@@ -153,7 +153,7 @@ def threads_joined() -> Check:
 
 @case
 def threads_registered() -> Check:
-    """Nobody is left but the caller; those that begin and end meanwhile leave no trace."""
+    """No thread is left but the caller; those that begin and end meanwhile leave no trace."""
     reused = threading.local()
 
     def work() -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 
 from chosen import low_level, say
-from crowds import start_crowds
+from many_thread_exits import start_and_end_threads
 
 STARTERS = 2
 # When a child is taken to hang, in seconds.
@@ -36,7 +36,7 @@ def status_of_child() -> int:
 if __name__ == "__main__":
     warnings.simplefilter("ignore", DeprecationWarning)
     for _ in range(STARTERS):
-        low_level.start_new_thread(start_crowds, ())
+        low_level.start_new_thread(start_and_end_threads, ())
     statuses = Counter(status_of_child() for _ in range(int(sys.argv[1])))
     say("fine" if set(statuses) == {0} else dict(statuses))
     os._exit(0)

@@ -1,7 +1,8 @@
 """Forks again and again, while threads hold, wait for and use objects of all kinds.
 
-Arguments: how many forks, and who forks: "main", "other" for another thread, "child" for a child of
-a fork. Each child tries everything. The last line says how often what happened, in JSON.
+Arguments: how many forks, and what forks: "main" for the main thread, "other" for another thread,
+"child" for a child of a fork. Each child tries everything. The last line says how often what
+happened, in JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import IO
 
 # For what they add to CASES.
 import fork_locks  # noqa: F401
-import fork_rest  # noqa: F401
+import fork_queues_and_threads  # noqa: F401
 from chosen import say, threading
 from fork_kit import CASES, Check, called
 
@@ -31,7 +32,7 @@ HANG = 300.0
 def main() -> None:
     # Fork is not to be recommended here, as 3.12 and later say.
     warnings.simplefilter("ignore", DeprecationWarning)
-    count, who = int(sys.argv[1]), sys.argv[2]
+    count, forker = int(sys.argv[1]), sys.argv[2]
     # So that threads that are not blocked meet a fork at many points.
     sys.setswitchinterval(0.0002)
     checks = {name: make() for name, make in CASES.items()}
@@ -39,13 +40,13 @@ def main() -> None:
 
     def fork_all() -> None:
         for number in range(count):
-            try_one(checks, ends_itself=number % 2 == 0 and who != "other", counts=counts)
+            try_one(checks, ends_itself=number % 2 == 0 and forker != "other", counts=counts)
 
-    if who == "other":
+    if forker == "other":
         thread = threading.Thread(target=fork_all)
         thread.start()
         thread.join()
-    elif who == "child":
+    elif forker == "child":
         with tempfile.TemporaryFile("w+") as answer:
             status, err = ended(lambda: grandchildren(fork_all, counts, answer), count * HANG)
             answer.seek(0)

@@ -11,8 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from bad_values import Recipe
-from bad_worlds import World
+from fuzz_values import Recipe
+from fuzz_worlds import World
 
 
 class Skipped(Exception):

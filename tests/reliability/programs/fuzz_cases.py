@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bad_calls import GENERIC, call, fits, parameters
-from bad_values import Recipe, anything, attribute_name, tame, thing
-from bad_worlds import FRESH, ONLY_WRONG, Target, World, own_names, states
+from fuzz_calls import GENERIC, call, fits, parameters
+from fuzz_values import Recipe, anything, attribute_name, tame, thing
+from fuzz_worlds import FRESH, ONLY_WRONG, Target, World, own_names, states
 
 Run = Callable[[World], Any]
 

@@ -138,7 +138,7 @@ REASONS = [
         ),
     ),
     Reason(
-        "a native object tells nobody but copy.copy() what it is made of",
+        "a native object tells only copy.copy() what it is made of",
         lambda case, mine, theirs: (
             case.how in ("reduce", "pickle", "deepcopy")
             or case.target.name in ("__reduce__", "__reduce_ex__", "__getstate__")

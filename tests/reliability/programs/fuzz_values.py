@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bad_worlds import World, states
+from fuzz_worlds import World, states
 
 from differential.sidebyside import BAD_THINGS, NUMBERS, SHORT
 
@@ -220,7 +220,7 @@ def thing(rng: random.Random, kinds: list[str]) -> Recipe:
 
 
 def tame(rng: random.Random) -> Recipe:
-    """An argument that calls nobody back: numbers, things of Python's, pairs of them."""
+    """An argument that calls nothing back: numbers, things of Python's, pairs of them."""
     chance = rng.random()
     if chance < 0.3:
         number = rng.choice(rng.choice(NUMBERS))

@@ -182,7 +182,7 @@ def _queue_states() -> dict[str, Callable[[World, Any], object]]:
     states: dict[str, Callable[[World, Any], object]] = {
         "filled": lambda world, queue: _fill(queue, 3, 1, 2),
         "limited": lambda world, queue: _limit(queue),
-        "opened": lambda world, queue: _fill(queue, 1).mutex,
+        "materialized": lambda world, queue: _fill(queue, 1).mutex,
     }
     if SHUTS_DOWN:
         states["shut down"] = lambda world, queue: queue.shutdown()
@@ -192,7 +192,7 @@ def _queue_states() -> dict[str, Callable[[World, Any], object]]:
 def _semaphore_states() -> dict[str, Callable[[World, Any], object]]:
     return {
         "zero": lambda world, semaphore: semaphore.acquire(),
-        "opened": lambda world, semaphore: semaphore._cond,
+        "materialized": lambda world, semaphore: semaphore._cond,
     }
 
 
@@ -212,14 +212,14 @@ STATES: dict[str, dict[str, Callable[[World, Any], object]]] = {
     },
     "Event": {
         "set": lambda world, event: event.set(),
-        "opened": lambda world, event: event._cond,
+        "materialized": lambda world, event: event._cond,
     },
     "Semaphore": _semaphore_states(),
     "BoundedSemaphore": _semaphore_states(),
     "Barrier": {
         "broken": lambda world, barrier: barrier.abort(),
         "for one": lambda world, barrier: barrier.__init__(1, None, SHORT),
-        "opened": lambda world, barrier: barrier._cond,
+        "materialized": lambda world, barrier: barrier._cond,
     },
     "Queue": _queue_states(),
     "LifoQueue": _queue_states(),
@@ -245,7 +245,7 @@ def own_types() -> dict[str, type]:
 
 
 def _is_native(found: type) -> bool:
-    # One is written in Python by us, for what has opened before there was a shutdown().
+    # One is written in Python by us: for materialized queues of versions without shutdown().
     return "<locals>" not in found.__qualname__
 
 

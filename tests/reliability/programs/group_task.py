@@ -1,27 +1,29 @@
-"""What some threads of the storm do together: each ends when all have done their part of it.
+"""What a group of the threads does together: a task ends when all have done their part of it.
 
-A dance is made so that every wait in it is served, whoever is late; so one that lasts has lost its
-wake-up. When all are through, `settle` adds up the counts.
+A task is made so that every wait in it is served, whichever thread is late; so a wait that lasts
+has lost its wake-up. When all are through, `check_counts` adds up the counts.
 """
 
 from __future__ import annotations
 
-from hand import Hand
-from things import Things
+from stress_objects import StressObjects
+from stress_worker import StressWorker
 
 
-class Dance:
-    def __init__(self, size: int, things: Things, hand: Hand) -> None:
-        """For so many threads; `hand` is of the thread that makes it, and lends its dice."""
+class GroupTask:
+    """The base of all tasks of a group."""
+
+    def __init__(self, size: int, objects: StressObjects, worker: StressWorker) -> None:
+        """For so many threads; `worker` is of the thread that makes it, for its random numbers."""
         self.size = size
-        self.things = things
-        self.turns = hand.often(5, 30)
+        self.objects = objects
+        self.turns = worker.often(5, 30)
 
-    def part(self, place: int, hand: Hand) -> None:
+    def part(self, place: int, worker: StressWorker) -> None:
         """What the thread at this place, counted from 0, does."""
         raise NotImplementedError
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         """
         Raises:
             Wrong: the counts do not add up.

@@ -1,35 +1,35 @@
-"""Dances with conditions, semaphores and barriers: who waits is told, and counts."""
+"""Tasks with conditions, semaphores and barriers: each waiter is woken, and the counts add up."""
 
 from __future__ import annotations
 
 import time
 
 from chosen import threading
-from dance import Dance
-from hand import Hand, expect
-from things import Things
+from group_task import GroupTask
+from stress_objects import StressObjects
+from stress_worker import StressWorker, expect
 
 
-class Tokens(Dance):
-    """Given under a condition's lock, with as many notifications as there are tokens."""
+class ConditionTokens(GroupTask):
+    """Tokens given under a condition's lock, with as many notifications as there are tokens."""
 
-    def __init__(self, size: int, things: Things, hand: Hand) -> None:
-        super().__init__(size, things, hand)
-        kind = hand.rng.choice(("Lock", "RLock"))
+    def __init__(self, size: int, objects: StressObjects, worker: StressWorker) -> None:
+        super().__init__(size, objects, worker)
+        kind = worker.rng.choice(("Lock", "RLock"))
         self.what = f"Condition.wait, {kind}"
-        self.condition = things.make("Condition", getattr(threading, kind)())
+        self.condition = objects.make("Condition", getattr(threading, kind)())
         self.tokens = self.given = 0
         self.taken = [0] * size
 
-    def part(self, place: int, hand: Hand) -> None:
+    def part(self, place: int, worker: StressWorker) -> None:
         if place == 0:
-            self._give(hand)
+            self._give(worker)
             return
         for _ in range(self.share(place - 1, self.turns, self.size - 1)):
-            hand.turn_aside()
+            worker.do_side_task()
             with self.condition:
                 while not self.tokens:
-                    hand.until_served(self.what, self._wait)
+                    worker.until_served(self.what, self._wait)
                 self.tokens -= 1
                 self.taken[place] += 1
 
@@ -39,114 +39,114 @@ class Tokens(Dance):
         # After a long one, it should have been a notification that told of the token.
         return served or self.tokens > 0
 
-    def _give(self, hand: Hand) -> None:
+    def _give(self, worker: StressWorker) -> None:
         while self.given < self.turns:
-            hand.turn_aside()
-            count = min(hand.often(1, 3), self.turns - self.given)
+            worker.do_side_task()
+            count = min(worker.often(1, 3), self.turns - self.given)
             with self.condition:
                 self.tokens += count
                 self.given += count
-                hand.done += 1
-                if hand.rng.random() < 0.8:
+                worker.done += 1
+                if worker.rng.random() < 0.8:
                     self.condition.notify(count)
                 else:
                     self.condition.notify_all()
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         expect("tokens given, taken and left", sum(self.taken) + self.tokens, self.given)
         expect("tokens", self.given, self.turns)
         expect("waiters left", len(self.condition._waiters), 0)
 
 
-class Notified(Dance):
-    """Each notification wakes one waiter, and nobody wakes without."""
+class Notifications(GroupTask):
+    """Each notification wakes one waiter, and no waiter wakes without."""
 
-    def __init__(self, size: int, things: Things, hand: Hand) -> None:
-        super().__init__(size, things, hand)
-        self.condition = things.make("Condition")
+    def __init__(self, size: int, objects: StressObjects, worker: StressWorker) -> None:
+        super().__init__(size, objects, worker)
+        self.condition = objects.make("Condition")
         self.waiting = self.notified = self.woken = 0
 
-    def part(self, place: int, hand: Hand) -> None:
+    def part(self, place: int, worker: StressWorker) -> None:
         if place == 0:
-            self._notify(hand)
+            self._notify(worker)
             return
         for _ in range(self.turns):
-            # Not turn aside with the lock held: nobody waits there who could be notified.
-            hand.turn_aside()
+            # No side task with the lock held: no thread waits there that could be notified.
+            worker.do_side_task()
             with self.condition:
                 self.waiting += 1
-                hand.soon("Condition.wait, notified", self.condition.wait)
+                worker.soon("Condition.wait, notified", self.condition.wait)
                 self.woken += 1
                 if self.woken > self.notified:
                     expect("woken", self.woken, self.notified)
 
-    def _notify(self, hand: Hand) -> None:
+    def _notify(self, worker: StressWorker) -> None:
         while self.notified < self.turns * (self.size - 1):
-            hand.turn_aside()
+            worker.do_side_task()
             with self.condition:
-                count = min(self.waiting, hand.often(0, 3))
+                count = min(self.waiting, worker.often(0, 3))
                 self.waiting -= count
                 self.notified += count
-                hand.done += 1
+                worker.done += 1
                 self.condition.notify(count)
             if not count:
                 time.sleep(0)
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         expect("notified and woken", self.woken, self.notified)
         expect("waiters left", len(self.condition._waiters), 0)
 
 
-class Permits(Dance):
+class SemaphorePermits(GroupTask):
     """What is released is acquired, several at a time; the value is what is left."""
 
-    def __init__(self, size: int, things: Things, hand: Hand) -> None:
-        super().__init__(size, things, hand)
-        self.left = hand.often(0, 2)
-        self.semaphore = things.make("Semaphore", 0)
+    def __init__(self, size: int, objects: StressObjects, worker: StressWorker) -> None:
+        super().__init__(size, objects, worker)
+        self.left = worker.often(0, 2)
+        self.semaphore = objects.make("Semaphore", 0)
 
-    def part(self, place: int, hand: Hand) -> None:
+    def part(self, place: int, worker: StressWorker) -> None:
         if place:
             for _ in range(self.turns):
-                hand.until_served(
+                worker.until_served(
                     "Semaphore.acquire", lambda timeout: self.semaphore.acquire(True, timeout)
                 )
             return
         to_give = self.turns * (self.size - 1) + self.left
         while to_give:
-            hand.turn_aside()
-            count = min(hand.often(1, 3), to_give)
+            worker.do_side_task()
+            count = min(worker.often(1, 3), to_give)
             to_give -= count
-            hand.done += 1
+            worker.done += 1
             self.semaphore.release(count)
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         expect("permits left", self.semaphore._value, self.left)
 
 
-class Meetings(Dance):
+class BarrierRounds(GroupTask):
     """All meet, many times; then one aborts instead of coming."""
 
-    def __init__(self, size: int, things: Things, hand: Hand) -> None:
-        super().__init__(size, things, hand)
+    def __init__(self, size: int, objects: StressObjects, worker: StressWorker) -> None:
+        super().__init__(size, objects, worker)
         self.actions = 0
         self.places: list[list[int]] = [[] for _ in range(size)]
         self.broken = [0] * size
         self.through = threading.Semaphore(0)
-        self.barrier = things.make("Barrier", size, self._count)
+        self.barrier = objects.make("Barrier", size, self._count)
 
     def _count(self) -> None:
         self.actions += 1
 
-    def part(self, place: int, hand: Hand) -> None:
+    def part(self, place: int, worker: StressWorker) -> None:
         for _ in range(self.turns):
-            hand.turn_aside()
-            hand.soon("Barrier.wait", lambda timeout: self._meet(place, timeout))
-        hand.done += 1
+            worker.do_side_task()
+            worker.soon("Barrier.wait", lambda timeout: self._meet(place, timeout))
+        worker.done += 1
         if place == 0:
-            # Who has not left yet would be told as well.
+            # Otherwise threads that have not left yet would be told as well.
             for _ in range(self.size - 1):
-                hand.soon("all through", lambda timeout: self.through.acquire(True, timeout))
+                worker.soon("all through", lambda timeout: self.through.acquire(True, timeout))
             self.barrier.abort()
             return
         self.through.release()
@@ -162,7 +162,7 @@ class Meetings(Dance):
             return False
         return True
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         expect("actions of a barrier", self.actions, self.turns)
         for turn in zip(*self.places, strict=True):
             expect("places at a barrier", sorted(turn), list(range(self.size)))

@@ -17,17 +17,18 @@ import warnings
 from collections.abc import Callable
 
 from all_waits import WAITS
+from blocked_threads import wait_until_all_blocked
 from chosen import say
-from crew import Sender, Worker
-from full_use import SOON, check, expect_served
-from still import wait_until_still
+from consistency import SOON, check, expect_served
+from signal_sender import Sender
 from waits import Inconsistent, Wait
+from worker_thread import WorkerThread
 
 # From 3.12 on, and what is done here on purpose.
 warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
 
 # How often a thread is signalled in one wait.
-RAIN = 3
+SIGNALS = 3
 
 
 class FromHandler(Exception):
@@ -39,9 +40,9 @@ class InChild(BaseException):
 
 
 class Tries:
-    """One object and what is done to those who wait for it."""
+    """One object and what is done to the threads that wait for it."""
 
-    def __init__(self, wait: Wait, sender: Sender, worker: Worker) -> None:
+    def __init__(self, wait: Wait, sender: Sender, worker: WorkerThread) -> None:
         self.wait = wait
         self.handled = 0
         self._sender = sender
@@ -105,10 +106,10 @@ class Tries:
     def hits_another(self) -> None:
         """Signals hit another thread in its wait, which goes on, and is served."""
         self._worker.ask(lambda: self.wait.wait(self.wait.timeout))
-        for _ in range(RAIN):
-            wait_until_still()
+        for _ in range(SIGNALS):
+            wait_until_all_blocked()
             signal.pthread_kill(self._worker.ident, signal.SIGUSR2)
-        wait_until_still()
+        wait_until_all_blocked()
         if self._worker.has_answered():
             raise Inconsistent(f"a signal ended another thread's wait: {self._worker.answer()}")
         self.wait.serve()
@@ -146,7 +147,7 @@ class Tries:
 
     def _serve(self) -> None:
         """On the worker: when the main thread is back in its wait."""
-        wait_until_still()
+        wait_until_all_blocked()
         self._serving = True
         self.wait.serve()
 
@@ -171,7 +172,7 @@ class Tries:
     def _be_child(self) -> None:
         """Does not return. What goes wrong is seen by the exit status, and on standard error."""
         self.wait.in_child()
-        worker = Worker()
+        worker = WorkerThread()
         check(self.wait, self._fresh, worker)
         worker.end()
         sys.exit()
@@ -200,7 +201,7 @@ class Report:
 
     def add(self, name: str, ways: list[str], sender: Sender) -> None:
         """Try these ways with one object, in this order."""
-        wait, worker = WAITS[name](), Worker()
+        wait, worker = WAITS[name](), WorkerThread()
         tries = Tries(wait, sender, worker)
         way = ""
         try:
@@ -211,7 +212,7 @@ class Report:
             wait.end()
             worker.end()
         except Inconsistent as error:
-            # The worker may be in a wait that nobody ends any more.
+            # The worker may be in a wait that no thread ends any more.
             self.wrong.append(f"{name}, {way}: {error}")
         self.handled += tries.handled
 
@@ -232,7 +233,7 @@ def main() -> None:
             report.add(name, ways, sender)
     say(json.dumps(vars(report)))
     if report.wrong:
-        # Who waits in vain would keep this process from ending.
+        # Threads that wait in vain would keep this process from ending.
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What falls on the threads of the storm: signals, and garbage that is collected."""
+"""What interferes with the threads of a stress run: signals, and garbage that is collected."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from typing import Any
 
 from chosen import MODE, threading
-from hand import expect
-from queues import queue
+from chosen_queue import queue
+from stress_worker import expect
 
 EVERY = 0.001
 
 
-class Dropping:
+class CyclicGarbage:
     """Garbage, in a cycle with all kinds of objects: puts something into a queue at its end."""
 
     def __init__(self, into: Any, rng: random.Random) -> None:
@@ -37,8 +37,8 @@ class Dropping:
         self.into.put(1)
 
 
-class Weather:
-    """From `begin` to `end`."""
+class Interference:
+    """Signals and collections from `begin` to `end`."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
@@ -51,7 +51,7 @@ class Weather:
         self._over = False
         self._threads = [
             threading.Thread(target=self._collect),
-            threading.Thread(target=self._pelt),
+            threading.Thread(target=self._send_signals),
         ]
         self.targets: list[int] = []
 
@@ -71,7 +71,7 @@ class Weather:
         for thread in self._threads:
             thread.join()
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         """
         Raises:
             Wrong: a finalizer or handler has not done its part.
@@ -91,13 +91,13 @@ class Weather:
         rng = random.Random(self._rng.random())
         while not self._over:
             for _ in range(5):
-                Dropping(rng.choice(self._queues), rng)
+                CyclicGarbage(rng.choice(self._queues), rng)
                 self.made += 1
             gc.collect()
             self.collections += 1
             time.sleep(rng.random() * 0.005)
 
-    def _pelt(self) -> None:
+    def _send_signals(self) -> None:
         """Signals that hit any thread; the main one handles them."""
         rng = random.Random(self._rng.random())
         while not self._over:

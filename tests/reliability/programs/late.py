@@ -1,6 +1,6 @@
 """What objects do that die late, and hooks that run late, with threads and locks.
 
-Arguments: what is done and where, of `DEEDS` and `PLACES`; or "list" for all pairs. It says what
+Arguments: what is done and where, of `ACTIONS` and `PLACES`; or "list" for all pairs. It says what
 comes of it, to be compared with what stock says.
 """
 
@@ -23,7 +23,7 @@ queue: Any = importlib.import_module("queue" if MODE == "stock" else "rthread.qu
 SHORT = 0.001
 
 
-class Things:
+class Objects:
     """Made early: what they are made of is gone when they are used."""
 
     def __init__(self) -> None:
@@ -54,68 +54,68 @@ class Things:
 Say = Callable[..., None]
 
 
-def use_locks(things: Things, say: Say) -> None:
-    with things.lock, things.rlock, things.rlock:
-        say(things.lock.locked(), things.lock.acquire(False), things.rlock.acquire(False))
-        things.rlock.release()
-    say(things.new_lock().acquire(), things.lock.acquire())
-    things.lock.release()
+def use_locks(objects: Objects, say: Say) -> None:
+    with objects.lock, objects.rlock, objects.rlock:
+        say(objects.lock.locked(), objects.lock.acquire(False), objects.rlock.acquire(False))
+        objects.rlock.release()
+    say(objects.new_lock().acquire(), objects.lock.acquire())
+    objects.lock.release()
 
 
-def use_rest(things: Things, say: Say) -> None:
-    with things.condition:
-        things.condition.notify_all()
-    things.event.set()
-    say(things.event.is_set(), things.event.wait())
-    with things.semaphore, things.bounded:
-        say(things.semaphore.acquire(False), things.bounded.acquire(False))
-    say(things.barrier.wait(), things.local.value)
+def use_rest(objects: Objects, say: Say) -> None:
+    with objects.condition:
+        objects.condition.notify_all()
+    objects.event.set()
+    say(objects.event.is_set(), objects.event.wait())
+    with objects.semaphore, objects.bounded:
+        say(objects.semaphore.acquire(False), objects.bounded.acquire(False))
+    say(objects.barrier.wait(), objects.local.value)
 
 
-def use_queues(things: Things, say: Say) -> None:
-    for items in things.queues:
+def use_queues(objects: Objects, say: Say) -> None:
+    for items in objects.queues:
         items.put(2)
         items.put(1)
         say(items.get(), items.get(False), items.qsize(), items.empty())
         items.task_done()
-    things.simple.put(1)
-    say(things.simple.get(), things.simple.empty())
+    objects.simple.put(1)
+    say(objects.simple.get(), objects.simple.empty())
 
 
-def wait(things: Things, say: Say) -> None:
+def wait(objects: Objects, say: Say) -> None:
     """For what does not come, for a short time."""
-    say(things.taken.acquire(timeout=SHORT), things.taken.acquire(False))
-    say(things.event.wait(SHORT))
-    with things.condition:
-        say(things.condition.wait(SHORT))
-    say(things.semaphore.acquire(timeout=SHORT), things.semaphore.acquire(timeout=SHORT))
+    say(objects.taken.acquire(timeout=SHORT), objects.taken.acquire(False))
+    say(objects.event.wait(SHORT))
+    with objects.condition:
+        say(objects.condition.wait(SHORT))
+    say(objects.semaphore.acquire(timeout=SHORT), objects.semaphore.acquire(timeout=SHORT))
 
 
-def join(things: Things, say: Say) -> None:
+def join(objects: Objects, say: Say) -> None:
     """Threads that are over, and one that never will be."""
-    say(things.thread.is_alive(), things.thread.join())
-    say(things.sleeper.is_alive())
-    say(things.sleeper.join(SHORT))
+    say(objects.thread.is_alive(), objects.thread.join())
+    say(objects.sleeper.is_alive())
+    say(objects.sleeper.join(SHORT))
 
 
-def start(things: Things, say: Say) -> None:
-    thread = things.new_thread(target=say, args=("it runs",), daemon=True)
+def start(objects: Objects, say: Say) -> None:
+    thread = objects.new_thread(target=say, args=("it runs",), daemon=True)
     thread.start()
     thread.join()
     say("started")
 
 
-def start_bare(things: Things, say: Say, sleep: Callable[[float], None] = time.sleep) -> None:
-    lock = things.new_lock()
+def start_bare(objects: Objects, say: Say, sleep: Callable[[float], None] = time.sleep) -> None:
+    lock = objects.new_lock()
     lock.acquire()
-    things.new_bare(lock.release, ())
+    objects.new_bare(lock.release, ())
     say("started")
     # Not for ever: at this time it may never run.
     say(lock.acquire(timeout=SHORT) in (True, False))
     sleep(SHORT)
 
 
-DEEDS: list[Callable[[Things, Say], None]] = [
+ACTIONS: list[Callable[[Objects, Say], None]] = [
     use_locks,
     use_rest,
     use_queues,
@@ -129,9 +129,9 @@ DEEDS: list[Callable[[Things, Say], None]] = [
 class Late:
     """Does it when it dies."""
 
-    def __init__(self, deed: Callable[[Things, Say], None]) -> None:
-        self.deed = deed
-        self.things = Things()
+    def __init__(self, action: Callable[[Objects, Say], None]) -> None:
+        self.action = action
+        self.objects = Objects()
         self.itself: Late | None = None
 
     def __del__(
@@ -145,7 +145,7 @@ class Late:
             write(1, " ".join([text(word) for word in words]).encode() + b"\n")
 
         try:
-            self.deed(self.things, say)
+            self.action(self.objects, say)
         except base as error:
             say(kind(error).__name__, error)
 
@@ -204,8 +204,8 @@ PLACES: list[Callable[[Late], None]] = [
 
 if __name__ == "__main__":
     if sys.argv[1] == "list":
-        for deed in DEEDS:
-            say(deed.__name__, *(place.__name__ for place in PLACES))
+        for action in ACTIONS:
+            say(action.__name__, *(place.__name__ for place in PLACES))
         sys.exit()
     chosen, place = sys.argv[1:]
     globals()[place](Late(globals()[chosen]))

@@ -1,6 +1,6 @@
 """Makes and drops objects of one kind after the other: how much memory is left in use?
 
-Arguments: how many of each. The answer: for each kind what `resident.growth` says and how many
+Arguments: how many of each. The answer: for each kind what `process_usage.growth` says and how many
 objects are left, told by weak references where the kind has them.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import MODE, low_level, say, threading
-from resident import growth
+from process_usage import growth
 
 queue: Any = importlib.import_module("queue" if MODE == "stock" else "rthread.queue")
 
@@ -101,25 +101,25 @@ def derived() -> dict[str, Make]:
     return kinds
 
 
-def opened() -> dict[str, Make]:
+def materialized() -> dict[str, Make]:
     """Objects of which a part was reached for, or that were shut down."""
 
-    def open_by(make: Make, part: str) -> Make:
-        def opened() -> object:
+    def materialize_by(make: Make, part: str) -> Make:
+        def materialized() -> object:
             made = make()
             getattr(made, part)
             return made
 
-        return opened
+        return materialized
 
     kinds = {
-        "Event, opened": open_by(threading.Event, "_cond"),
-        "Semaphore, opened": open_by(threading.Semaphore, "_cond"),
-        "Barrier, opened": open_by(lambda: threading.Barrier(2), "_cond"),
+        "Event, materialized": materialize_by(threading.Event, "_cond"),
+        "Semaphore, materialized": materialize_by(threading.Semaphore, "_cond"),
+        "Barrier, materialized": materialize_by(lambda: threading.Barrier(2), "_cond"),
         "Condition over a user's lock": lambda: threading.Condition(threading._PyRLock()),
     }
     for name in QUEUES[:3]:
-        kinds[f"{name}, opened"] = open_by(filled(getattr(queue, name)), "mutex")
+        kinds[f"{name}, materialized"] = materialize_by(filled(getattr(queue, name)), "mutex")
     if hasattr(queue.Queue, "shutdown"):
 
         def shut_down() -> object:
@@ -227,7 +227,7 @@ class Watched:
 def main() -> None:
     count = int(sys.argv[1])
     results: dict[str, dict[str, int]] = {}
-    for kinds in (plain(), derived(), opened(), cycles()):
+    for kinds in (plain(), derived(), materialized(), cycles()):
         for name, make in kinds.items():
             watched = Watched(make)
             results[name] = growth(watched.make_many, count)

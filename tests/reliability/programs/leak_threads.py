@@ -1,7 +1,7 @@
 """Starts thread after thread, in one way after the other: is anything left of them?
 
-Arguments: how many threads of each. The answer: for each way what `resident.growth` says, how many
-entries there are in the registries, threads of the system, and things that threads have used.
+Arguments: how many threads of each. The answer: for each way what `process_usage.growth` says, how
+many entries there are in the registries, threads of the system, and objects that threads have used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import low_level, say, threading
-from resident import growth, registered, resident, tasks, wait_until
+from process_usage import growth, registered, resident, tasks, wait_until
 
 # As many run at the same time.
 AT_ONCE = 4
@@ -39,7 +39,7 @@ class Ways:
             self.tss.create()
 
     def run(self, used: Used) -> None:
-        # Not held by anybody who could let it go.
+        # Held weakly: the thread itself is what keeps it.
         self.alive.add(used)
         self.slots.release()
 

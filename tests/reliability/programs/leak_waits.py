@@ -1,6 +1,6 @@
 """Waits again and again for things that do not come, and for some that do: each takes memory.
 
-Arguments: how many waits of each kind. The answer: for each kind what `resident.growth` says.
+Arguments: how many waits of each kind. The answer: for each kind what `process_usage.growth` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import MODE, say, threading
-from resident import growth
+from process_usage import growth
 
 queue: Any = importlib.import_module("queue" if MODE == "stock" else "rthread.queue")
 
@@ -31,13 +31,13 @@ def kinds(held_rlock: Any, living: Any) -> dict[str, Callable[[int], None]]:
     lock = threading.Lock()
     lock.acquire()
     condition = threading.Condition()
-    event, open_event = threading.Event(), threading.Event()
-    open_event._cond  # noqa: B018
+    event, materialized_event = threading.Event(), threading.Event()
+    materialized_event._cond  # noqa: B018
     semaphore, barrier = threading.Semaphore(0), threading.Barrier(2)
     full = queue.Queue(1)
     full.put(1)
-    open_queue = queue.Queue()
-    open_queue.mutex  # noqa: B018
+    materialized_queue = queue.Queue()
+    materialized_queue.mutex  # noqa: B018
 
     def wait_for_condition() -> None:
         with condition:
@@ -64,11 +64,11 @@ def kinds(held_rlock: Any, living: Any) -> dict[str, Callable[[int], None]]:
         "RLock": repeat(lambda: held_rlock.acquire(timeout=SOON)),
         "Condition": repeat(wait_for_condition),
         "Event": repeat(lambda: event.wait(SOON)),
-        "Event, opened": repeat(lambda: open_event.wait(SOON)),
+        "Event, materialized": repeat(lambda: materialized_event.wait(SOON)),
         "Semaphore": repeat(lambda: semaphore.acquire(timeout=SOON)),
         "Barrier": repeat(wait_at_barrier),
         "Queue, full": expect(queue.Full, full.put, 1),
-        "Queue, opened": expect(queue.Empty, open_queue.get),
+        "Queue, materialized": expect(queue.Empty, materialized_queue.get),
         "join": repeat(lambda: living.join(SOON)),
     }
     for name in ("Queue", "PriorityQueue", "SimpleQueue"):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chosen import low_level, say, threading
-from resident import address_space, registered, tasks, wait_until
+from process_usage import address_space, registered, tasks, wait_until
 
 queue: Any = importlib.import_module("rthread.queue")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from chosen import low_level, say, threading
-from resident import growth, registered, tasks, wait_until
+from process_usage import growth, registered, tasks, wait_until
 
 # How many threads there may be, but for the main one.
 ROOM = 5
@@ -130,7 +130,7 @@ def executors(jobs: Jobs, count: int) -> None:
                 with jobs.trial():
                     executor.submit(jobs.job())
             jobs.gate.release(2 * ROOM)
-        # None are left, and the gate may be open still, for jobs that nobody did.
+        # None are left, and the gate may be open still, for jobs that were not done.
         jobs.running = 0
         jobs.gate = threading.Semaphore(0)
 
@@ -157,7 +157,7 @@ def threads_of_this_user() -> int:
 def limit_threads() -> None:
     """No more than `ROOM` more threads, of this process or, if it cannot be helped, of its user."""
     if os.getuid() == 0:
-        # Root is not bound by the limit. Nobody else is likely to be this user.
+        # Root is not bound by the limit. No other process is likely to be of this user.
         try:
             os.setuid(61000 + os.getpid() % 4000)
         except OSError:

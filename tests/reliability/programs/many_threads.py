@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 
 from chosen import say, threading
-from resident import registered, tasks, wait_until
+from process_usage import registered, tasks, wait_until
 
 STACK = 128 << 10
 # Of a wait that is to run out of time, and of one that is not.
 SHORT, LONG = 0.2, 3600.0
 
 
-class Crowd:
+class ConditionWaiters:
     """Threads that wait for a condition again and again, all of them in each round."""
 
     def __init__(self, count: int) -> None:
@@ -47,7 +47,7 @@ class Crowd:
         self.next_round.wait()
 
     def all_wait(self) -> bool:
-        # Whoever is in the list gives up the lock only by waiting.
+        # A thread that is in the list gives up the lock only by waiting.
         with self.condition:
             return len(self.waiting) == self.count
 
@@ -81,7 +81,7 @@ def main() -> None:
     count = int(sys.argv[1])
     threading.stack_size(STACK)
     entries = registered()
-    crowd = Crowd(count)
+    waiters = ConditionWaiters(count)
     answer: dict[str, float] = {}
 
     def timed(name: str, action: Callable[[], object]) -> None:
@@ -89,7 +89,7 @@ def main() -> None:
         action()
         answer[f"seconds to {name}"] = time.monotonic() - begun
 
-    threads = [threading.Thread(target=crowd.run, args=(number,)) for number in range(count)]
+    threads = [threading.Thread(target=waiters.run, args=(number,)) for number in range(count)]
 
     def start() -> None:
         for thread in threads:
@@ -97,19 +97,19 @@ def main() -> None:
 
     timed("start", start)
     answer["alive"] = tasks() - 1
-    timed("notify all", crowd.notify_all)
-    answer["notified at once"] = crowd.notified
-    timed("notify one by one", crowd.notify_in_order)
-    answer["notified one by one"] = crowd.notified
-    pairs = zip(crowd.waiting, crowd.woken, strict=True)
+    timed("notify all", waiters.notify_all)
+    answer["notified at once"] = waiters.notified
+    timed("notify one by one", waiters.notify_in_order)
+    answer["notified one by one"] = waiters.notified
+    pairs = zip(waiters.waiting, waiters.woken, strict=True)
     answer["out of order"] = sum(waiting != woken for waiting, woken in pairs)
-    timed("run out of time", crowd.time_out)
-    answer["notified by nobody"] = crowd.notified
-    timed("notify all before their time", crowd.notify_all)
-    answer["notified in time"] = crowd.notified
+    timed("run out of time", waiters.time_out)
+    answer["woken without a notification"] = waiters.notified
+    timed("notify all before their time", waiters.notify_all)
+    answer["notified in time"] = waiters.notified
 
     def join() -> None:
-        crowd.next_round.wait()
+        waiters.next_round.wait()
         for thread in threads:
             thread.join()
 

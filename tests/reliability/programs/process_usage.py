@@ -14,7 +14,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident() -> int:
-    """Bytes of memory that the process has in use and shares with nobody.
+    """Bytes of memory that the process has in use and does not share.
 
     Counted page by page: the figures of statm are kept for each processor apart, and may be off by
     hundreds of kilobytes. Pages of files come and go as the system likes, and are left out.
@@ -60,7 +60,7 @@ def growth(action: Callable[[int], object], count: int, warm_up: int = 10) -> di
 
 def registered() -> int:
     """Entries of threads in the registries, but for the main thread's."""
-    # Sentinels of threads that are over go when somebody looks, as in stock (up to 3.12).
+    # Sentinels of threads that are over go at the next look, as in stock (up to 3.12).
     maintain = getattr(threading, "_maintain_shutdown_locks", None)
     if maintain:
         with threading._shutdown_locks_lock:

@@ -1,4 +1,4 @@
-"""What all threads of the storm do in between, with objects that last for as long as it does."""
+"""What all threads of a stress run do in between, with objects that last for as long as it does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import threading
-from dance import forever
-from hand import Hand, expect
-from queues import get, queue
-from things import Things
+from chosen_queue import get, queue
+from group_task import forever
+from stress_objects import StressObjects
+from stress_worker import StressWorker, expect
 
 
 class Account:
-    """A number that only who has the lock may change, in steps."""
+    """A number that only the holder of the lock may change, in steps."""
 
     def __init__(self, name: str, lock: Any, places: int = 1) -> None:
         self.name = name
@@ -26,8 +26,8 @@ class Account:
         self.counted: dict[int, int] = {}
         self._guard = threading.Lock()
 
-    def use(self, hand: Hand) -> None:
-        hand.until_served(f"{self.name}.acquire", self._acquire)
+    def use(self, worker: StressWorker) -> None:
+        worker.until_served(f"{self.name}.acquire", self._acquire)
         try:
             with self._guard:
                 self.inside += 1
@@ -35,15 +35,15 @@ class Account:
                 count = self.count
             if inside > self.places:
                 expect(f"threads at once in a {self.name}", inside, self.places)
-            if hand.rng.random() < 0.2:
+            if worker.rng.random() < 0.2:
                 time.sleep(0)
             with self._guard:
-                # With room for one, nobody has changed it.
+                # With room for one, no other thread has changed it.
                 if self.places == 1:
                     expect(f"count under a {self.name}", self.count, count)
                 self.count += 1
                 self.inside -= 1
-            self.counted[hand.number] = self.counted.get(hand.number, 0) + 1
+            self.counted[worker.number] = self.counted.get(worker.number, 0) + 1
         finally:
             self.lock.release()
 
@@ -52,7 +52,7 @@ class Account:
             return self.lock.acquire(True, timeout)
         return self.lock.acquire(True, forever(timeout))
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         expect(f"counted under a {self.name}", self.count, sum(self.counted.values()))
         expect(f"free places in a {self.name}", self._free(), self.places)
 
@@ -67,8 +67,10 @@ class Account:
         return free
 
 
-class Asides:
-    def __init__(self, things: Things) -> None:
+class SideTasks:
+    """The objects, and what can be done with them."""
+
+    def __init__(self, objects: StressObjects) -> None:
         self.accounts = [
             Account("Lock", threading.Lock()),
             Account("RLock", threading.RLock()),
@@ -76,36 +78,36 @@ class Asides:
             Account("Semaphore", threading.Semaphore(2), 2),
             Account("BoundedSemaphore", threading.BoundedSemaphore(1)),
         ]
-        self.things = things
+        self.objects = objects
         self.local = threading.local()
         self.pile: Any = queue.SimpleQueue()
         self.put: dict[int, int] = {}
         self.got: dict[int, int] = {}
 
-    def all(self) -> list[Callable[[Hand], object]]:
+    def all(self) -> list[Callable[[StressWorker], object]]:
         return [
             *(self._once(account.use) for account in self.accounts),
             self.nested,
             self.put_on_pile,
             self.get_from_pile,
             self.look_at_local,
-            self.open_one,
+            self.materialize_one,
         ]
 
-    def _once(self, use: Callable[[Hand], object]) -> Callable[[Hand], object]:
+    def _once(self, use: Callable[[StressWorker], object]) -> Callable[[StressWorker], object]:
         """Not again within itself: another lock may be wanted, in another order."""
 
-        def call(hand: Hand) -> None:
-            asides, hand.asides = hand.asides, ()
-            use(hand)
-            hand.asides = asides
+        def call(worker: StressWorker) -> None:
+            side_tasks, worker.side_tasks = worker.side_tasks, ()
+            use(worker)
+            worker.side_tasks = side_tasks
 
         return call
 
-    def nested(self, hand: Hand) -> None:
+    def nested(self, worker: StressWorker) -> None:
         """A lock within an RLock that is taken several times."""
         rlock = self.accounts[1].lock
-        depth = hand.often(1, 3)
+        depth = worker.often(1, 3)
         for _ in range(depth):
             rlock.acquire()
         self.accounts[0].lock.acquire()
@@ -113,32 +115,32 @@ class Asides:
         expect("owned", rlock._is_owned(), True)
         for _ in range(depth):
             rlock.release()
-        hand.done += 2 * depth + 2
+        worker.done += 2 * depth + 2
 
-    def put_on_pile(self, hand: Hand) -> None:
-        self.pile.put(hand.number)
-        self.put[hand.number] = self.put.get(hand.number, 0) + 1
-        hand.done += 1
+    def put_on_pile(self, worker: StressWorker) -> None:
+        self.pile.put(worker.number)
+        self.put[worker.number] = self.put.get(worker.number, 0) + 1
+        worker.done += 1
 
-    def get_from_pile(self, hand: Hand) -> None:
-        hand.done += 1
+    def get_from_pile(self, worker: StressWorker) -> None:
+        worker.done += 1
         try:
-            get(self.pile, hand.rng.choice((0, 0.0002)))
+            get(self.pile, worker.rng.choice((0, 0.0002)))
         except queue.Empty:
             return
-        self.got[hand.number] = self.got.get(hand.number, 0) + 1
+        self.got[worker.number] = self.got.get(worker.number, 0) + 1
 
-    def look_at_local(self, hand: Hand) -> None:
-        number = getattr(self.local, "number", hand.number)
-        expect("local to a thread", number, hand.number)
-        self.local.number = hand.number
-        hand.done += 1
+    def look_at_local(self, worker: StressWorker) -> None:
+        number = getattr(self.local, "number", worker.number)
+        expect("local to a thread", number, worker.number)
+        self.local.number = worker.number
+        worker.done += 1
 
-    def open_one(self, hand: Hand) -> None:
-        hand.opened += self.things.open_one(hand.rng)
+    def materialize_one(self, worker: StressWorker) -> None:
+        worker.materialized += self.objects.materialize_one(worker.rng)
 
-    def settle(self) -> None:
+    def check_counts(self) -> None:
         for account in self.accounts:
-            account.settle()
+            account.check_counts()
         left = self.pile.qsize()
         expect("pile", sum(self.got.values()) + left, sum(self.put.values()))

@@ -1,9 +1,9 @@
-"""Threads that do a bit of everything at once, in a rain of signals, for so many seconds.
+"""Threads that do a bit of everything at once, amid signals and collections, for so many seconds.
 
 The arguments are the seconds and a seed, which decides what is done; in what order, only the system
-knows. The storm comes in short rounds: in each, all threads dance in groups (see `dance.py`), do
-other things in between (`asides.py`), and at its end all counts have to add up. Then every wake-up
-has been given: one that was lost leaves somebody asleep, with nobody left to wake it by chance.
+knows. There are many short rounds. In each, all threads work in groups (`group_task.py`), do other
+things in between (`side_tasks.py`), and at its end all counts have to add up. Then every wake-up
+was given: one that was lost leaves a thread asleep, with no other left to wake it by chance.
 
 The last line of the output is in JSON.
 """
@@ -18,108 +18,112 @@ import time
 import traceback
 from collections.abc import Callable
 
-from asides import Asides
 from chosen import say, threading
-from crew import Worker
-from dance import Dance
-from dances import DANCES
-from hand import Hand, Wrong
-from things import Things
-from weather import Weather
+from group_task import GroupTask
+from group_tasks import GROUP_TASKS
+from interference import Interference
+from side_tasks import SideTasks
+from stress_objects import StressObjects
+from stress_worker import StressWorker, Wrong
+from worker_thread import WorkerThread
 
-HANDS = 8
+WORKERS = 8
 
 
-class Storm:
+class Stress:
+    """The threads of a run, what they use, and its rounds."""
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.hands = [Hand(number, seed) for number in range(HANDS)]
-        # The main thread is a hand as well, and it is the one on which it rains.
-        self.workers = [Worker() for _ in self.hands[1:]]
-        self.things = Things(self.rng)
-        self.asides = Asides(self.things)
-        self.weather = Weather(seed)
-        self.weather.targets = [threading.get_ident(), *(it.ident for it in self.workers)]
+        self.workers = [StressWorker(number, seed) for number in range(WORKERS)]
+        # The main thread is a worker as well, and it is the one that handles the signals.
+        self.threads = [WorkerThread() for _ in self.workers[1:]]
+        self.objects = StressObjects(self.rng)
+        self.side_tasks = SideTasks(self.objects)
+        self.interference = Interference(seed)
+        self.interference.targets = [threading.get_ident(), *(it.ident for it in self.threads)]
         self.rounds = 0
         self.wrong: list[str] = []
-        for hand in self.hands:
-            hand.asides = self.asides.all()
+        for worker in self.workers:
+            worker.side_tasks = self.side_tasks.all()
 
-    def rage(self, seconds: float) -> None:
+    def run(self, seconds: float) -> None:
         over = time.monotonic() + seconds
-        self.weather.begin()
+        self.interference.begin()
         while time.monotonic() < over and not self._lost():
             self._round()
             self.rounds += 1
-        self.weather.end()
-        self._settle(self.asides.settle)
-        self._settle(self.weather.settle)
-        for worker in self.workers:
-            worker.end()
+        self.interference.end()
+        self._check_counts(self.side_tasks.check_counts)
+        self._check_counts(self.interference.check_counts)
+        for thread in self.threads:
+            thread.end()
 
     def _round(self) -> None:
-        hands = self.rng.sample(self.hands, HANDS)
-        parts: list[Callable[[], None]] = [lambda: None] * HANDS
-        dances: list[Dance] = []
-        while hands:
-            # Nobody dances alone.
-            size = len(hands) if len(hands) < 4 else self.rng.randint(2, min(4, len(hands) - 2))
-            dance = self.rng.choice(DANCES)(size, self.things, self.hands[0])
-            dances.append(dance)
+        workers = self.rng.sample(self.workers, WORKERS)
+        parts: list[Callable[[], None]] = [lambda: None] * WORKERS
+        tasks: list[GroupTask] = []
+        while workers:
+            # No worker is left alone.
+            size = len(workers)
+            if size >= 4:
+                size = self.rng.randint(2, min(4, size - 2))
+            task = self.rng.choice(GROUP_TASKS)(size, self.objects, self.workers[0])
+            tasks.append(task)
             for place in range(size):
-                hand = hands.pop()
-                parts[hand.number] = self._part(dance, place, hand)
-        for worker, part in zip(self.workers, parts[1:], strict=True):
-            worker.ask(part)
+                worker = workers.pop()
+                parts[worker.number] = self._part(task, place, worker)
+        for thread, part in zip(self.threads, parts[1:], strict=True):
+            thread.ask(part)
         parts[0]()
-        for worker in self.workers:
-            worker.answer()
-        self.things.forget()
-        for dance in dances:
-            self._settle(dance.settle)
+        for thread in self.threads:
+            thread.answer()
+        self.objects.forget()
+        for task in tasks:
+            self._check_counts(task.check_counts)
 
-    def _part(self, dance: Dance, place: int, hand: Hand) -> Callable[[], None]:
+    def _part(self, task: GroupTask, place: int, worker: StressWorker) -> Callable[[], None]:
         def part() -> None:
             try:
-                dance.part(place, hand)
+                task.part(place, worker)
             except BaseException:
                 # The others would wait for this one.
-                say(f"seed {self.seed}, round {self.rounds}, {type(dance).__name__}:")
+                say(f"seed {self.seed}, round {self.rounds}, {type(task).__name__}:")
                 say(traceback.format_exc())
                 os._exit(1)
 
         return part
 
-    def _settle(self, settle: Callable[[], None]) -> None:
+    def _check_counts(self, check_counts: Callable[[], None]) -> None:
         try:
-            settle()
+            check_counts()
         except Wrong as error:
             self.wrong.append(f"round {self.rounds}: {error}")
 
     def _lost(self) -> list[str]:
-        return [what for hand in self.hands for what in hand.lost]
+        return [what for worker in self.workers for what in worker.lost]
 
     def report(self) -> str:
         return json.dumps(
             {
-                "operations": sum(hand.done for hand in self.hands),
+                "operations": sum(worker.done for worker in self.workers),
                 "rounds": self.rounds,
                 "lost": self._lost(),
                 "wrong": self.wrong,
-                "signals": self.weather.signals,
-                "collections": self.weather.collections,
-                "refused": sum(hand.refused for hand in self.hands),
-                "opened": sum(hand.opened for hand in self.hands),
+                "signals": self.interference.signals,
+                "collections": self.interference.collections,
+                "refused": sum(worker.refused for worker in self.workers),
+                "materialized": sum(worker.materialized for worker in self.workers),
             }
         )
 
 
 def main() -> None:
     seconds, seed = float(sys.argv[1]), int(sys.argv[2])
-    storm = Storm(seed)
-    storm.rage(seconds)
-    say(storm.report())
+    stress = Stress(seed)
+    stress.run(seconds)
+    say(stress.report())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Objects for the storm: as they come, derived from, or looked into while threads are in them."""
+"""Objects for a stress run: as they come, of derived classes, or looked into while in use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from chosen import threading
-from queues import queue
+from chosen_queue import queue
 
 QUEUES = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
 # What programs reach for: it makes a native object a Python one, waiters and all.
@@ -44,8 +44,8 @@ class WithHooks:
         return super()._get()  # type: ignore[misc]
 
 
-class Things:
-    """Makes objects at random, knows those of this round, and opens some."""
+class StressObjects:
+    """Makes objects at random, knows those of this round, and materializes some."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -55,7 +55,7 @@ class Things:
         """An object of the class of that name, or of one derived from it."""
         thing = self._class(name)(*args)
         if name in PARTS:
-            # One step, and so nothing that who looks meanwhile could find half done.
+            # One step, so that no other thread finds it half done.
             self._made = [*self._made, (name, thing)]
         return thing
 
@@ -70,7 +70,7 @@ class Things:
             return type(f"Hooked{name}", (WithHooks, cls), {})
         return WithPart if name == "Event" else cls
 
-    def open_one(self, rng: random.Random) -> bool:
+    def materialize_one(self, rng: random.Random) -> bool:
         """Reach into one of those that are in use, if there is one."""
         made = self._made
         if not made:

@@ -1,4 +1,4 @@
-"""One thread of the storm: its dice, and what it counts."""
+"""One thread of a stress run: its random numbers, and what it counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# A wait of the storm is served long before this, or its wake-up is lost.
+# A wait of the run is served long before this, or its wake-up is lost.
 LONG = 60.0
 TIMEOUTS = (None, LONG, LONG, 0.0, 0.0002, 0.002)
 
@@ -16,20 +16,20 @@ class Wrong(Exception):
     """Counts that do not add up."""
 
 
-class Hand:
+class StressWorker:
     """Belongs to one thread; `done` and the rest are looked at when that one is at rest."""
 
     def __init__(self, number: int, seed: int) -> None:
         self.number = number
         self.rng = random.Random(seed * 1000 + number)
-        # Operations done, objects opened, and those waits that were served but slept on.
+        # Operations done, objects materialized, and those waits that were served but slept on.
         self.done = 0
-        self.opened = 0
+        self.materialized = 0
         # Threads that the system did not have.
         self.refused = 0
         self.lost: list[str] = []
         # What is done now and then in between.
-        self.asides: Sequence[Callable[[Hand], object]] = ()
+        self.side_tasks: Sequence[Callable[[StressWorker], object]] = ()
 
     def until_served(self, what: str, wait: Callable[[float | None], object]) -> None:
         """Wait, with time-outs at random, for what is bound to come.
@@ -39,7 +39,7 @@ class Hand:
             wait: takes a time-out, and says whether it was served.
         """
         while True:
-            self.turn_aside()
+            self.do_side_task()
             if self._wait(what, wait, self.rng.choice(TIMEOUTS)):
                 return
 
@@ -53,14 +53,14 @@ class Hand:
         self.done += 1
         began = time.monotonic()
         served = wait(timeout)
-        # Who looks once more at the end of the time may find it, and has slept on it.
+        # A last look at the end of the time may find it, and then the thread has slept on it.
         if timeout == LONG and (not served or time.monotonic() - began >= LONG):
             self.lost.append(what)
         return served
 
-    def turn_aside(self) -> None:
-        if self.asides and self.rng.random() < 0.2:
-            self.rng.choice(self.asides)(self)
+    def do_side_task(self) -> None:
+        if self.side_tasks and self.rng.random() < 0.2:
+            self.rng.choice(self.side_tasks)(self)
 
     def often(self, least: int, most: int) -> int:
         return self.rng.randint(least, most)

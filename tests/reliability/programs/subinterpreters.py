@@ -1,7 +1,7 @@
 """Many sub-interpreters of a kind, one after the other in each of several threads.
 
-Prints as JSON how many ran `every_use.py` to its end, how many of the threads that they left were
-waited for, and how much memory each interpreter left behind, in bytes.
+Prints as JSON how many ran `use_every_object.py` to its end, how many of the threads that they left
+were waited for, and how much memory each interpreter left behind, in bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chosen import MODE, low_level, say, threading
 from interpreters import allows_threads, create, end, run
 
 KIND, COUNT, SIDE_BY_SIDE = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-USES = Path(__file__).with_name("every_use.py").read_text(encoding="utf-8")
+USES = Path(__file__).with_name("use_every_object.py").read_text(encoding="utf-8")
 
 # Before 3.12 an interpreter that has threads cannot be ended.
 LINGER = sys.version_info >= (3, 12)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from chosen import threading
-from crew import Worker
+from worker_thread import WorkerThread
 
 # Waits with a time-out must not be served differently; nothing here lasts so long.
 LONG = 3600.0
@@ -45,7 +45,7 @@ class Wait:
         """Make waiting possible again, where having been served is not enough."""
 
     def state(self) -> object:
-        """What is the same whenever nobody has been served without `rearm`."""
+        """What is the same whenever no waiter has been served without `rearm`."""
         return None
 
     def after_interrupt(self) -> None:
@@ -54,7 +54,7 @@ class Wait:
     def in_handler(self) -> None:
         """What a signal handler may try while the main thread waits, and has no effect."""
         if self.wait(0.001):
-            raise Inconsistent("a signal handler's wait was served by nobody")
+            raise Inconsistent("a signal handler's wait ended without being served")
 
     def in_child(self) -> None:
         """Get over that other threads, those that hold this, are gone after a fork."""
@@ -104,7 +104,7 @@ class ForRLock(Wait):
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.holder = Worker()
+        self.holder = WorkerThread()
         self.rearm()
 
     def rearm(self) -> None:
@@ -126,7 +126,7 @@ class ForRLock(Wait):
 
     def in_child(self) -> None:
         self.lock._at_fork_reinit()
-        self.holder = Worker()
+        self.holder = WorkerThread()
         self.rearm()
 
     def end(self) -> None:
@@ -180,7 +180,7 @@ class ForEventWithLock(ForEvent):
 
 
 class ForCondition(Wait):
-    """A notification reaches who waits at that moment, and nobody after that."""
+    """A notification reaches the waiters of that moment, and none that comes after."""
 
     keeps = False
     make_lock = threading.RLock

@@ -1,19 +1,15 @@
-"""Who else is needed when the main thread waits: another thread, and one who sends signals."""
+"""Another thread, for what has to happen while the main thread waits."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from chosen import threading
-from queues import plain_queue
+from chosen_queue import plain_queue
 
 
-class Worker:
+class WorkerThread:
     """A thread that makes the calls it is asked to make, one after the other."""
 
     def __init__(self) -> None:
@@ -62,33 +58,3 @@ class Worker:
                 self._answers.put((call(), None))
             except BaseException as error:
                 self._answers.put((None, error))
-
-
-class Sender:
-    """The process of `sender.py`, for as long as a `with` block lasts."""
-
-    def __enter__(self) -> Any:
-        self._owner = os.getpid()
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("sender.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        # A forked child comes by here too.
-        if os.getpid() == self._owner:
-            self._process.communicate()
-
-    def ask_for(self, signal_name: str) -> None:
-        """Have a signal sent to this process when all its threads are blocked."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{signal_name}\n")
-        self._process.stdin.flush()
-
-    def sent_at(self) -> int:
-        """When it was sent, in nanoseconds on `time.monotonic_ns()`'s clock."""
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline())

@@ -1,4 +1,4 @@
-"""Know that all threads of a process are blocked, without guessing how long that takes.
+"""Wait until all threads of a process are blocked, without guessing how long that takes.
 
 Linux says of each thread whether it sleeps and how often it has been switched out. Where two looks
 at all threads find them asleep, and none switched out in between, there was a moment between the
@@ -14,7 +14,7 @@ import time
 LIMIT = 60.0
 
 
-def wait_until_still(pid: int | None = None) -> None:
+def wait_until_all_blocked(pid: int | None = None) -> None:
     """Return when all threads of `pid` sleep, or it is over.
 
     Args:
@@ -25,7 +25,7 @@ def wait_until_still(pid: int | None = None) -> None:
     """
     folder = f"/proc/{pid or 'self'}/task"
     if not os.path.isdir("/proc/self/task"):
-        # Nobody to ask on this system: give them time, and perhaps test less than was meant.
+        # This system cannot be asked: give them time, and perhaps test less than was meant.
         time.sleep(0.1)
         return
     deadline = time.monotonic() + LIMIT

@@ -139,7 +139,7 @@ def condition_case(make_lock: Callable[[], Any], wait: Callable[[Any], object]) 
     condition = threading.Condition(make_lock())
     with condition:
         yield lambda: wait(condition)
-        # The lock is ours again, and nobody waits any more.
+        # The lock is ours again, and no thread waits any more.
         yield condition._is_owned(), len(condition._waiters)
         condition.notify_all()
     yield condition.acquire(False), condition.release()

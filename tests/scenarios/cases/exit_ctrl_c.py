@@ -1,6 +1,6 @@
 """Ctrl-C while the interpreter waits at exit for threads that are not daemons.
 
-Whom it waits for never ends: "one" thread, or "several", of both modules. One Ctrl-C gives all up.
+The threads never end: "one", or "several", of both modules. One Ctrl-C gives up all of them.
 """
 
 from __future__ import annotations

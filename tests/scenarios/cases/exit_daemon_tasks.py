@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chosen import MODE, low_level, threading
-from crowds import start_crowds
+from many_thread_exits import start_and_end_threads
 
 Work = Callable[[], object]
 
@@ -184,16 +184,16 @@ def bare_loop() -> None:
     done.acquire()
 
 
-def flood() -> None:
+def many_starts() -> None:
     """More threads than can begin before the end, so that it finds many on their way."""
     while True:
         start_bare(int)
 
 
-def ebb() -> None:
-    """Threads that end in crowds, so that the end finds many on their way out."""
+def many_exits() -> None:
+    """Many threads that end at a time, so that the end finds many on their way out."""
     try:
-        start_crowds()
+        start_and_end_threads()
     except RuntimeError:
         # The interpreter is going down and says so.
         time.sleep(LONG)
@@ -220,7 +220,7 @@ def start(function: Work) -> None:
     values.started = thread
 
 
-def queue_doings(name: str) -> None:
+def queue_tasks(name: str) -> None:
     """The same for each class of queues, with objects of its own."""
     new = getattr(queue, name)
     empty = new()
@@ -261,7 +261,7 @@ def queue_doings(name: str) -> None:
     WAKING[f"{name}_join_loop"] = join_loop
 
 
-def tss_doings() -> None:
+def tss_tasks() -> None:
     """rthread's own: values that die with the threads that they belong to."""
     from rthread import TSS
 
@@ -281,8 +281,8 @@ def tss_doings() -> None:
 
 
 for name in ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"):
-    queue_doings(name)
+    queue_tasks(name)
 if MODE != "stock":
-    tss_doings()
+    tss_tasks()
 # Not among the others, which would hardly get on.
-ALONE: dict[str, Work] = {"flood": flood, "ebb": ebb}
+ALONE: dict[str, Work] = {"many_starts": many_starts, "many_exits": many_exits}

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from blocked_threads import wait_until_all_blocked
 from chosen import low_level, say, threading
-from exit_doings import ALONE, SLEEPING, WAKING, Witness, Work, sleeper, values
-from still import wait_until_still
+from exit_daemon_tasks import ALONE, SLEEPING, WAKING, Witness, Work, sleeper, values
 
 ALL = SLEEPING | WAKING | ALONE
 
@@ -54,7 +54,7 @@ def start_daemons(chosen: list[str]) -> None:
             low_level.start_new_thread(run, (work,))
             started.acquire()
     if set(chosen) <= set(SLEEPING):
-        wait_until_still()
+        wait_until_all_blocked()
 
 
 lingering = Lingering()

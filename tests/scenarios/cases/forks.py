@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from blocked_threads import wait_until_all_blocked
 from chosen import low_level, say, threading
-from still import wait_until_still
 
 Check = Callable[["Threads"], object]
 CHECKS: dict[str, Check] = {}
@@ -47,7 +47,7 @@ class Threads:
             thread.start()
         self.blocked.append(threading.Thread(target=self.blocked[0].join, name="joiner"))
         self.blocked[-1].start()
-        wait_until_still()
+        wait_until_all_blocked()
 
     def hold(self) -> None:
         with self.lock, self.rlock:
@@ -110,7 +110,7 @@ def thread_not_started(threads: Threads) -> None:
 
 @check
 def locks(threads: Threads) -> None:
-    """A lock that a dead thread holds stays taken; anybody may free it. New ones are free."""
+    """A lock that a dead thread holds stays taken; any thread may free it. New ones are free."""
     say(threads.lock.locked(), threads.lock.acquire(False), threads.lock.acquire(timeout=0.01))
     threads.lock.release()
     say(threads.lock.acquire(), threads.lock.locked())
@@ -146,7 +146,7 @@ def hand_over(threads: Threads) -> None:
     thread.join()
     condition = threading.Condition()
     with condition:
-        say("nobody notifies", condition.wait(0.01))
+        say("not notified", condition.wait(0.01))
 
 
 @check

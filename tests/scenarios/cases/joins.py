@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from blocked_threads import wait_until_all_blocked
 from chosen import say, threading
-from still import wait_until_still
 
 Scenario = Callable[[], object]
 SCENARIOS: dict[str, Scenario] = {}
@@ -35,7 +35,7 @@ def join_by_many(rounds: int, all_wait_first: bool) -> None:
         for joiner in joiners:
             joiner.start()
         if all_wait_first:
-            wait_until_still()
+            wait_until_all_blocked()
         let_go.set()
         for joiner in joiners:
             joiner.join()

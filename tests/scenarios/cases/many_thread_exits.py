@@ -1,4 +1,4 @@
-"""Threads that end in crowds, and leave memory to be freed when nobody can look at it any more.
+"""Many threads that end at a time, and leave memory to be freed when no thread can see it any more.
 
 Without a GIL that takes a lock of the interpreter's when a thread clears its state, and a fork, or
 the end, may find threads waiting for it.
@@ -11,7 +11,7 @@ import time
 from chosen import low_level
 
 # Threads that are started at a time.
-CROWD = 6
+AT_ONCE = 6
 
 shared: list[int] = []
 table: dict[object, int] = {}
@@ -28,10 +28,10 @@ def leave_something(ran: list[int]) -> None:
     ran.append(1)
 
 
-def start_crowds() -> None:
+def start_and_end_threads() -> None:
     while True:
         ran: list[int] = []
-        for _ in range(CROWD):
+        for _ in range(AT_ONCE):
             low_level.start_new_thread(leave_something, (ran,))
-        while len(ran) < CROWD:
+        while len(ran) < AT_ONCE:
             time.sleep(0)

@@ -25,7 +25,7 @@ FORMAT = "%(levelname)s %(threadName)s %(message)s"
 
 
 def modules_agree() -> bool:
-    """Whether it is the same from both modules who we are, who else is there, and how many."""
+    """Whether both modules give the same current thread, other threads, and number of threads."""
     return (
         threading.current_thread() is plain.current_thread()
         and set(threading.enumerate()) == set(plain.enumerate())
@@ -56,7 +56,7 @@ def run_thread(thread: Any) -> None:
 
 
 def run_bare() -> None:
-    """A thread that no `threading` has started gets a dummy object from whoever asks first."""
+    """A thread that no `threading` has started gets a dummy object of the module asked first."""
     done = threading.Lock()
     done.acquire()
 

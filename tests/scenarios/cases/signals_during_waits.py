@@ -1,4 +1,4 @@
-"""Waits of the main thread while signals keep raining on it.
+"""Waits of the main thread while signals keep arriving.
 
 The argument names the wait. First it is left to run into its time-out, again and again, which may
 be late but never early; then it is served by another thread, with and without a time-out.
@@ -15,17 +15,17 @@ from typing import Any
 
 from chosen import say, threading
 
-DROPS_EVERY = 0.001
+EVERY = 0.001
 TIMEOUT = 0.05
 LONG = 3600.0
 ROUNDS = 30
 
-drops = 0
+signals = 0
 
 
-def drop(*_: object) -> None:
-    global drops
-    drops += 1
+def count_signal(*_: object) -> None:
+    global signals
+    signals += 1
 
 
 class Waiting:
@@ -200,15 +200,15 @@ def be_served(waiting: Waiting, timeout: float | None) -> None:
 
 def main() -> None:
     waiting = WAITS[sys.argv[1]]()
-    signal.signal(signal.SIGALRM, drop)
-    signal.setitimer(signal.ITIMER_REAL, DROPS_EVERY, DROPS_EVERY)
+    signal.signal(signal.SIGALRM, count_signal)
+    signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
     try:
         run_into_timeouts(waiting)
         be_served(waiting, None)
         be_served(waiting, LONG)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    say("it rained", drops > 0)
+    say("signals came", signals > 0)
 
 
 if __name__ == "__main__":
