@@ -145,7 +145,7 @@ pub unsafe fn wait_for_event(event: &Event) {
     // the stack, is gone before that.
     unsafe {
         let state = PyEval_SaveThread();
-        crate::sync::wait(event, None);
+        let _ = crate::sync::wait(event, None);
         PyEval_RestoreThread(state);
     }
 }

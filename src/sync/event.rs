@@ -101,6 +101,7 @@ impl Event {
     }
 
     /// Whether a thread waits for the event.
+    #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & PARKED != 0
     }

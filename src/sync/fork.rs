@@ -4,7 +4,7 @@
 //! that had waiters then holds nodes of threads that do not exist, and one of them may hold its
 //! queue lock. There is no list of all queues. Instead each queue remembers the *fork epoch* of its
 //! last use. A queue with an older epoch is empty, and its queue lock is free (see
-//! [`QueueLock`](super::queue_lock::QueueLock)).
+//! `QueueLock`).
 //!
 //! The bits of a state word that refer to waiters are void then as well. A lock is no longer handed
 //! off to a waiter, and a grant that was not claimed is taken back (see `grants`).
@@ -99,6 +99,7 @@ pub(super) fn here() -> (u32, u32) {
 
 /// Whether the thread that got this from [`here`] exists in this process. It does if no fork has
 /// come since. It also does if it is the thread that forked, because that one keeps its number.
+#[must_use]
 pub(super) fn is_here((then, number): (u32, u32)) -> bool {
     then == epoch() || number == thread::forked()
 }

@@ -34,6 +34,7 @@ impl Grants {
 
     /// Whether no waiter has a grant. Without the queue lock this is a guess.
     #[inline]
+    #[must_use]
     pub(super) fn is_empty(&self) -> bool {
         self.newest.load(Ordering::Relaxed).is_null()
     }
@@ -77,6 +78,7 @@ impl Grants {
     }
 
     /// The waiter with the latest grant.
+    #[must_use]
     pub(super) fn newest(&self) -> Option<&Waiter> {
         // SAFETY: null, or a waiter of the list, which is alive. Its thread takes the queue lock,
         // which the caller holds now, and takes the waiter out before it frees it. A thread that

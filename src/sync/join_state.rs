@@ -104,6 +104,7 @@ impl JoinState {
     }
 
     /// Claims the right to start the thread. False if another thread did so before.
+    #[must_use]
     pub fn begin_start(&self) -> bool {
         let [from, to] = [Stage::NotStarted as u32, Stage::Starting as u32];
         self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -159,6 +160,7 @@ impl JoinState {
     /// The operating system's thread, for the first caller, which has to end it. Without the lock
     /// `finish` only for a thread that is alone with this object, and for the thread itself, when
     /// it is kept for another start.
+    #[must_use]
     pub fn disown(&self) -> Option<u64> {
         let owned = self.owns_os_thread.swap(false, Ordering::Relaxed);
         owned.then(|| self.os_thread.load(Ordering::Relaxed))

@@ -121,6 +121,7 @@ impl Lock {
 
     /// Takes the lock if it is free. True if it was.
     #[inline]
+    #[must_use]
     pub fn try_acquire(&self) -> bool {
         self.try_acquire_from(self.queue.word.load(Ordering::Relaxed))
     }
@@ -347,6 +348,7 @@ impl Lock {
 
     /// Whether a thread holds the lock at this moment.
     #[inline]
+    #[must_use]
     pub fn is_locked(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & LOCKED != 0
     }
@@ -356,6 +358,7 @@ impl Lock {
     }
 
     /// Whether a thread waits for the lock at this moment.
+    #[must_use]
     pub fn has_waiters(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & PARKED != 0
     }
@@ -367,6 +370,7 @@ impl Lock {
 
     /// Whether [`Lock::mark_sentinel`] was called.
     #[inline]
+    #[must_use]
     pub fn is_sentinel(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & IS_SENTINEL != 0
     }

@@ -33,7 +33,7 @@ impl<T> Mutex<T> {
     /// Waits for the mutex. For short critical sections that run no Python code.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         if !self.lock.try_acquire() {
-            wait(&self.lock, None);
+            let _ = wait(&self.lock, None);
         }
         MutexGuard { mutex: self }
     }

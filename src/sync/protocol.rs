@@ -75,11 +75,13 @@ enum Rest {
 
 /// Waits without an interpreter and without signal handlers. True if the thread got the resource,
 /// false if the deadline passed or the waiter was dismissed.
+#[must_use]
 pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
     wait_as(&Waiter::new(), what, deadline)
 }
 
 /// [`wait`] with a waiter that the caller has made.
+#[must_use]
 pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
     // SAFETY: the waiter outlives this call and is in no queue yet. This caller has nothing to
     // detach.

@@ -49,6 +49,7 @@ impl QueueLock {
     }
 
     /// Whether the queue lock was last used in another process, or never.
+    #[must_use]
     pub(super) fn is_stale(&self) -> bool {
         self.word.load(Ordering::Relaxed) & !STATE != fork::epoch() << EPOCH_SHIFT
     }
@@ -123,6 +124,7 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// Whether this is the first use of the queue lock in this process. If so, the data that it
     /// protects is from the parent, and the threads that the data refers to do not exist.
+    #[must_use]
     pub(super) fn is_stale(&self) -> bool {
         self.stale
     }

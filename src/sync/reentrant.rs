@@ -52,6 +52,7 @@ impl ReentrantLock {
 
     /// Takes the lock if it is free or `me` owns it. True if that is so.
     #[inline]
+    #[must_use]
     pub fn try_acquire(&self, me: ThreadId) -> bool {
         self.try_acquire_by(me, Lock::try_acquire)
     }
@@ -61,6 +62,7 @@ impl ReentrantLock {
     /// # Safety
     /// As [`Lock::try_acquire_alone`].
     #[inline]
+    #[must_use]
     pub unsafe fn try_acquire_alone(&self, me: ThreadId) -> bool {
         // SAFETY: as the caller promises.
         self.try_acquire_by(me, |lock| unsafe { lock.try_acquire_alone() || try_acquire(lock) })
@@ -166,11 +168,13 @@ impl ReentrantLock {
 
     /// Whether `me` holds the lock.
     #[inline]
+    #[must_use]
     pub fn is_owned_by(&self, me: ThreadId) -> bool {
         self.owner() == me
     }
 
     /// Whether a thread holds the lock at this moment.
+    #[must_use]
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
     }

@@ -103,12 +103,14 @@ impl Ring {
     }
 
     /// Whether there are no items.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Adds an item at the back. False if there is no memory for it.
     #[inline]
+    #[must_use]
     pub fn push(&self, item: Item) -> bool {
         let mut block = self.block.load(Ordering::Relaxed);
         // SAFETY: a block in the ring is valid.
@@ -126,6 +128,7 @@ impl Ring {
     }
 
     /// Adds an item at the front. False if there is no memory for it.
+    #[must_use]
     pub(super) fn push_front(&self, item: Item) -> bool {
         let mut block = self.block.load(Ordering::Relaxed);
         // SAFETY: a block in the ring is valid.
@@ -163,6 +166,7 @@ impl Ring {
     }
 
     /// The item at this position, counted from the front. `None` beyond the back.
+    #[must_use]
     pub fn at(&self, place: usize) -> Option<Item> {
         if place >= self.len() {
             return None;
@@ -183,6 +187,7 @@ impl Ring {
 
     /// Takes the item at the front.
     #[inline]
+    #[must_use]
     pub(super) fn pop_front(&self) -> Option<Item> {
         if self.is_empty() {
             return None;
@@ -196,6 +201,7 @@ impl Ring {
 
     /// Takes the item at the back.
     #[inline]
+    #[must_use]
     pub fn pop_back(&self) -> Option<Item> {
         if self.is_empty() {
             return None;
@@ -265,6 +271,7 @@ pub struct Items(*mut Block);
 impl Items {
     /// The next item, from the front.
     #[expect(clippy::should_implement_trait, reason = "an iterator would be dropped at its end")]
+    #[must_use]
     pub fn next(&mut self) -> Option<Item> {
         // SAFETY: null or valid until it is freed, which takes `self`; the number is in use.
         unsafe {
@@ -279,6 +286,7 @@ impl Items {
     }
 
     /// The next item, which is not removed.
+    #[must_use]
     pub fn first(&self) -> Option<Item> {
         // SAFETY: as in `next`.
         unsafe {
@@ -294,6 +302,7 @@ impl Items {
     }
 
     /// Whether no item is left.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -345,6 +354,7 @@ impl Pile {
     }
 
     /// Takes the items from the top.
+    #[must_use]
     pub fn pop(&self) -> Option<Items> {
         let top = self.0.get();
         // SAFETY: null or a valid block that was put here.

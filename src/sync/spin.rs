@@ -235,6 +235,7 @@ pub fn spin(place: Place, ready: impl FnMut() -> bool) -> Looked {
 }
 
 /// Spins until `ready`, for at most this time. Whether it became ready.
+#[must_use]
 pub fn spin_for(span: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {
@@ -251,6 +252,7 @@ pub fn spin_for(span: Duration, mut ready: impl FnMut() -> bool) -> bool {
 }
 
 /// Whether more than one thread can run at a time.
+#[must_use]
 pub fn has_company() -> bool {
     processors() > 1
 }

@@ -34,6 +34,7 @@ pub fn processor() -> u32 {
 
 /// Whether the calling thread runs on this processor at this moment. False if the system cannot
 /// tell.
+#[must_use]
 pub fn is_here(number: u32) -> bool {
     number != 0 && number == processor()
 }
@@ -112,6 +113,7 @@ impl Keeping {
     }
 
     /// Whether the turn is kept for the answer that is given now.
+    #[must_use]
     pub fn answers(&self) -> bool {
         let left = self.0.load(Ordering::Relaxed);
         if left > 0 {
@@ -132,6 +134,7 @@ static WOKEN: AtomicU32 = AtomicU32::new(0);
 /// The calling thread answers a waiter. `here`: the waiter waits on the same processor. `asleep`:
 /// it sleeps, else it spins. Returns whether the calling thread keeps its turn until the waiter is
 /// awake.
+#[must_use]
 pub fn answers(here: bool, asleep: bool) -> bool {
     let mine = Mine::get();
     mine.answered_here.store(here, Ordering::Relaxed);
@@ -152,6 +155,7 @@ pub fn is_woken() {
 /// and does not sleep. This is so if that thread waits on the same processor: other processes may
 /// have all other processors, and then it has to run on this one. To be called once after each
 /// answer.
+#[must_use]
 pub fn keeps_from_running() -> bool {
     let mine = Mine::get();
     let answered_here = mine.answered_here.load(Ordering::Relaxed);

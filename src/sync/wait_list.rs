@@ -30,10 +30,12 @@ impl List {
         self.set_head(ptr::null_mut());
     }
 
+    #[must_use]
     pub(super) fn is_empty(&self) -> bool {
         self.head().is_null()
     }
 
+    #[must_use]
     pub(super) fn front(&self) -> Option<&Waiter> {
         // SAFETY: a node in the list is alive. Before its owner frees it, the owner takes the queue
         // lock, which the caller holds now, and unlinks it (the contract of `Awaitable`).
@@ -151,6 +153,7 @@ impl WaitList {
 
     /// Whether the queue was last used in another process, or never. No waiter of this process is
     /// in it then.
+    #[must_use]
     pub(super) fn is_stale(&self) -> bool {
         self.queue_lock.is_stale()
     }
@@ -191,6 +194,7 @@ pub(super) struct LockedList<'a> {
 
 impl<'a> LockedList<'a> {
     /// Whether this is the first use of the queue in this process.
+    #[must_use]
     pub(super) fn is_stale(&self) -> bool {
         self.held.is_stale()
     }
@@ -210,6 +214,7 @@ impl<'a> LockedList<'a> {
 
     /// Takes out the first waiter if `phase` gives it a phase to wake up in. `None` if the queue is
     /// empty or that waiter stays.
+    #[must_use]
     pub(super) fn let_go(&self, phase: impl FnOnce(&Waiter) -> Option<Phase>) -> Option<Wake> {
         let first = self.front()?;
         let phase = phase(first)?;
@@ -218,10 +223,12 @@ impl<'a> LockedList<'a> {
         Some(first.signal(phase))
     }
 
+    #[must_use]
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
+    #[must_use]
     pub(super) fn front(&self) -> Option<&'a Waiter> {
         self.list.front()
     }

@@ -89,6 +89,7 @@ impl Waiter {
 
     /// Whether the waiter has waited for at least `span`.
     #[cfg(not(modelled))]
+    #[must_use]
     pub(super) fn has_waited(&self, span: Duration) -> bool {
         self.since.elapsed() >= span
     }
@@ -96,6 +97,7 @@ impl Waiter {
     /// In a model a waiter has waited long enough after one park with a retry timer. Under
     /// `shuttle` it may be so at any time.
     #[cfg(modelled)]
+    #[must_use]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
         let _ = self.since;
         #[cfg(shuttle)]
@@ -137,6 +139,7 @@ impl Waiter {
     }
 
     /// Whether the waiter has been settled: it is out of the queue, granted or dismissed.
+    #[must_use]
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase(), Phase::Granted | Phase::Dismissed)
     }
@@ -172,6 +175,7 @@ impl Waiter {
     /// retry timer it spins until `what` is at rest. If that succeeds, it returns true, and the
     /// waiter need not park.
     #[cfg(not(modelled))]
+    #[must_use]
     pub fn spin<T: Awaitable + ?Sized>(&self, what: &T) -> bool {
         use super::spin::{self, Looked};
         use super::turns;

@@ -30,7 +30,7 @@ use crate::sync::{
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::Head;
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, native};
 use crate::threading::ticket::{self, Ended};
 use crate::threading::{arguments, condition};
 
@@ -47,17 +47,17 @@ struct BarrierObject {
 }
 
 const METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<BarrierObject, 3>)),
-    (c"wait", Call::FastKeywords(wait)),
-    (c"reset", Call::NoArgs(reset)),
-    (c"abort", Call::NoArgs(abort)),
+    native(c"__init__", Call::FastKeywords(class::init_method::<BarrierObject, 3>)),
+    native(c"wait", Call::FastKeywords(wait)),
+    native(c"reset", Call::NoArgs(reset)),
+    native(c"abort", Call::NoArgs(abort)),
     // Internal steps of the Python class.
-    (c"_enter", class::PYTHON),
-    (c"_release", class::PYTHON),
-    (c"_wait", class::PYTHON),
-    (c"_exit", class::PYTHON),
-    (c"_break", class::PYTHON),
-    (c"__repr__", class::PYTHON),
+    native(c"_enter", class::PYTHON),
+    native(c"_release", class::PYTHON),
+    native(c"_wait", class::PYTHON),
+    native(c"_exit", class::PYTHON),
+    native(c"_break", class::PYTHON),
+    native(c"__repr__", class::PYTHON),
 ];
 
 const PARTS: &[&CStr] = &[c"_cond", c"_parties", c"_action", c"_timeout", c"_state", c"_count"];

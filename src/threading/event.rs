@@ -20,7 +20,7 @@ use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::Head;
 use crate::threading::materialize::{self, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, native};
 use crate::threading::ticket::{self, Ended};
 
 #[repr(C)]
@@ -32,14 +32,14 @@ struct EventObject {
 }
 
 const METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<EventObject, 0>)),
-    (c"is_set", Call::NoArgs(is_set)),
-    (c"isSet", class::PYTHON),
-    (c"set", Call::NoArgs(set)),
-    (c"clear", Call::NoArgs(clear)),
-    (c"wait", Call::FastKeywords(wait)),
-    (c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
-    (c"__repr__", class::PYTHON),
+    native(c"__init__", Call::FastKeywords(class::init_method::<EventObject, 0>)),
+    native(c"is_set", Call::NoArgs(is_set)),
+    native(c"isSet", class::PYTHON),
+    native(c"set", Call::NoArgs(set)),
+    native(c"clear", Call::NoArgs(clear)),
+    native(c"wait", Call::FastKeywords(wait)),
+    native(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    native(c"__repr__", class::PYTHON),
 ];
 
 const PROPERTIES: &[Property] = &[

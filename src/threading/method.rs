@@ -27,8 +27,24 @@ use crate::threading::head::{self, Head, Phase};
 /// The result of native code that leaves a call to the Python function.
 pub const LEFT_TO_PYTHON: *mut PyObject = ptr::without_provenance_mut(1);
 
-/// A native method: its name, and how it is called.
-pub type Native = (&'static CStr, Call);
+/// A method that a native class has in the place of a Python function.
+#[derive(Clone, Copy)]
+pub struct Native {
+    name: &'static CStr,
+    call: Call,
+    /// Some versions of the Python class do not have it.
+    is_optional: bool,
+}
+
+/// A method that the Python class has in every version.
+pub const fn native(name: &'static CStr, call: Call) -> Native {
+    Native { name, call, is_optional: false }
+}
+
+/// A method that the native class has only where the Python class has it.
+pub const fn optional(name: &'static CStr, call: Call) -> Native {
+    Native { name, call, is_optional: true }
+}
 
 /// Finds the attribute that an object has in the place of a function of its class. Takes the object
 /// and the function. Returns a new reference, null with an exception set, or [`LEFT_TO_PYTHON`].
@@ -167,13 +183,13 @@ pub unsafe fn install(
 ) -> Result<(), Raised> {
     // SAFETY: as the caller promises; new references are released.
     unsafe {
-        for &(name, call) in methods {
+        for &Native { name, call, is_optional } in methods {
             let key = ffi::PyUnicode_InternFromString(name.as_ptr());
             if key.is_null() {
                 return Err(Raised);
             }
             let of_object = of_objects.filter(|of| of.names.contains(&name)).map(|of| of.get);
-            let done = install_one(class, kind, key, call, of_object, making);
+            let done = install_one(class, kind, key, call, is_optional, of_object, making);
             drop_ref(key);
             done?;
         }
@@ -186,6 +202,7 @@ unsafe fn install_one(
     kind: Kind,
     key: *mut PyObject,
     call: Call,
+    is_optional: bool,
     of_object: Option<OfObject>,
     making: &Making,
 ) -> Result<(), Raised> {
@@ -195,8 +212,8 @@ unsafe fn install_one(
         let python = (*state).natives.python[kind as usize];
         let found = compat::PyObject_GetAttr(python, key);
         if found.is_null() {
-            // The Python class of this version has no such method.
-            if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+            // The Python class has no such method.
+            if !is_optional || ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
                 return Err(Raised);
             }
             ffi::PyErr_Clear();

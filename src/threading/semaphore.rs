@@ -22,7 +22,7 @@ use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::Head;
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, native};
 use crate::threading::ticket::{self, Ended};
 
 #[repr(C)]
@@ -40,11 +40,11 @@ const UNBOUNDED: u64 = u64::MAX;
 
 // `__enter__` is `acquire` by another name, as in the Python class.
 const METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<Unbounded, 1>)),
-    (c"acquire", Call::FastKeywords(acquire)),
-    (c"release", Call::FastKeywords(release)),
-    (c"__exit__", Call::Fast(exit)),
-    (c"__repr__", class::PYTHON),
+    native(c"__init__", Call::FastKeywords(class::init_method::<Unbounded, 1>)),
+    native(c"acquire", Call::FastKeywords(acquire)),
+    native(c"release", Call::FastKeywords(release)),
+    native(c"__exit__", Call::Fast(exit)),
+    native(c"__repr__", class::PYTHON),
 ];
 
 const PROPERTIES: &[Property] = &[
@@ -54,9 +54,9 @@ const PROPERTIES: &[Property] = &[
 ];
 
 const BOUNDED_METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<Bounded, 1>)),
-    (c"release", Call::FastKeywords(release_bounded)),
-    (c"__repr__", class::PYTHON),
+    native(c"__init__", Call::FastKeywords(class::init_method::<Bounded, 1>)),
+    native(c"release", Call::FastKeywords(release_bounded)),
+    native(c"__repr__", class::PYTHON),
 ];
 
 const BOUNDED_PROPERTIES: &[Property] = &[

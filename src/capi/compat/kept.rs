@@ -11,7 +11,7 @@
 //!
 //! While a state is kept, the interpreter must treat its thread as ended:
 //!
-//! - `PyThreadState_SetAsyncExc` and `sys._current_frames` go by [`Fields::thread_id`]. It is zero
+//! - `PyThreadState_SetAsyncExc` and `sys._current_frames` go by `Fields::thread_id`. It is zero
 //!   meanwhile.
 //! - An object that the thread has made may be dropped by another thread. As long as the
 //!   interpreter's table of owners (`Python/brc.c`) has the owner, the object waits for the owner

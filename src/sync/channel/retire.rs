@@ -120,6 +120,7 @@ impl Channel {
     }
 
     /// Whether all work has been done since the joiner came.
+    #[must_use]
     pub(super) fn is_over(&self, joiner: &Waiter) -> bool {
         let round = self.rounds.load(Ordering::Relaxed);
         joiner.note.load(Ordering::Relaxed).addr() != round as usize

@@ -34,7 +34,7 @@ impl Channel {
         let (mut ended, mut wake): (_, Option<Wake>) = (None, None);
         let done = is_last && self.flags() & RETIRED == 0;
         if done {
-            self.ring.pop_back();
+            let _ = self.ring.pop_back();
             ended = self.finish(1);
             wake = self.admit();
         }

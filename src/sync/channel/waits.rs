@@ -24,6 +24,7 @@ impl<'a> Get<'a> {
     }
 
     /// The item, if the wait was successful.
+    #[must_use]
     pub fn item(&self) -> Option<Item> {
         self.item.get()
     }
@@ -127,6 +128,7 @@ impl<'a> Put<'a> {
     }
 
     /// Whether the waiter was dismissed because there is no memory.
+    #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.failed.get()
     }

@@ -63,11 +63,13 @@ impl Parker {
     }
 
     /// Whether the thread sleeps, or is about to.
+    #[must_use]
     pub(crate) fn is_asleep(&self) -> bool {
         self.token.load(Ordering::Relaxed) == ASLEEP
     }
 
     /// Whether a wake-up is stored.
+    #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
         self.token.load(Ordering::Relaxed) == NOTIFIED
     }

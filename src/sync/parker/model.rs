@@ -96,6 +96,7 @@ impl Wake {
 pub(crate) mod chance {
     /// The model tries this at every moment. A sleep before the event would only lead to a later
     /// moment, or to a stored wake-up.
+    #[must_use]
     pub(crate) fn happens() -> bool {
         true
     }
@@ -108,6 +109,7 @@ pub(crate) mod chance {
 pub(crate) mod chance {
     use shuttle::rand::{Rng, thread_rng};
 
+    #[must_use]
     pub(crate) fn happens() -> bool {
         thread_rng().gen_bool(0.5)
     }

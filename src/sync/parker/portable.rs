@@ -58,11 +58,13 @@ impl Parker {
     }
 
     /// Whether the thread is known to sleep.
+    #[must_use]
     pub(crate) const fn is_asleep(&self) -> bool {
         false
     }
 
     /// Whether a wake-up is stored.
+    #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }

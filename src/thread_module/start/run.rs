@@ -81,7 +81,7 @@ unsafe fn run_job(place: RawArc<Boot>, worker: &mut Option<RawArc<Worker>>) -> b
     // SAFETY: as the caller promises.
     let boot = unsafe { place.get() };
     if boot.handle.is_some() {
-        wait(&boot.published, None);
+        let _ = wait(&boot.published, None);
     }
     // SAFETY: as above; called once.
     let begun = unsafe { begin(place, *worker) };

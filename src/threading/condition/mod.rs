@@ -22,7 +22,7 @@ use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::condition::waiting::{notify, wait, wait_for};
 use crate::threading::head::Head;
 use crate::threading::materialize::{self, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native, OfObjects};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, OfObjects, native};
 
 mod cond_lock;
 mod waiting;
@@ -50,19 +50,19 @@ enum Over {
 }
 
 const METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<ConditionObject, 1>)),
-    (c"__enter__", Call::NoArgs(enter)),
-    (c"__exit__", Call::Fast(exit)),
-    (c"wait", Call::FastKeywords(wait)),
-    (c"wait_for", Call::FastKeywords(wait_for)),
-    (c"notify", Call::FastKeywords(notify)),
-    (c"notify_all", Call::NoArgs(notify_all)),
-    (c"notifyAll", class::PYTHON),
-    (c"_is_owned", Call::NoArgs(is_owned)),
-    (c"_release_save", Call::NoArgs(release_save)),
-    (c"_acquire_restore", Call::Object(acquire_restore)),
-    (c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
-    (c"__repr__", class::PYTHON),
+    native(c"__init__", Call::FastKeywords(class::init_method::<ConditionObject, 1>)),
+    native(c"__enter__", Call::NoArgs(enter)),
+    native(c"__exit__", Call::Fast(exit)),
+    native(c"wait", Call::FastKeywords(wait)),
+    native(c"wait_for", Call::FastKeywords(wait_for)),
+    native(c"notify", Call::FastKeywords(notify)),
+    native(c"notify_all", Call::NoArgs(notify_all)),
+    native(c"notifyAll", class::PYTHON),
+    native(c"_is_owned", Call::NoArgs(is_owned)),
+    native(c"_release_save", Call::NoArgs(release_save)),
+    native(c"_acquire_restore", Call::Object(acquire_restore)),
+    native(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    native(c"__repr__", class::PYTHON),
 ];
 
 /// Attributes that a condition in phase `Python` takes from its lock.

@@ -260,7 +260,7 @@ pub unsafe fn remove_least(
                 hole = child;
             }
             heap.set(hole, last);
-            heap.pop_back();
+            let _ = heap.pop_back();
             this.changed();
             Attempt::Done(least)
         }),

@@ -25,7 +25,7 @@ use crate::runtime::state::State;
 use crate::sync::{Channel, Join, NotDone, Taken};
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::{self, Head};
-use crate::threading::method::{LEFT_TO_PYTHON, Native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, native, optional};
 use crate::threading::ticket::{self, Ended};
 use crate::threading::{arguments, materialize};
 
@@ -49,17 +49,17 @@ pub struct QueueObject {
 }
 
 const METHODS: &[Native] = &[
-    (c"__init__", Call::FastKeywords(class::init_method::<QueueObject, 1>)),
-    (c"put", Call::FastKeywords(put_get::put)),
-    (c"get", Call::FastKeywords(put_get::get)),
-    (c"put_nowait", Call::FastKeywords(put_get::put_nowait)),
-    (c"get_nowait", Call::NoArgs(put_get::get_nowait)),
-    (c"qsize", Call::NoArgs(qsize)),
-    (c"empty", Call::NoArgs(empty)),
-    (c"full", Call::NoArgs(full)),
-    (c"task_done", Call::NoArgs(task_done)),
-    (c"join", Call::FastKeywords(join)),
-    (c"shutdown", Call::FastKeywords(shutdown)),
+    native(c"__init__", Call::FastKeywords(class::init_method::<QueueObject, 1>)),
+    native(c"put", Call::FastKeywords(put_get::put)),
+    native(c"get", Call::FastKeywords(put_get::get)),
+    native(c"put_nowait", Call::FastKeywords(put_get::put_nowait)),
+    native(c"get_nowait", Call::NoArgs(put_get::get_nowait)),
+    native(c"qsize", Call::NoArgs(qsize)),
+    native(c"empty", Call::NoArgs(empty)),
+    native(c"full", Call::NoArgs(full)),
+    native(c"task_done", Call::NoArgs(task_done)),
+    native(c"join", Call::FastKeywords(join)),
+    optional(c"shutdown", Call::FastKeywords(shutdown)),
 ];
 
 const PROPERTIES: &[Property] = &[

@@ -125,7 +125,7 @@ unsafe fn move_items(items: &mut Items, into: *mut PyObject) -> Result<(), Raise
             if done {
                 // The deque or list has a reference of its own.
                 ffi::Py_DECREF(object);
-                items.next();
+                let _ = items.next();
             } else {
                 moved = Err(Raised);
             }
