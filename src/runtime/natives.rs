@@ -64,68 +64,94 @@ impl Kind {
 /// The number of kinds.
 pub const COUNT: usize = Kind::ShutDown as usize + 1;
 
-/// The native types of one interpreter, and the Python classes that they stand in for. References
-/// are owned. They are null until the classes are made.
-pub struct Natives {
-    pub types: [*mut PyTypeObject; COUNT],
-    pub python: [*mut PyObject; COUNT],
-    /// The type of the methods of native classes.
-    pub method_type: *mut PyTypeObject,
-    /// The `__init__` functions of the Python classes.
-    pub inits: [*mut PyObject; COUNT],
-    /// Dicts of attributes. A class serves its objects natively only if it has these very
-    /// attributes, see `threading::head`.
-    pub snapshots: [*mut PyObject; COUNT],
-    /// The attributes that the native class of conditions was made with: a dict.
-    pub condition_dict: *mut PyObject,
-    /// The version of that class when all these attributes were last found in it.
-    pub condition_version: AtomicU32,
-    /// The fitness of classes derived from native ones.
-    pub fitnesses: Fitnesses,
-    /// Whether a program has changed the code of a Python function.
-    pub altered: AtomicBool,
-    /// Python functions that make the attributes of an object, see `threading::materialize`.
-    pub recipes: [*mut PyObject; COUNT],
-    /// Python functions, indexed by [`Helper`].
-    pub helpers: [*mut PyObject; Helper::NAMES.len()],
-    pub lookups: Lookups,
+/// Declares the data of the native classes, of which the collector has to know every reference: a
+/// field of the first four groups is visited and cleared, and begins as null.
+macro_rules! natives {
+    (
+        type_tables { $($(#[$type_table_doc:meta])* $type_table:ident,)* }
+        types { $($(#[$type_doc:meta])* $type:ident,)* }
+        tables { $($(#[$table_doc:meta])* $table:ident: $length:expr,)* }
+        objects { $($(#[$object_doc:meta])* $object:ident,)* }
+        others { $($(#[$other_doc:meta])* $other:ident: $other_type:ty = $init:expr,)* }
+    ) => {
+        /// The native types of one interpreter, and the Python classes that they stand in for.
+        /// References are owned. They are null until the classes are made.
+        pub struct Natives {
+            $($(#[$type_table_doc])* pub $type_table: [*mut PyTypeObject; COUNT],)*
+            $($(#[$type_doc])* pub $type: *mut PyTypeObject,)*
+            $($(#[$table_doc])* pub $table: [*mut PyObject; $length],)*
+            $($(#[$object_doc])* pub $object: *mut PyObject,)*
+            $($(#[$other_doc])* pub $other: $other_type,)*
+            pub lookups: Lookups,
+        }
+
+        impl Natives {
+            /// No class is made yet.
+            pub const fn none() -> Natives {
+                Natives {
+                    $($type_table: [ptr::null_mut(); COUNT],)*
+                    $($type: ptr::null_mut(),)*
+                    $($table: [ptr::null_mut(); $length],)*
+                    $($object: ptr::null_mut(),)*
+                    $($other: $init,)*
+                    lookups: Lookups::none(),
+                }
+            }
+
+            /// All references.
+            pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
+                let types = core::iter::empty()
+                    $(.chain(&mut self.$type_table))*
+                    .chain([$(&mut self.$type,)*]);
+                types
+                    .map(|class| {
+                        // SAFETY: every type is an object; a pointer to one is laid out like the
+                        // other.
+                        unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
+                    })
+                    $(.chain(&mut self.$table))*
+                    .chain([$(&mut self.$object,)*])
+                    .chain(self.lookups.objects())
+            }
+        }
+    };
+}
+
+natives! {
+    type_tables {
+        types,
+    }
+    types {
+        /// The type of the methods of native classes.
+        method_type,
+    }
+    tables {
+        python: COUNT,
+        /// The `__init__` functions of the Python classes.
+        inits: COUNT,
+        /// Dicts of attributes. A class serves its objects natively only if it has these very
+        /// attributes, see `threading::head`.
+        snapshots: COUNT,
+        /// Python functions that make the attributes of an object, see `threading::materialize`.
+        recipes: COUNT,
+        /// Python functions, indexed by [`Helper`].
+        helpers: Helper::NAMES.len(),
+    }
+    objects {
+        /// The attributes that the native class of conditions was made with: a dict.
+        condition_dict,
+    }
+    others {
+        /// The version of that class when all these attributes were last found in it.
+        condition_version: AtomicU32 = AtomicU32::new(0),
+        /// The fitness of classes derived from native ones.
+        fitnesses: Fitnesses = Fitnesses::new(),
+        /// Whether a program has changed the code of a Python function.
+        altered: AtomicBool = AtomicBool::new(false),
+    }
 }
 
 impl Natives {
-    /// No class is made yet.
-    pub const fn none() -> Natives {
-        Natives {
-            types: [ptr::null_mut(); COUNT],
-            python: [ptr::null_mut(); COUNT],
-            method_type: ptr::null_mut(),
-            inits: [ptr::null_mut(); COUNT],
-            snapshots: [ptr::null_mut(); COUNT],
-            condition_dict: ptr::null_mut(),
-            condition_version: AtomicU32::new(0),
-            fitnesses: Fitnesses::new(),
-            altered: AtomicBool::new(false),
-            recipes: [ptr::null_mut(); COUNT],
-            helpers: [ptr::null_mut(); Helper::NAMES.len()],
-            lookups: Lookups::none(),
-        }
-    }
-
-    /// All references.
-    pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
-        let types = self.types.iter_mut().chain([&mut self.method_type]).map(|class| {
-            // SAFETY: every type is an object; a pointer to one is laid out like the other.
-            unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
-        });
-        types
-            .chain(&mut self.python)
-            .chain(&mut self.inits)
-            .chain(&mut self.snapshots)
-            .chain(&mut self.recipes)
-            .chain([&mut self.condition_dict])
-            .chain(&mut self.helpers)
-            .chain(self.lookups.objects())
-    }
-
     /// To be called before the references are dropped.
     ///
     /// # Safety
