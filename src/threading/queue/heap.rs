@@ -153,12 +153,22 @@ pub unsafe fn insert(
         Ok(Some(place)) => place,
         Ok(None) => return Ok(Attempt::Disturbed),
         Err(Raised) => {
-            let stays = !from_above && !comparison.is_disturbed();
-            // SAFETY: attached, and the caller has a reference to the item.
-            unsafe {
-                if stays && this.channel().edit(|heap| heap.push(item)) {
+            if !from_above {
+                // SAFETY: attached, and the caller has a reference to the item. The new one is
+                // given back if the heap does not take it.
+                unsafe {
                     ffi::Py_INCREF(object_of(item));
-                    this.changed();
+                    let stays = this.channel().edit(|heap| {
+                        // Not in a heap that another thread has taken meanwhile.
+                        let stays = !comparison.is_disturbed() && heap.push(item);
+                        if stays {
+                            this.changed();
+                        }
+                        stays
+                    });
+                    if !stays {
+                        ffi::Py_DECREF(object_of(item));
+                    }
                 }
             }
             return Err(Raised);
