@@ -3,6 +3,7 @@
 pub mod call;
 pub mod compat;
 pub mod errors;
+pub mod object;
 pub mod refs;
 pub mod static_tables;
 pub mod stock;

@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
-use crate::capi::errors::{Raised, runtime_error};
+use crate::capi::errors::Raised;
+use crate::capi::object::{Answer, Attached, Borrowed, Instance, This, entry};
 use crate::capi::refs::drop_ref;
 use crate::capi::types::{self, Call, Doc, Function, Like, PLAIN, Property, Type};
 use crate::capi::{compat, trashcan};
@@ -30,7 +31,7 @@ struct TssObject {
 const METHODS: &[Function] = &[
     Function {
         name: c"create",
-        call: Call::NoArgs(create),
+        call: Call::NoArgs(entry!(no_args, create: TssObject)),
         doc: Doc::Own(
             c"create($self, /)\n--\n\n\
             Create the key. Every thread's value is None at first.\n\n\
@@ -39,7 +40,7 @@ const METHODS: &[Function] = &[
     },
     Function {
         name: c"set",
-        call: Call::Object(set),
+        call: Call::Object(entry!(object, set: TssObject)),
         doc: Doc::Own(
             c"set($self, value, /)\n--\n\n\
             Set the calling thread's value.\n\n\
@@ -49,7 +50,7 @@ const METHODS: &[Function] = &[
     },
     Function {
         name: c"get",
-        call: Call::NoArgs(get),
+        call: Call::NoArgs(entry!(no_args, get: TssObject)),
         doc: Doc::Own(
             c"get($self, /)\n--\n\n\
             Return the calling thread's value, None if it has set none.\n\n\
@@ -58,7 +59,7 @@ const METHODS: &[Function] = &[
     },
     Function {
         name: c"delete",
-        call: Call::NoArgs(delete),
+        call: Call::NoArgs(entry!(no_args, delete: TssObject)),
         doc: Doc::Own(
             c"delete($self, /)\n--\n\n\
             Delete the key and drop the values of all threads.\n\n\
@@ -88,7 +89,7 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
             methods: METHODS,
             properties: &[Property {
                 name: c"is_created",
-                get: is_created,
+                get: entry!(getter, is_created: TssObject),
                 set: None,
                 doc: Some(c"Whether the key is created: set() and get() work."),
             }],
@@ -104,6 +105,9 @@ pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Rais
         .make(module)
     }
 }
+
+// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header.
+unsafe impl Instance for TssObject {}
 
 impl TssObject {
     /// The number of the key's present life; None if the key is not created.
@@ -192,9 +196,8 @@ unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
     0
 }
 
-unsafe fn not_created() -> *mut PyObject {
-    // SAFETY: attached.
-    unsafe { runtime_error(c"TSS key is not created: call create() first") }
+fn not_created(py: Attached<'_>) -> Raised {
+    py.runtime_error(c"TSS key is not created: call create() first")
 }
 
 unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
@@ -211,45 +214,41 @@ unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
     }
 }
 
-unsafe extern "C-unwind" fn is_created(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython with a TssObject.
-    compat::bool_object(unsafe { (*slf.cast::<TssObject>()).life().is_some() })
+fn is_created(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
+    Ok(py.bool(this.life().is_some()))
 }
 
-unsafe extern "C-unwind" fn create(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a TssObject.
-    unsafe { (*slf.cast::<TssObject>()).set_created(true) };
-    compat::none()
+fn create(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
+    this.set_created(true);
+    Ok(py.none())
 }
 
-unsafe extern "C-unwind" fn get(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a TssObject.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        if (*tss).life().is_none() {
-            return not_created();
-        }
-        let Ok(current) = keys::current((*tss).module) else { return ptr::null_mut() };
-        let value = (*tss).owner.table.get(current.key);
-        if value.is_null() { compat::none() } else { value }
+fn get(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
+    if this.life().is_none() {
+        return Err(not_created(py));
     }
+    // SAFETY: attached; the state lives as long as the type. The table gives a new reference.
+    let value = unsafe {
+        let current = keys::current(this.module)?;
+        py.own(this.owner.table.get(current.key))
+    };
+    Ok(value.unwrap_or_else(|Raised| py.none()))
 }
 
-unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a TssObject and an object.
+fn set(py: Attached<'_>, this: This<'_, TssObject>, value: Borrowed<'_>) -> Answer {
+    let life = this.life().ok_or_else(|| not_created(py))?;
+    let table = &this.owner.table;
+    // SAFETY: attached, with valid objects; the value before is a new reference, or null.
     unsafe {
-        let tss = slf.cast::<TssObject>();
-        let table = &(*tss).owner.table;
-        let Some(life) = (*tss).life() else { return not_created() };
-        let Ok(current) = keys::current((*tss).module) else { return ptr::null_mut() };
-        let Ok(before) = table.insert(slf, current, value) else { return ptr::null_mut() };
+        let current = keys::current(this.module)?;
+        let before = table.insert(this.object().as_ptr(), current, value.as_ptr())?;
         // A `delete` in another thread may have cleared the table before this value was stored. A
         // `delete` that comes later finds the value in the table.
-        let result = if (*tss).life() == Some(life) {
-            compat::none()
+        let result = if this.life() == Some(life) {
+            Ok(py.none())
         } else {
-            table.remove(slf, current.key);
-            not_created()
+            table.remove(this.object().as_ptr(), current.key);
+            Err(not_created(py))
         };
         // At the very end: if a finalizer of the old value calls get(), it finds the new one.
         drop_ref(before);
@@ -257,13 +256,10 @@ unsafe extern "C-unwind" fn set(slf: *mut PyObject, value: *mut PyObject) -> *mu
     }
 }
 
-unsafe extern "C-unwind" fn delete(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a TssObject.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        // Finalizers run while the table is cleared. They find an object without a key.
-        (*tss).set_created(false);
-        (*tss).owner.table.clear();
-    }
-    compat::none()
+fn delete(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
+    // Finalizers run while the table is cleared. They find an object without a key.
+    this.set_created(false);
+    // SAFETY: attached.
+    unsafe { this.owner.table.clear() };
+    Ok(py.none())
 }
