@@ -12,6 +12,7 @@ from rthread._install import PatchedWarning as PatchedWarning
 from rthread._install import install as install
 from rthread._install import is_installed as is_installed
 from rthread._install import own as _own
+from rthread._install import stock as stock
 from rthread._install import uninstall as uninstall
 
 # The interpreter decides which names there are. Names with an underscore count too: threading

@@ -5,6 +5,7 @@ from rthread import threading as threading
 from rthread._install import PatchedWarning as PatchedWarning
 from rthread._install import install as install
 from rthread._install import is_installed as is_installed
+from rthread._install import stock as stock
 from rthread._install import uninstall as uninstall
 from rthread._report import Report as _Report
 from rthread._rthread import TIMEOUT_MAX as TIMEOUT_MAX

@@ -15,7 +15,7 @@ started yet has to get a new handle.
 import os
 import sys
 
-from rthread import _native, _rthread
+from rthread import _follow, _native, _rthread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from rthread._stock import Patched
+
     # A namespace, a name in it, the object that was there, and the object that is there now.
     Change = tuple[dict[str, Any], str, Any, Any]
     # By the id of an object, the object itself and the object that takes its place.
     Swaps = dict[int, tuple[Any, Any]]
     Pairs = list[tuple[Any, Any]]
 
-__all__ = ["PatchedWarning", "install", "is_installed", "stock_thread", "uninstall"]
+__all__ = ["PatchedWarning", "install", "is_installed", "stock", "stock_thread", "uninstall"]
 
 # Stands for a name that does not exist.
 _ABSENT: "Any" = ...
@@ -75,6 +77,31 @@ def stock_thread() -> "ModuleType":
     """The interpreter's own ``_thread``, whether or not rthread is installed."""
     module: ModuleType = _state["stock"]
     return module
+
+
+def stock(module: str, name: str) -> "Any":
+    """The interpreter's own object of a name, whether or not rthread is installed.
+
+    Args:
+        module: the name of a module that is or can be imported: ``"threading"``, ``"queue"``, ...
+        name: a name in that module.
+
+    Returns:
+        The object that the module has under this name, or had before `install` replaced it.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: the module has no such name.
+    """
+    __import__(module)
+    found = sys.modules[module]
+    if found is _rthread:
+        found = stock_thread()
+    value = getattr(found, name)
+    for old, ours in _state["pairs"]:
+        if value is ours:
+            return old
+    return value
 
 
 def is_installed() -> bool:
@@ -139,15 +166,22 @@ def install(
     native = _settings.chosen(native, "RTHREAD_NATIVE", True)
     queue = _settings.chosen(queue, "RTHREAD_QUEUE", False)
     stock = stock_thread()
-    patched = _Patched()
+    patched = _patched()
     pairs = _thread_pairs(stock, patched)
+    settings = {"native": native, "queue": queue}
     added: list[Change] = []
-    if queue:
-        # First: it imports threading.
-        queues, added = _queue_pairs(patched)
-        pairs += queues
-    if native and "threading" in sys.modules:
-        pairs += _native_pairs(patched)
+    awaited = []
+    for replaced in _REPLACED:
+        if not settings[replaced.setting]:
+            continue
+        if replaced.at_once:
+            __import__(replaced.module)
+        if replaced.module in sys.modules:
+            found, more = replaced.classes(patched)
+            pairs += found
+            added += more
+        else:
+            awaited.append(replaced)
     patched.tell()
     swaps = _swaps([(stock, _rthread), *pairs])
     back = _swaps([(_rthread, stock), *_reversed(pairs)])
@@ -155,8 +189,8 @@ def install(
     changes = [*_switched(stock, _rthread, swaps), *_as_thread(stock, _rthread, patched), *added]
     pending = [*changes, *_handles(pairs)]
     _apply(pending, changes=changes, explicit=explicit, pairs=pairs, native=native, queue=queue)
-    if native and "threading" not in sys.modules:
-        _follow_import()
+    for replaced in awaited:
+        _follow.import_of(replaced.module, replaced.adopt)
     _keep_threads(number)
 
 
@@ -210,57 +244,21 @@ def uninstall() -> None:
     pending = [*_patched_since(stock, recorded), *recorded, *since]
     pending += _handles(_reversed(_state["pairs"]))
     _apply(pending, changes=None, explicit=frozenset(), pairs=[], native=False, queue=False)
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
+    _follow.forget()
     _keep_threads(0)
 
 
-class _Patched:
-    """The names that are left as they are, and why."""
+def _patched() -> "Patched":
+    # Not at the top: only `install` needs it.
+    from rthread import _stock
 
-    def __init__(self) -> None:
-        from rthread import _stock
-
-        self.stock: Any = _stock
-        self.evidence = _stock.Dependencies()
-        # By name, the object of a tool.
-        self.in_thread: dict[str, Any] = {}
-        self._sentences: list[str] = []
-
-    def add(self, name: str, tool: "str | None", remark: str) -> None:
-        reason = " ".join(filter(None, (tool, remark))) or "belongs to classes that stay"
-        self._sentences.append(f"{name} ({reason})")
-
-    def fit(self, pairs: "Pairs", names: "tuple[str, ...]", module: "ModuleType") -> "Pairs":
-        """Those of some pairs of classes that can be switched. The others are noted."""
-        unfit = {id(new) for old, new in pairs if not self.evidence.fits(old, module)}
-        # A native class is not used if it derives from one that is not used.
-        fitting = [
-            (old, new) for old, new in pairs if not any(id(base) in unfit for base in new.__mro__)
-        ]
-        used = {id(old) for old, _new in fitting}
-        for name in names:
-            value = vars(module).get(name, _ABSENT)
-            if id(value) not in used and value is not _ABSENT:
-                self.add(f"{module.__name__}.{name}", *self.evidence.explain(value, module))
-        return fitting
-
-    def tell(self) -> None:
-        """Warn of the names that are left as they are."""
-        if not self._sentences:
-            return
-        import warnings
-
-        warnings.warn(
-            "other code has replaced these, so rthread.install() leaves them as they are: "
-            f"{', '.join(self._sentences)}; rthread.report() tells of every name",
-            PatchedWarning,
-            stacklevel=3,
-        )
+    return _stock.Patched(PatchedWarning)
 
 
-def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
+def _thread_pairs(stock: "ModuleType", patched: "Patched") -> "Pairs":
     """The functions and types of ``_thread``, each with rthread's."""
-    is_stock_object = patched.stock.is_stock_object
+    from rthread._stock import is_stock_object, origin
+
     names = vars(stock)
     pairs: Pairs = []
     hidden: dict[str, Any] = {}
@@ -277,7 +275,7 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
         else:
             hidden[name] = ours
             patched.in_thread[name] = value
-            patched.add(f"_thread.{name}", patched.stock.origin(value), "")
+            patched.add(f"_thread.{name}", origin(value), "")
     if hidden:
         # Other modules may have taken the original before a tool hid it.
         found: Swaps = {}
@@ -297,18 +295,20 @@ def _thread_pairs(stock: "ModuleType", patched: _Patched) -> "Pairs":
     return pairs
 
 
-def _another_starts_threads(stock: "ModuleType", patched: _Patched) -> bool:
+def _another_starts_threads(stock: "ModuleType", patched: "Patched") -> bool:
     """Tell whether a tool has a function of its own that starts the threads of ``threading``.
 
     It calls the interpreter's function, which takes only the interpreter's handles.
     """
+    from rthread._stock import is_stock_object, origin
+
     name = _OF_HANDLES[0]
     places = [(stock, name), (sys.modules.get("threading", stock), f"_{name}")]
     found = False
     for module, known_as in places:
         value = vars(module).get(known_as, _ABSENT)
-        if value is not _ABSENT and not patched.stock.is_stock_object(value, name, stock):
-            tool = patched.stock.origin(value)
+        if value is not _ABSENT and not is_stock_object(value, name, stock):
+            tool = origin(value)
             patched.add(f"{module.__name__}.{known_as}", tool, "starts the interpreter's threads")
             found = True
     return found
@@ -325,33 +325,72 @@ def _is_of_copy(value: "Any", stock: "ModuleType") -> bool:
     return is_module and vars(owner).get("__name__") == "_thread"
 
 
-def _native_pairs(patched: _Patched) -> "Pairs":
-    """The Python classes of ``threading`` that are replaced, each with the native one."""
-    pairs = _native.in_threading(patched.evidence)
-    return patched.fit(pairs, _native.THREADING, sys.modules["threading"])
+class _Replaced:
+    """A module with classes that rthread replaces by classes of its own."""
+
+    def __init__(
+        self,
+        module: str,
+        setting: str,
+        names: "tuple[str, ...]",
+        pairs: "Callable[[Patched], tuple[Pairs, dict[str, Any]]]",
+        *,
+        at_once: bool,
+    ) -> None:
+        self.module = module
+        # The argument of `install` that asks for it.
+        self.setting = setting
+        self.names = names
+        # Gives pairs of a stock class and rthread's, and names that this version does not have.
+        self._pairs = pairs
+        # Whether `install` imports the module; if not, it is followed until a program does.
+        self.at_once = at_once
+
+    def classes(self, patched: "Patched") -> "tuple[Pairs, list[Change]]":
+        """The classes that are replaced, with their replacements, and the names that are added."""
+        module = sys.modules[self.module]
+        found, more = self._pairs(patched)
+        pairs = patched.fit(found, self.names, module)
+        names = vars(module)
+        missing = {name: value for name, value in more.items() if pairs and name not in names}
+        return pairs, [(names, name, _ABSENT, value) for name, value in missing.items()]
+
+    def adopt(self) -> None:
+        """Replace the classes of the module, which has just been loaded."""
+        if not is_installed():
+            return
+        patched = _patched()
+        pairs, added = self.classes(patched)
+        patched.tell()
+        changes = [*_named(_swaps(pairs), {}), *added]
+        _apply(changes, changes=[*_state["changes"], *changes], pairs=[*_state["pairs"], *pairs])
 
 
-def _queue_pairs(patched: _Patched) -> "tuple[Pairs, list[Change]]":
-    """The classes of ``queue``, each with its replacement, and the names that are added."""
-    import queue as stock
+def _of_threading(patched: "Patched") -> "tuple[Pairs, dict[str, Any]]":
+    return _native.in_threading(patched.evidence), {}
 
-    names = vars(stock)
-    pairs: Pairs = []
-    added: list[Change] = []
+
+def _of_queue(patched: "Patched") -> "tuple[Pairs, dict[str, Any]]":
+    stock = sys.modules["queue"]
     # The native classes cannot be made from the classes of a tool.
-    if "rthread.queue" in sys.modules or patched.evidence.fits(names.get("Queue"), stock):
-        # Not at the top: most programs do not need it.
-        from rthread import queue
+    usable = patched.evidence.fits(vars(stock).get("Queue"), stock)
+    if "rthread.queue" not in sys.modules and not usable:
+        return [], {}
+    # Not at the top: most programs do not need it.
+    from rthread import queue
 
-        ours: Any = queue
-        pairs = list(ours._pairs())
-    pairs = patched.fit(pairs, _QUEUE, stock)
-    if pairs and "ShutDown" not in names:
-        added.append((names, "ShutDown", _ABSENT, ours.ShutDown))
-    return pairs, added
+    ours: Any = queue
+    return list(ours._pairs()), {"ShutDown": ours.ShutDown}
 
 
-def _as_thread(stock: "ModuleType", target: "ModuleType", patched: _Patched) -> "Iterator[Change]":
+# In this order: `queue` imports `threading`.
+_REPLACED = (
+    _Replaced("queue", "queue", _QUEUE, _of_queue, at_once=True),
+    _Replaced("threading", "native", _native.THREADING, _of_threading, at_once=False),
+)
+
+
+def _as_thread(stock: "ModuleType", target: "ModuleType", patched: "Patched") -> "Iterator[Change]":
     """The changes that make the extension module the ``_thread`` of the program."""
     names = vars(target)
     # gevent and cloudpickle keep objects by the __name__ of their module. The import system goes by
@@ -375,63 +414,6 @@ def _patched_since(stock: "ModuleType", recorded: "list[Change]") -> "Iterator[C
         yield vars(_rthread), name, value, ours
         # A tool that removes its function again puts back the object that it has seen here.
         yield vars(stock), name, vars(stock).get(name, _ABSENT), stock_by_ours.get(id(value), value)
-
-
-class _Finder:
-    """Finds ``threading`` once, and has `_adopt_threading` called when it is loaded.
-
-    So a program that does not import ``threading`` does not pay for it.
-    """
-
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
-        if name != "threading":
-            return None
-        sys.meta_path.remove(self)
-        for finder in sys.meta_path:
-            spec: Any = finder.find_spec(name, path, target)
-            if spec is not None:
-                break
-        else:
-            return None
-        # Loaders of the old kind have no separate step that runs the module.
-        if hasattr(spec.loader, "exec_module"):
-            spec.loader = _FollowingLoader(spec.loader)
-        return spec
-
-
-class _FollowingLoader:
-    """Loads ``threading`` with another loader, and gives its place in the module to that.
-
-    The other loader must not be changed: that of a frozen module serves all frozen modules.
-    """
-
-    def __init__(self, loader: "Any") -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> "Any":
-        return getattr(self._loader, name)
-
-    def exec_module(self, module: "ModuleType") -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        _adopt_threading()
-
-
-def _follow_import() -> None:
-    sys.meta_path.insert(0, _Finder())
-
-
-def _adopt_threading() -> None:
-    """Put native classes into ``threading``, which has just been loaded."""
-    if not is_installed():
-        return
-    patched = _Patched()
-    pairs = _native_pairs(patched)
-    patched.tell()
-    changes = list(_named(_swaps(pairs), {}))
-    _apply(changes, changes=[*_state["changes"], *changes], pairs=[*_state["pairs"], *pairs])
 
 
 def _reversed(pairs: "Pairs") -> "Pairs":

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dependencies",
+    "Patched",
     "_is_stock_class",
     "foreign_attributes",
     "is_of_the_library",
     "is_stock_object",
     "origin",
 ]
+
+# Stands for a name that does not exist.
+_ABSENT: "Any" = ...
 
 _Module = type(sys)
 _Function: "Any" = type(lambda: None)
@@ -361,3 +365,48 @@ def origin(value: "Any") -> str:
         # Reading an attribute of a proxy may raise anything.
         named = None
     return named if type(named) is str else kind.__module__
+
+
+class Patched:
+    """The names that are left as they are, and why."""
+
+    def __init__(self, warning: "type[Warning]") -> None:
+        self.evidence = Dependencies()
+        # By name, the object of a tool.
+        self.in_thread: dict[str, Any] = {}
+        self._warning = warning
+        self._sentences: list[str] = []
+
+    def add(self, name: str, tool: "str | None", remark: str) -> None:
+        """Note a name that belongs to a tool."""
+        reason = " ".join(filter(None, (tool, remark))) or "belongs to classes that stay"
+        self._sentences.append(f"{name} ({reason})")
+
+    def fit(
+        self, pairs: "list[tuple[Any, Any]]", names: "tuple[str, ...]", module: "ModuleType"
+    ) -> "list[tuple[Any, Any]]":
+        """Those of some pairs of classes that can be switched. The others are noted."""
+        unfit = {id(new) for old, new in pairs if not self.evidence.fits(old, module)}
+        # A native class is not used if it derives from one that is not used.
+        fitting = [
+            (old, new) for old, new in pairs if not any(id(base) in unfit for base in new.__mro__)
+        ]
+        used = {id(old) for old, _new in fitting}
+        for name in names:
+            value = vars(module).get(name, _ABSENT)
+            if id(value) not in used and value is not _ABSENT:
+                self.add(f"{module.__name__}.{name}", *self.evidence.explain(value, module))
+        return fitting
+
+    def tell(self) -> None:
+        """Warn of the names that are left as they are."""
+        if not self._sentences:
+            return
+        import warnings
+
+        warnings.warn(
+            "other code has replaced these, so rthread.install() leaves them as they are: "
+            f"{', '.join(self._sentences)}; rthread.report() tells of every name",
+            self._warning,
+            stacklevel=3,
+        )
