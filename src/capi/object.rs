@@ -12,6 +12,7 @@ use core::ptr::{self, NonNull};
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::capi::errors::Raised;
+use crate::capi::refs;
 
 /// The calling thread is attached, for as long as `'py`. It may detach in between, if it is
 /// attached again when the function returns.
@@ -34,6 +35,30 @@ impl<'py> Attached<'py> {
     #[inline]
     pub unsafe fn own(self, result: *mut PyObject) -> Result<Owned, Raised> {
         NonNull::new(result).map(Owned).ok_or(Raised)
+    }
+
+    /// As [`Attached::own`], for a function for which null is no error.
+    ///
+    /// # Safety
+    /// `result` is a new reference, which is the caller's, or null without an exception.
+    #[inline]
+    pub unsafe fn own_if_any(self, result: *mut PyObject) -> Option<Owned> {
+        NonNull::new(result).map(Owned)
+    }
+
+    /// Raises `MemoryError`.
+    #[cold]
+    pub fn no_memory(self) -> Raised {
+        // SAFETY: attached.
+        unsafe { ffi::PyErr_NoMemory() };
+        Raised
+    }
+
+    /// A new dict.
+    #[inline]
+    pub fn dict(self) -> Result<Owned, Raised> {
+        // SAFETY: attached.
+        unsafe { self.own(ffi::PyDict_New()) }
     }
 
     /// A new reference to `None`.
@@ -96,10 +121,31 @@ impl<'py> Borrowed<'py> {
 pub struct Owned(NonNull<PyObject>);
 
 impl Owned {
+    /// The object, as long as this reference is kept.
+    #[inline]
+    pub fn borrow(&self) -> Borrowed<'_> {
+        Borrowed(self.0, PhantomData)
+    }
+
+    /// Drops the reference, which may run Python code.
+    #[inline]
+    pub fn release(self, _: Attached<'_>) {
+        // SAFETY: attached, and the reference is owned.
+        unsafe { refs::drop_ref(self.0.as_ptr()) };
+    }
+
     /// Gives the reference away: to CPython, or to a field.
     #[inline]
     pub fn into_raw(self) -> *mut PyObject {
         self.0.as_ptr()
+    }
+}
+
+/// Drops a reference, if there is one.
+#[inline]
+pub fn release(reference: Option<Owned>, py: Attached<'_>) {
+    if let Some(reference) = reference {
+        reference.release(py);
     }
 }
 
@@ -189,6 +235,25 @@ macro_rules! entry {
                     This::<$instance>::assume(slf),
                     Borrowed::assume(argument),
                 ))
+            }
+        }
+        entry
+    }};
+    (setattr, $function:path: $instance:ty) => {{
+        unsafe extern "C-unwind" fn entry(
+            slf: *mut pyo3_ffi::PyObject,
+            name: *mut pyo3_ffi::PyObject,
+            value: *mut pyo3_ffi::PyObject,
+        ) -> core::ffi::c_int {
+            use $crate::capi::object::{Attached, Borrowed, This};
+            // SAFETY: as above; the value is null if the attribute is deleted.
+            unsafe {
+                let value = (!value.is_null()).then(|| Borrowed::assume(value));
+                let this = This::<$instance>::assume(slf);
+                match $function(Attached::assume(), this, Borrowed::assume(name), value) {
+                    Ok(()) => 0,
+                    Err(_) => -1,
+                }
             }
         }
         entry

@@ -1,5 +1,7 @@
 //! `_thread._local`: an object with separate attributes for each thread.
 
+#[cfg(not(Py_GIL_DISABLED))]
+use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
@@ -7,6 +9,7 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::capi::errors::{Raised, raise};
+use crate::capi::object::{Answer, Attached, Borrowed, Instance, Owned, This, entry, release};
 use crate::capi::refs::{clear, drop_ref};
 use crate::capi::types::{self, Like, PLAIN, Type};
 use crate::capi::{compat, stock, trashcan};
@@ -33,77 +36,88 @@ struct LocalObject {
 struct Last {
     /// Only compared. When a thread ends, its dict leaves the table, and `retire` forgets it here
     /// too.
-    thread: *mut ffi::PyThreadState,
-    key: *mut PyObject,
-    dict: *mut PyObject,
+    thread: Cell<*mut ffi::PyThreadState>,
+    key: Cell<*mut PyObject>,
+    /// Owned.
+    dict: Cell<*mut PyObject>,
 }
 
 #[cfg(Py_GIL_DISABLED)]
 struct Last;
 
+#[cfg(not(Py_GIL_DISABLED))]
 impl Last {
-    /// The calling thread's dict as a new reference, or null if another thread's dict is
+    /// The calling thread's dict as a new reference, or None if another thread's dict is
     /// remembered.
     #[inline]
-    unsafe fn get(&self) -> *mut PyObject {
-        #[cfg(not(Py_GIL_DISABLED))]
-        if self.thread == compat::thread_state() {
-            // SAFETY: attached, and the reference is owned.
-            unsafe { ffi::Py_INCREF(self.dict) };
-            return self.dict;
+    fn get(&self, py: Attached<'_>) -> Option<Owned> {
+        if self.thread.get() != compat::thread_state() {
+            return None;
         }
-        ptr::null_mut()
+        // SAFETY: the reference is owned, and with a GIL no other thread drops it meanwhile.
+        Some(unsafe { Borrowed::assume(self.dict.get()) }.own(py))
     }
 
-    /// # Safety
-    /// Attached; `dict` belongs to the calling thread.
-    unsafe fn set(&mut self, current: Current, dict: *mut PyObject) {
-        #[cfg(not(Py_GIL_DISABLED))]
-        // SAFETY: attached. A thread that is ending is not remembered: nothing would report that
-        // its state is gone.
-        unsafe {
-            if !current.is_ending() {
-                self.forget();
-                ffi::Py_INCREF(dict);
-                *self = Last { thread: compat::thread_state(), key: current.key, dict };
-            }
+    /// Remembers the calling thread's dict.
+    fn set(&self, py: Attached<'_>, current: Current, dict: Borrowed<'_>) {
+        // A thread that is ending is not remembered: nothing would report that its state is gone.
+        if !current.is_ending() {
+            self.forget(py);
+            self.dict.set(dict.own(py).into_raw());
+            self.key.set(current.key().as_ptr());
+            self.thread.set(compat::thread_state());
         }
-        #[cfg(Py_GIL_DISABLED)]
-        let _ = (current, dict);
     }
 
-    /// # Safety
-    /// Attached.
-    unsafe fn forget(&mut self) {
-        #[cfg(not(Py_GIL_DISABLED))]
-        // SAFETY: attached, and the reference is owned.
-        unsafe {
-            self.thread = ptr::null_mut();
-            self.key = ptr::null_mut();
-            clear(&mut self.dict);
-        }
+    fn forget(&self, py: Attached<'_>) {
+        self.thread.set(ptr::null_mut());
+        self.key.set(ptr::null_mut());
+        // SAFETY: the reference was owned.
+        release(unsafe { py.own_if_any(self.dict.replace(ptr::null_mut())) }, py);
+    }
+
+    fn is_of(&self, key: Borrowed<'_>) -> bool {
+        self.key.get() == key.as_ptr()
     }
 
     fn dict(&self) -> *mut PyObject {
-        #[cfg(not(Py_GIL_DISABLED))]
-        return self.dict;
-        #[cfg(Py_GIL_DISABLED)]
+        self.dict.get()
+    }
+}
+
+#[cfg(Py_GIL_DISABLED)]
+impl Last {
+    #[inline]
+    fn get(&self, _: Attached<'_>) -> Option<Owned> {
+        None
+    }
+
+    fn set(&self, _: Attached<'_>, _: Current, _: Borrowed<'_>) {}
+
+    fn forget(&self, _: Attached<'_>) {}
+
+    fn is_of(&self, _: Borrowed<'_>) -> bool {
+        false
+    }
+
+    fn dict(&self) -> *mut PyObject {
         ptr::null_mut()
     }
 }
 
+// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header.
+unsafe impl Instance for LocalObject {}
+
+type Local<'py> = This<'py, LocalObject>;
+
 /// A thread ends, and its dict is dropped. (Without a GIL no dict is remembered.)
 unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
-    #[cfg(not(Py_GIL_DISABLED))]
-    // SAFETY: attached; called by the table, with the LocalObject that the table is in.
-    unsafe {
-        let last = &mut (*slf.cast::<LocalObject>()).last;
-        if last.key == key {
-            last.forget();
-        }
+    // SAFETY: attached; called by the table, with the LocalObject that the table is in and a key.
+    let (py, local, key) =
+        unsafe { (Attached::assume(), Local::assume(slf), Borrowed::assume(key)) };
+    if local.last.is_of(key) {
+        local.last.forget(py);
     }
-    #[cfg(Py_GIL_DISABLED)]
-    let _ = (slf, key);
 }
 
 /// Makes the type. Returns a new reference.
@@ -128,8 +142,8 @@ pub unsafe fn make_type(
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),
                 (ffi::Py_tp_clear, clear_local as *mut c_void),
-                (ffi::Py_tp_getattro, get_attribute as *mut c_void),
-                (ffi::Py_tp_setattro, set_attribute as *mut c_void),
+                (ffi::Py_tp_getattro, entry!(object, get_attribute: LocalObject) as *mut c_void),
+                (ffi::Py_tp_setattro, entry!(setattr, set_attribute: LocalObject) as *mut c_void),
             ],
             ..PLAIN
         }
@@ -161,10 +175,11 @@ unsafe extern "C-unwind" fn new(
         (*object).kwargs = kwargs;
         (*object).module = module;
         // The creating thread gets its dict now, because `type.__call__` runs its `__init__` next.
-        let ready = (*object).owner.table.fill(Some(retire)).is_ok()
+        let py = Attached::assume();
+        let ready = (*object).owner.table.fill(py, Some(retire)).is_ok()
             && keys::current(module)
-                .and_then(|current| make_dict(object, current))
-                .map(|dict| drop_ref(dict))
+                .and_then(|current| make_dict(py, Local::assume(object.cast()), current))
+                .map(|dict| dict.release(py))
                 .is_ok();
         if !ready {
             drop_ref(object.cast());
@@ -210,8 +225,8 @@ unsafe extern "C-unwind" fn clear_local(slf: *mut PyObject) -> c_int {
         let local = slf.cast::<LocalObject>();
         clear(&mut (*local).args);
         clear(&mut (*local).kwargs);
-        (*local).last.forget();
-        (*local).owner.table.clear();
+        (*local).last.forget(Attached::assume());
+        (*local).owner.table.clear(Attached::assume());
     }
     0
 }
@@ -230,74 +245,69 @@ unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
             ffi::PyObject_ClearWeakRefs(slf);
         }
         clear_local(slf);
-        (*slf.cast::<LocalObject>()).owner.table.end();
+        (*slf.cast::<LocalObject>()).owner.table.end(Attached::assume());
         types::free(slf);
     }
 }
 
 /// Makes an empty dict for the calling thread. Returns a new reference.
-unsafe fn make_dict(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; a valid LocalObject.
-    unsafe {
-        let dict = ffi::PyDict_New();
-        if dict.is_null() {
-            return Err(Raised);
+fn make_dict(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
+    let dict = py.dict()?;
+    match local.owner.table.insert(py, local.object(), current, dict.borrow()) {
+        Ok(before) => {
+            release(before, py);
+            Ok(dict)
         }
-        match (*local).owner.table.insert(local.cast(), current, dict) {
-            Ok(before) => {
-                drop_ref(before);
-                Ok(dict)
-            }
-            Err(Raised) => {
-                drop_ref(dict);
-                Err(Raised)
-            }
+        Err(raised) => {
+            dict.release(py);
+            Err(raised)
         }
     }
 }
 
 /// The calling thread's dict as a new reference.
 #[inline]
-unsafe fn dict_of(local: *mut LocalObject) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; a valid LocalObject.
-    unsafe {
-        let dict = (*local).last.get();
-        if dict.is_null() { dict_from_table(local) } else { Ok(dict) }
+fn dict_of(py: Attached<'_>, local: Local<'_>) -> Answer {
+    match local.last.get(py) {
+        Some(dict) => Ok(dict),
+        None => dict_from_table(py, local),
     }
 }
 
-unsafe fn dict_from_table(local: *mut LocalObject) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; a valid LocalObject.
-    unsafe {
-        let current = keys::current((*local).module)?;
-        let mut dict = (*local).owner.table.get_again(current);
-        if dict.is_null() {
-            dict = first_use(local, current)?;
-        }
-        (*local).last.set(current, dict);
-        Ok(dict)
-    }
+fn dict_from_table(py: Attached<'_>, local: Local<'_>) -> Answer {
+    // SAFETY: attached; the state lives as long as the type.
+    let current = unsafe { keys::current(local.module) }?;
+    let dict = match local.owner.table.get_again(py, current) {
+        Some(dict) => dict,
+        None => first_use(py, local, current)?,
+    };
+    local.last.set(py, current, dict.borrow());
+    Ok(dict)
 }
 
 /// The first use of the object by a thread: makes its dict, and runs `__init__` once more for it.
 /// Returns the dict as a new reference.
 #[cold]
-unsafe fn first_use(local: *mut LocalObject, current: Current) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; a valid LocalObject.
+fn first_use(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
+    let dict = make_dict(py, local, current)?;
+    if init_again(py, local).is_err() {
+        // Removed, so that the next use tries again.
+        local.owner.table.remove(py, local.object(), current.key());
+        dict.release(py);
+        return Err(Raised);
+    }
+    Ok(dict)
+}
+
+/// Calls `__init__` with the arguments of the constructor, if the class has one of its own.
+fn init_again(_: Attached<'_>, local: Local<'_>) -> Result<(), Raised> {
+    // SAFETY: attached; a valid object and its class, and arguments that it owns.
     unsafe {
-        let dict = make_dict(local, current)?;
-        let class = ffi::Py_TYPE(local.cast());
+        let object = local.object().as_ptr();
+        let class = ffi::Py_TYPE(object);
         let failed = !compat::inherits_init(class)
-            && (*class)
-                .tp_init
-                .is_some_and(|init| init(local.cast(), (*local).args, (*local).kwargs) < 0);
-        if failed {
-            // Removed, so that the next use tries again.
-            (*local).owner.table.remove(local.cast(), current.key);
-            drop_ref(dict);
-            return Err(Raised);
-        }
-        Ok(dict)
+            && (*class).tp_init.is_some_and(|init| init(object, local.args, local.kwargs) < 0);
+        if failed { Err(Raised) } else { Ok(()) }
     }
 }
 
@@ -331,65 +341,63 @@ unsafe fn equals_dict(name: *mut PyObject) -> Result<bool, Raised> {
 }
 
 /// The second part of `get_attribute`, after the dict has been found.
-unsafe fn look_up(
-    local: *mut LocalObject,
-    dict: *mut PyObject,
-    name: *mut PyObject,
-) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; valid objects.
+fn look_up(py: Attached<'_>, local: Local<'_>, dict: &Owned, name: Borrowed<'_>) -> Answer {
+    // SAFETY: attached; valid objects; the results are new references, or null.
     unsafe {
-        if is_dict(name)? {
-            ffi::Py_INCREF(dict);
-            return Ok(dict);
+        if is_dict(name.as_ptr())? {
+            return Ok(dict.borrow().own(py));
         }
-        if ffi::Py_TYPE(local.cast()) == (*(*local).module).local_type {
+        let (object, dict) = (local.object().as_ptr(), dict.borrow().as_ptr());
+        if ffi::Py_TYPE(object) == (*local.module).local_type {
             // In this very class only `__class__` and similar attributes could take precedence over
             // the dict.
-            let value = compat::dict_get(dict, name)?;
-            if !value.is_null() {
+            if let Some(value) = py.own_if_any(compat::dict_get(dict, name.as_ptr())?) {
                 return Ok(value);
             }
         }
-        Ok(compat::_PyObject_GenericGetAttrWithDict(local.cast(), name, dict, 0))
+        py.own(compat::_PyObject_GenericGetAttrWithDict(object, name.as_ptr(), dict, 0))
     }
 }
 
-unsafe extern "C-unwind" fn get_attribute(
-    slf: *mut PyObject,
-    name: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a LocalObject and a name.
-    unsafe {
-        let local = slf.cast::<LocalObject>();
-        let Ok(dict) = dict_of(local) else { return ptr::null_mut() };
-        let value = look_up(local, dict, name).unwrap_or(ptr::null_mut());
-        ffi::Py_DECREF(dict);
-        value
-    }
+fn get_attribute(py: Attached<'_>, local: Local<'_>, name: Borrowed<'_>) -> Answer {
+    let dict = dict_of(py, local)?;
+    let value = look_up(py, local, &dict, name);
+    dict.release(py);
+    value
 }
 
-unsafe extern "C-unwind" fn set_attribute(
-    slf: *mut PyObject,
-    name: *mut PyObject,
-    value: *mut PyObject,
-) -> c_int {
-    // SAFETY: called by CPython, attached, with a LocalObject, a name, and an object or null.
-    unsafe {
-        let Ok(dict) = dict_of(slf.cast()) else { return -1 };
-        let result = match is_dict(name) {
-            Ok(false) => compat::_PyObject_GenericSetAttrWithDict(slf, name, value, dict),
+/// `value` is None if the attribute is deleted.
+fn set_attribute(
+    py: Attached<'_>,
+    local: Local<'_>,
+    name: Borrowed<'_>,
+    value: Option<Borrowed<'_>>,
+) -> Result<(), Raised> {
+    let dict = dict_of(py, local)?;
+    // SAFETY: attached; valid objects.
+    let result = unsafe {
+        let (object, name) = (local.object().as_ptr(), name.as_ptr());
+        let value = value.map_or(ptr::null_mut(), Borrowed::as_ptr);
+        match is_dict(name) {
+            Ok(false) => {
+                let dict = dict.borrow().as_ptr();
+                match compat::_PyObject_GenericSetAttrWithDict(object, name, value, dict) {
+                    0 => Ok(()),
+                    _ => Err(Raised),
+                }
+            }
             Ok(true) => {
                 ffi::PyErr_Format(
                     ffi::PyExc_AttributeError,
                     c"'%.100s' object attribute %R is read-only".as_ptr(),
-                    types::type_name(slf),
+                    types::type_name(object),
                     name,
                 );
-                -1
+                Err(Raised)
             }
-            Err(Raised) => -1,
-        };
-        ffi::Py_DECREF(dict);
-        result
-    }
+            Err(raised) => Err(raised),
+        }
+    };
+    dict.release(py);
+    result
 }

@@ -13,12 +13,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
 
 use crate::capi::errors::Raised;
-use crate::capi::object::{Answer, Attached, Borrowed, Instance, This, entry};
+use crate::capi::object::{Answer, Attached, Borrowed, Instance, This, entry, release};
 use crate::capi::refs::drop_ref;
 use crate::capi::types::{self, Call, Doc, Function, Like, PLAIN, Property, Type};
 use crate::capi::{compat, trashcan};
 use crate::runtime::state::State;
-use crate::runtime::thread_values::keys::{self, Owner};
+use crate::runtime::thread_values::keys::{self, Current, Owner};
 
 #[repr(C)]
 struct TssObject {
@@ -115,6 +115,12 @@ impl TssObject {
         Some(self.life.load(Ordering::SeqCst)).filter(|&life| is_odd(life))
     }
 
+    /// The calling thread's key in the tables of values.
+    fn current(&self) -> Result<Current, Raised> {
+        // SAFETY: a method is called attached; the state lives as long as the type.
+        unsafe { keys::current(self.module) }
+    }
+
     /// Makes the key created or not created, by going on to the next number.
     fn set_created(&self, created: bool) {
         // Fails, without a change, if the key is in that condition already.
@@ -144,7 +150,7 @@ unsafe extern "C-unwind" fn new(
             return ptr::null_mut();
         }
         (*tss).module = module;
-        if (*tss).owner.table.fill(None).is_err() {
+        if (*tss).owner.table.fill(Attached::assume(), None).is_err() {
             drop_ref(tss.cast());
             return ptr::null_mut();
         }
@@ -165,7 +171,7 @@ unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
         if !(*tss).owner.weakrefs.is_null() {
             ffi::PyObject_ClearWeakRefs(slf);
         }
-        (*tss).owner.table.end();
+        (*tss).owner.table.end(Attached::assume());
         types::free(slf);
     }
 }
@@ -191,7 +197,7 @@ unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
     unsafe {
         let tss = slf.cast::<TssObject>();
         (*tss).set_created(false);
-        (*tss).owner.table.clear();
+        (*tss).owner.table.clear(Attached::assume());
     }
     0
 }
@@ -227,39 +233,31 @@ fn get(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
     if this.life().is_none() {
         return Err(not_created(py));
     }
-    // SAFETY: attached; the state lives as long as the type. The table gives a new reference.
-    let value = unsafe {
-        let current = keys::current(this.module)?;
-        py.own(this.owner.table.get(current.key))
-    };
-    Ok(value.unwrap_or_else(|Raised| py.none()))
+    let current = this.current()?;
+    Ok(this.owner.table.get(py, current.key()).unwrap_or_else(|| py.none()))
 }
 
 fn set(py: Attached<'_>, this: This<'_, TssObject>, value: Borrowed<'_>) -> Answer {
     let life = this.life().ok_or_else(|| not_created(py))?;
     let table = &this.owner.table;
-    // SAFETY: attached, with valid objects; the value before is a new reference, or null.
-    unsafe {
-        let current = keys::current(this.module)?;
-        let before = table.insert(this.object().as_ptr(), current, value.as_ptr())?;
-        // A `delete` in another thread may have cleared the table before this value was stored. A
-        // `delete` that comes later finds the value in the table.
-        let result = if this.life() == Some(life) {
-            Ok(py.none())
-        } else {
-            table.remove(this.object().as_ptr(), current.key);
-            Err(not_created(py))
-        };
-        // At the very end: if a finalizer of the old value calls get(), it finds the new one.
-        drop_ref(before);
-        result
-    }
+    let current = this.current()?;
+    let before = table.insert(py, this.object(), current, value)?;
+    // A `delete` in another thread may have cleared the table before this value was stored. A
+    // `delete` that comes later finds the value in the table.
+    let result = if this.life() == Some(life) {
+        Ok(py.none())
+    } else {
+        table.remove(py, this.object(), current.key());
+        Err(not_created(py))
+    };
+    // At the very end: if a finalizer of the old value calls get(), it finds the new one.
+    release(before, py);
+    result
 }
 
 fn delete(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
     // Finalizers run while the table is cleared. They find an object without a key.
     this.set_created(false);
-    // SAFETY: attached.
-    unsafe { this.owner.table.clear() };
+    this.owner.table.clear(py);
     Ok(py.none())
 }

@@ -22,6 +22,7 @@ use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
 
 use crate::capi::compat;
 use crate::capi::errors::{Raised, runtime_error};
+use crate::capi::object::{Attached, Borrowed, Owned};
 use crate::capi::refs::{clear, drop_ref};
 use crate::capi::static_tables::Definition;
 use crate::capi::types::{self, Like, PLAIN, Type};
@@ -35,7 +36,7 @@ use crate::runtime::thread_values::table::Values;
 pub struct Current {
     thread: *mut PyThreadState,
     module: *const State,
-    pub key: *mut PyObject,
+    key: *mut PyObject,
     /// Null while the thread state is being cleared.
     sentinel: *mut PyObject,
     /// The value of [`DEATHS`] when this was looked up.
@@ -262,6 +263,18 @@ impl Current {
     pub fn is_ending(&self) -> bool {
         self.sentinel.is_null()
     }
+
+    /// The object under which tables store the thread's values.
+    #[inline]
+    pub fn key(&self) -> Borrowed<'_> {
+        // SAFETY: the thread state has a reference until it is cleared, and the thread is attached.
+        unsafe { Borrowed::assume(self.key) }
+    }
+
+    fn recent(&self) -> &Recent {
+        // SAFETY: as in `key`. Every key is a `Key`.
+        unsafe { &(*self.key.cast::<Key>()).recent }
+    }
 }
 
 /// The values of one object.
@@ -286,13 +299,12 @@ impl Table {
     /// Makes room for values. After a failure the owner's dealloc cleans up.
     ///
     /// # Safety
-    /// Attached; the table is all zero.
-    pub unsafe fn fill(&mut self, retire: Option<Retire>) -> Result<(), Raised> {
+    /// The table is all zero, and no other thread has it.
+    pub unsafe fn fill(&mut self, py: Attached<'_>, retire: Option<Retire>) -> Result<(), Raised> {
         self.values = Values::new();
         self.retire = retire;
         self.edition.renew();
-        // SAFETY: attached, as the caller promises.
-        self.values.map(|_| ()).ok_or_else(|| unsafe { no_memory() })
+        self.values.map(|_| ()).ok_or_else(|| py.no_memory())
     }
 
     fn values(&self) -> Option<&Values> {
@@ -300,86 +312,70 @@ impl Table {
         self.values.map(|values| unsafe { values.as_ref() })
     }
 
-    /// The calling thread's value as a new reference; null if it has none.
-    ///
-    /// # Safety
-    /// Attached.
+    /// The calling thread's value as a new reference; None if it has none.
     #[inline]
-    pub unsafe fn get(&self, key: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        self.values().map_or(ptr::null_mut(), |values| unsafe { values.get(key) })
+    pub fn get(&self, py: Attached<'_>, key: Borrowed<'_>) -> Option<Owned> {
+        self.values()?.get(py, key)
     }
 
     /// [`Table::get`] for values that are set once for each thread. A value that the thread has
     /// used recently is found without a lock.
-    ///
-    /// # Safety
-    /// Attached; `current` belongs to the calling thread.
     #[inline]
-    pub unsafe fn get_again(&self, current: Current) -> *mut PyObject {
-        // SAFETY: as the caller promises. Every key is a `Key`.
-        unsafe {
-            let recent = &(*current.key.cast::<Key>()).recent;
-            recent.get(&self.edition, || self.get(current.key))
-        }
+    pub fn get_again(&self, py: Attached<'_>, current: Current) -> Option<Owned> {
+        let find = || self.get(py, current.key()).map_or(ptr::null_mut(), Owned::into_raw);
+        // SAFETY: attached; the key belongs to the calling thread. The result is a new reference.
+        unsafe { py.own_if_any(current.recent().get(&self.edition, find)) }
     }
 
     /// Sets the calling thread's value, and makes sure that it is dropped when the thread ends.
-    /// Returns the earlier value as a new reference; null if there was none.
-    ///
-    /// # Safety
-    /// Attached; `owner` is the complete object that has this table.
-    pub unsafe fn insert(
+    /// Returns the earlier value; None if there was none. `owner` is the complete object that has
+    /// this table.
+    pub fn insert(
         &self,
-        owner: *mut PyObject,
+        py: Attached<'_>,
+        owner: Borrowed<'_>,
         current: Current,
-        value: *mut PyObject,
-    ) -> Result<*mut PyObject, Raised> {
-        let Some(values) = self.values() else { return Ok(ptr::null_mut()) };
-        // SAFETY: attached; all objects are valid.
-        unsafe {
-            let before = values.set(current.key, value).ok_or_else(|| no_memory())?;
-            if !before.is_null() {
-                (*current.key.cast::<Key>()).recent.forget(&self.edition);
-            }
-            if before.is_null() && !current.is_ending() {
-                let watch = make_watch(owner, current);
-                if watch.is_null() {
-                    self.remove(owner, current.key);
-                    return Err(Raised);
-                }
-                values.watch(current.key, watch);
-            }
-            Ok(before)
+        value: Borrowed<'_>,
+    ) -> Result<Option<Owned>, Raised> {
+        let Some(values) = self.values() else { return Ok(None) };
+        let key = current.key();
+        if let Some(before) = values.set(py, key, value)? {
+            // SAFETY: the key belongs to the calling thread.
+            unsafe { current.recent().forget(&self.edition) };
+            return Ok(Some(before));
         }
+        if !current.is_ending() {
+            // SAFETY: attached; all objects are valid.
+            match unsafe { py.own(make_watch(owner.as_ptr(), current)) } {
+                Ok(watch) => values.watch(py, key, watch),
+                Err(raised) => {
+                    self.remove(py, owner, key);
+                    return Err(raised);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Drops a thread's value. If an exception is set, it stays set.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn remove(&self, owner: *mut PyObject, key: *mut PyObject) {
-        // SAFETY: attached; all objects are valid.
+    pub fn remove(&self, py: Attached<'_>, owner: Borrowed<'_>, key: Borrowed<'_>) {
+        // SAFETY: attached; `owner` is the object that has this table.
         unsafe {
             let pending = compat::take_exception();
             if let Some(retire) = self.retire {
-                retire(owner, key);
+                retire(owner.as_ptr(), key.as_ptr());
             }
             if let Some(values) = self.values() {
-                values.remove(key, || self.edition.renew());
+                values.remove(py, key, || self.edition.renew());
             }
             compat::restore_exception(pending);
         }
     }
 
     /// Drops the values of all threads. The table stays usable, and other threads may be using it.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn clear(&self) {
+    pub fn clear(&self, py: Attached<'_>) {
         if let Some(values) = self.values() {
-            // SAFETY: as the caller promises.
-            unsafe { values.clear(|| self.edition.renew()) };
+            values.clear(py, || self.edition.renew());
         }
     }
 
@@ -393,24 +389,14 @@ impl Table {
     /// Drops all values and frees the memory.
     ///
     /// # Safety
-    /// Attached; the owner is about to be freed.
-    pub unsafe fn end(&mut self) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            self.clear();
-            if let Some(values) = self.values.take() {
-                Values::free(values);
-            }
+    /// The owner is about to be freed.
+    pub unsafe fn end(&mut self, py: Attached<'_>) {
+        self.clear(py);
+        if let Some(values) = self.values.take() {
+            // SAFETY: as the caller promises; cleared.
+            unsafe { Values::free(values) };
         }
     }
-}
-
-/// # Safety
-/// Attached.
-unsafe fn no_memory() -> Raised {
-    // SAFETY: as the caller promises.
-    unsafe { ffi::PyErr_NoMemory() };
-    Raised
 }
 
 /// A weak reference to the thread's sentinel, with a callback that drops the thread's value. The
@@ -446,10 +432,12 @@ unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, _: *mut PyObject) ->
     // SAFETY: called by CPython, attached; `pair` is what `make_watch` packed.
     unsafe {
         let object = compat::weakref_get(ffi::PyTuple_GET_ITEM(pair, 0));
-        if !object.is_null() {
+        let py = Attached::assume();
+        if let Some(owner) = py.own_if_any(object) {
             let table = &(*object.cast::<Owner>()).table;
-            table.remove(object, ffi::PyTuple_GET_ITEM(pair, 1));
-            drop_ref(object);
+            let key = Borrowed::assume(ffi::PyTuple_GET_ITEM(pair, 1));
+            table.remove(py, owner.borrow(), key);
+            owner.release(py);
         }
     }
     compat::none()

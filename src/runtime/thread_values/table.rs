@@ -13,7 +13,9 @@ use std::alloc::{Layout, alloc, dealloc};
 use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::capi::compat;
-use crate::capi::refs::{drop_ref, visit_all};
+use crate::capi::errors::Raised;
+use crate::capi::object::{Attached, Borrowed, Owned, release};
+use crate::capi::refs::visit_all;
 use crate::runtime::thread_values::address_map::{ByAddress, by_address, choose};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -36,15 +38,12 @@ const NOTHING: Entry =
     Entry { key: ptr::null_mut(), value: ptr::null_mut(), watch: ptr::null_mut() };
 
 impl Entry {
-    /// # Safety
-    /// Attached; the entry is in no map any more. This may run Python code.
-    unsafe fn drop(self) {
+    /// Drops the references of an entry that is in no map any more. This may run Python code.
+    fn drop(self, py: Attached<'_>) {
         // The watch first. So its callback is not called for a value that is gone.
-        // SAFETY: attached, and the references are owned.
-        unsafe {
-            drop_ref(self.watch);
-            drop_ref(self.value);
-            drop_ref(self.key);
+        for reference in [self.watch, self.value, self.key] {
+            // SAFETY: the entry owns its references, and is dropped once.
+            release(unsafe { py.own_if_any(reference) }, py);
         }
     }
 }
@@ -55,6 +54,11 @@ struct Shard(Mutex<ByAddress<Entry>>);
 
 // SAFETY: any attached thread may drop the references.
 unsafe impl Sync for Shard {}
+
+/// The map's name for a key.
+fn address(key: Borrowed<'_>) -> usize {
+    key.as_ptr().addr()
+}
 
 /// The values of one object.
 pub struct Values([Shard; SHARDS]);
@@ -79,80 +83,67 @@ impl Values {
         }
     }
 
-    fn shard(&self, key: *mut PyObject) -> MutexGuard<'_, ByAddress<Entry>> {
-        self.0[choose(key.addr(), SHARDS)].0.lock()
+    fn shard(&self, key: Borrowed<'_>) -> MutexGuard<'_, ByAddress<Entry>> {
+        self.0[choose(address(key), SHARDS)].0.lock()
     }
 
-    /// The value as a new reference; null if there is none.
-    ///
-    /// # Safety
-    /// Attached.
+    /// The value as a new reference; None if there is none.
     #[inline]
-    pub unsafe fn get(&self, key: *mut PyObject) -> *mut PyObject {
-        match self.shard(key).get(&key.addr()) {
-            Some(entry) => {
-                // SAFETY: attached, as the caller promises. The map owns a reference.
-                unsafe { ffi::Py_INCREF(entry.value) };
-                entry.value
-            }
-            None => ptr::null_mut(),
-        }
+    pub fn get(&self, py: Attached<'_>, key: Borrowed<'_>) -> Option<Owned> {
+        let shard = self.shard(key);
+        // SAFETY: the map owns a reference, and no entry leaves it while the shard is locked.
+        shard.get(&address(key)).map(|entry| unsafe { Borrowed::assume(entry.value) }.own(py))
     }
 
-    /// Sets the value. Returns the earlier value as a new reference; null if there was none. None
-    /// if there is no memory.
+    /// Sets the value. Returns the earlier value; None if there was none.
     ///
-    /// # Safety
-    /// Attached; valid objects.
-    pub unsafe fn set(&self, key: *mut PyObject, value: *mut PyObject) -> Option<*mut PyObject> {
-        let mut shard = self.shard(key);
-        // SAFETY: attached and valid, as the caller promises.
-        unsafe {
-            if let Some(entry) = shard.get_mut(&key.addr()) {
-                ffi::Py_INCREF(value);
-                return Some(core::mem::replace(&mut entry.value, value));
+    /// # Errors
+    /// There is no memory.
+    pub fn set(
+        &self,
+        py: Attached<'_>,
+        key: Borrowed<'_>,
+        value: Borrowed<'_>,
+    ) -> Result<Option<Owned>, Raised> {
+        {
+            let mut shard = self.shard(key);
+            if let Some(entry) = shard.get_mut(&address(key)) {
+                let before = core::mem::replace(&mut entry.value, value.own(py).into_raw());
+                // SAFETY: the map has owned it.
+                return Ok(unsafe { py.own_if_any(before) });
             }
-            shard.try_reserve(1).ok()?;
-            ffi::Py_INCREF(key);
-            ffi::Py_INCREF(value);
+            if shard.try_reserve(1).is_ok() {
+                let (key_ref, value) = (key.own(py).into_raw(), value.own(py).into_raw());
+                shard.insert(address(key), Entry { key: key_ref, value, ..NOTHING });
+                return Ok(None);
+            }
         }
-        shard.insert(key.addr(), Entry { key, value, ..NOTHING });
-        Some(ptr::null_mut())
+        Err(py.no_memory())
     }
 
-    /// Stores `watch` next to the value, if that is still there. The reference to `watch` passes to
-    /// this function.
-    ///
-    /// # Safety
-    /// Attached; a valid object.
-    pub unsafe fn watch(&self, key: *mut PyObject, watch: *mut PyObject) {
-        let surplus = match self.shard(key).get_mut(&key.addr()) {
+    /// Stores `watch` next to the value, if that is still there.
+    pub fn watch(&self, py: Attached<'_>, key: Borrowed<'_>, watch: Owned) {
+        let watch = watch.into_raw();
+        let surplus = match self.shard(key).get_mut(&address(key)) {
             Some(entry) => core::mem::replace(&mut entry.watch, watch),
             None => watch,
         };
-        // SAFETY: attached, as the caller promises, and the reference is owned.
-        unsafe { drop_ref(surplus) };
+        // SAFETY: either the map or the caller has owned it.
+        release(unsafe { py.own_if_any(surplus) }, py);
     }
 
     /// Removes the value and its watch, if there are any. Then calls `left`, and drops them after
     /// that.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn remove(&self, key: *mut PyObject, left: impl Fn()) {
-        let removed = self.shard(key).remove(&key.addr());
+    pub fn remove(&self, py: Attached<'_>, key: Borrowed<'_>, left: impl Fn()) {
+        let removed = self.shard(key).remove(&address(key));
         left();
-        // SAFETY: as the caller promises.
-        unsafe { removed.unwrap_or(NOTHING).drop() };
+        removed.unwrap_or(NOTHING).drop(py);
     }
 
     /// Drops all values and watches. Calls `left` each time when some have left the table and have
     /// not been dropped yet. Other threads may do the same at the same time, and may set new
     /// values.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn clear(&self, left: impl Fn()) {
+    pub fn clear(&self, py: Attached<'_>, left: impl Fn()) {
         for shard in &self.0 {
             loop {
                 let (batch, count) = shard.take_some();
@@ -160,8 +151,7 @@ impl Values {
                     left();
                 }
                 for entry in &batch[..count] {
-                    // SAFETY: as the caller promises.
-                    unsafe { entry.drop() };
+                    entry.drop(py);
                 }
                 if count < BATCH {
                     break;
