@@ -59,7 +59,9 @@
 //! slow the other thread down.
 //!
 //! The next release hands the lock off to a waiter that has waited for [`TIME_TO_BE_FAIR`], and no
-//! thread gets in between. The lock does not count as locked before that waiter claims it. So a
+//! thread gets in between. The hand-off after that comes one [`TIME_TO_BE_FAIR`] later at the
+//! earliest. Otherwise sixteen threads, each of which has waited for so long, would hand the lock
+//! round, and it would lie idle each time until the next of them is awake. The lock does not count as locked before that waiter claims it. So a
 //! thread that has released a lock, and has not let any other thread run, finds the lock unlocked,
 //! and cannot release it again.
 //!
@@ -256,6 +258,7 @@ impl Lock {
             let asleep = first.phase() == Phase::Queued;
             // SAFETY: it is the front of the queue.
             unsafe { queue.remove(first) };
+            queue.let_first_count_from_now();
             self.update_parked(&queue);
             let wake = first.signal(Phase::Granted);
             queue.release_and_wake(asleep.then_some(wake));

@@ -30,7 +30,8 @@
 //!
 //! The order of service is that of [`Lock`]. A release wakes a waiter, and newcomers may be faster,
 //! until a waiter has waited for [`TIME_TO_BE_FAIR`]. That waiter is granted the next permit, and
-//! no other thread gets in between.
+//! no other thread gets in between. One release grants all its permits to such waiters; the next
+//! release that grants comes one [`TIME_TO_BE_FAIR`] later at the earliest.
 //!
 //! A permit leaves the counter for a waiter in one of two ways: the thread of the waiter claims it,
 //! or another thread grants it. Both threads are attached, if there is an interpreter. So a process
@@ -286,11 +287,15 @@ impl Semaphore {
     /// Gives permits to waiters, until all permits are granted or offered.
     #[cold]
     fn serve(&self) {
+        let mut has_granted = false;
         loop {
             let queue = self.lock_queue();
-            let wake = self.serve_one(&queue);
+            let wake = self.serve_one(&queue, &mut has_granted);
             self.update_parked(&queue);
             let done = wake.is_none();
+            if done && has_granted {
+                queue.let_first_count_from_now();
+            }
             queue.release_and_wake(wake);
             if done {
                 return;
@@ -300,7 +305,7 @@ impl Semaphore {
 
     /// Grants a permit to the first waiter, if it has waited for [`TIME_TO_BE_FAIR`]; else offers
     /// one. `None` if there is nothing to do.
-    fn serve_one(&self, queue: &LockedList<'_>) -> Option<Wake> {
+    fn serve_one(&self, queue: &LockedList<'_>, has_granted: &mut bool) -> Option<Wake> {
         loop {
             let first = queue.front()?;
             if !first.has_waited(TIME_TO_BE_FAIR) {
@@ -309,6 +314,7 @@ impl Semaphore {
             if !self.try_acquire() {
                 return None;
             }
+            *has_granted = true;
             let asleep = is_asleep(first);
             // SAFETY: it is the front of the queue, and then in no list.
             unsafe {
@@ -441,8 +447,12 @@ unsafe impl Awaitable for Semaphore {
                     unsafe { queue.remove(waiter) };
                     self.update_parked(&queue);
                     // One wake-up may be for several releases.
-                    wake = self.serve_one(&queue);
+                    let mut has_granted = false;
+                    wake = self.serve_one(&queue, &mut has_granted);
                     self.update_parked(&queue);
+                    if has_granted {
+                        queue.let_first_count_from_now();
+                    }
                 } else {
                     waiter.set_phase(Phase::Queued);
                 }

@@ -5,6 +5,7 @@
 //! for one object never disturbs another one, and nothing needs repair after a fork (see `fork`).
 
 use core::ptr;
+use std::time::Instant;
 
 use super::parker::Wake;
 use super::primitive::{AtomicPtr, AtomicU32, Ordering, const_unless_modelled};
@@ -99,6 +100,8 @@ impl List {
         }
         if self.head() == node {
             self.set_head(next);
+            // SAFETY: as above.
+            waiter.pass_on_delay(unsafe { &*next });
         }
     }
 
@@ -221,6 +224,18 @@ impl<'a> LockedList<'a> {
         // SAFETY: it is the front of the queue.
         unsafe { self.list.remove(first) };
         Some(first.signal(phase))
+    }
+
+    /// The time for which the first waiter has waited counts from now. So does that of the next
+    /// one, should the first one leave. To be called after a hand-off.
+    ///
+    /// A thread that gets a resource by a hand-off is in most cases asleep, and the resource lies
+    /// idle until it has woken up. If many threads have waited for long, and each of them were given
+    /// the resource by a hand-off, there would be nothing but such pauses.
+    pub(super) fn let_first_count_from_now(&self) {
+        if let Some(first) = self.front() {
+            first.count_from(Instant::now());
+        }
     }
 
     #[must_use]

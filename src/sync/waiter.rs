@@ -54,6 +54,9 @@ pub struct Waiter {
     /// The retry timer: if not zero, the next park lasts at most so many microseconds.
     nap: AtomicU32,
     since: Instant,
+    /// The wait counts as begun so many microseconds later, see [`Waiter::count_from`]. The type is
+    /// not from `primitive`: the model checker has no time.
+    delay: core::sync::atomic::AtomicU32,
     #[cfg(not(modelled))]
     look: Look,
     parker: Parker,
@@ -73,6 +76,7 @@ impl Waiter {
             phase: AtomicU32::new(Phase::Idle as u32),
             nap: AtomicU32::new(0),
             since: Instant::now(),
+            delay: core::sync::atomic::AtomicU32::new(0),
             #[cfg(not(modelled))]
             look: Look::default(),
             parker: Parker::new(),
@@ -91,7 +95,7 @@ impl Waiter {
     #[cfg(not(modelled))]
     #[must_use]
     pub(super) fn has_waited(&self, span: Duration) -> bool {
-        self.since.elapsed() >= span
+        self.counts_from().elapsed() >= span
     }
 
     /// In a model a waiter has waited long enough after one park with a retry timer. Under
@@ -99,10 +103,32 @@ impl Waiter {
     #[cfg(modelled)]
     #[must_use]
     pub(super) fn has_waited(&self, _span: Duration) -> bool {
-        let _ = self.since;
         #[cfg(shuttle)]
         self.overdue.fetch_or(super::parker::is_late(), Ordering::Relaxed);
         self.overdue.load(Ordering::Relaxed)
+    }
+
+    /// From now on [`Waiter::has_waited`] counts from this time, if the wait began earlier. To be
+    /// called under the queue lock.
+    pub(super) fn count_from(&self, time: Instant) {
+        let delay = time.saturating_duration_since(self.since).as_micros();
+        // A delay of more than an hour is cut off. Then the waiter counts as one that has waited.
+        let delay = u32::try_from(delay).unwrap_or(u32::MAX);
+        if delay > self.delay.load(Ordering::Relaxed) {
+            self.delay.store(delay, Ordering::Relaxed);
+        }
+    }
+
+    fn counts_from(&self) -> Instant {
+        self.since + Duration::from_micros(self.delay.load(Ordering::Relaxed).into())
+    }
+
+    /// Lets the next waiter in the queue count from the same time at the earliest, when this one
+    /// leaves the front.
+    pub(super) fn pass_on_delay(&self, next: &Waiter) {
+        if self.delay.load(Ordering::Relaxed) != 0 {
+            next.count_from(self.counts_from());
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -172,6 +172,8 @@ fn waiters_are_served_in_order() {
         assert!(!lock.enqueue(&first, false) && !lock.enqueue(&second, false));
         assert!(!lock.enqueue(&third, true));
         for waiter in [&third, &first, &second] {
+            // The next hand-off comes so much later.
+            thread::sleep(TIME_TO_BE_FAIR);
             lock.release().unwrap();
             // Handed over: free, but for one waiter only.
             assert!(!lock.is_locked() && !lock.try_acquire());
@@ -182,6 +184,45 @@ fn waiters_are_served_in_order() {
     }
     lock.release().unwrap();
     assert!(!lock.is_locked() && !lock.has_waiters());
+}
+
+/// A waiter that has waited long is only woken if the lock was handed off a moment ago, to whatever
+/// waiter. It keeps its place, and is handed the lock when that moment is over.
+#[test]
+fn hand_offs_are_apart() {
+    let lock = Lock::new();
+    for _ in 0..1000 {
+        acquire(&lock);
+        let [first, second, third] = [Waiter::new(), Waiter::new(), Waiter::new()];
+        thread::sleep(TIME_TO_BE_FAIR);
+        // SAFETY: as above.
+        unsafe {
+            for waiter in [&first, &second, &third] {
+                assert!(!lock.enqueue(waiter, false));
+            }
+            lock.release().unwrap();
+            assert!(!lock.try_acquire() && lock.claim(&first));
+            // The second one leaves, so that the third one is at the front.
+            assert!(lock.cancel(&second) == Cancelled::Left);
+            lock.release().unwrap();
+            let was_free = lock.try_acquire();
+            if was_free {
+                assert!(!lock.claim(&third));
+                thread::sleep(TIME_TO_BE_FAIR);
+                // Its retry timer has ended: it finds the lock taken, and asks for the next wake-up.
+                assert!(!lock.claim(&third));
+                lock.release().unwrap();
+                assert!(!lock.try_acquire());
+            }
+            assert!(lock.claim(&third));
+            lock.release().unwrap();
+            if was_free {
+                return;
+            }
+            // The machine was so slow that the moment was over.
+        }
+    }
+    panic!("each hand-off is followed by another one at once");
 }
 
 /// A waiter that has not waited long is only woken: a faster thread gets the lock, and then it
