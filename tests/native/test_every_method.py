@@ -23,6 +23,14 @@ ORDERED = ("Queue", "LifoQueue", "PriorityQueue")
 PASSED_OVER = {
     *("__class_getitem__", "__delattr__", "__dict__", "__doc__", "__getstate__", "__module__"),
     *("__setattr__", "__weakref__", "__annotations__", "__static_attributes__", "__firstlineno__"),
+    # The interpreter keeps them in the class when they are first asked for: by copyreg, by 3.14.
+    *(
+        "__slotnames__",
+        "__annotations_cache__",
+        "__annotate__",
+        "__annotate_func__",
+        "__abstractmethods__",
+    ),
     # Objects of a class of their own on each side; looked at in test_private_attributes.
     *("_cond", "_lock", "_waiters", "mutex", "not_empty", "not_full", "all_tasks_done", "queue"),
 }
