@@ -199,12 +199,17 @@ def a_handler_that_returns():
     event = threading.Event()
     signal.signal(signal.SIGALRM, lambda *_: seen.append("alarm"))
     for label, wait in timed(SOON).items():
-        signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
-        began = time.monotonic()
-        said = met(wait)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        tell(label, said, time.monotonic() - began > 0.5, len(seen) > 1)
-        seen.clear()
+        # Signals that come while a busy machine runs something else arrive as one.
+        for _ in range(10):
+            signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+            began = time.monotonic()
+            said = met(wait)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            lasted, alarms = time.monotonic() - began, len(seen)
+            seen.clear()
+            if alarms > 1:
+                break
+        tell(label, said, lasted > 0.5, alarms > 1)
     signal.signal(signal.SIGALRM, lambda *_: event.set())
     tell(met(event.wait, lambda: signal.setitimer(signal.ITIMER_REAL, 0.01)))
 
