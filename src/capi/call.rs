@@ -1,6 +1,5 @@
 //! Calls of objects.
 
-use core::ffi::CStr;
 use core::ptr;
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
@@ -14,56 +13,12 @@ unsafe extern "C-unwind" {
         args: *mut PyObject,
         kwargs: *mut PyObject,
     ) -> *mut PyObject;
-}
-
-/// Calls an object without arguments. Returns a new reference, or null with an exception set.
-///
-/// # Safety
-/// Attached; a valid object.
-pub unsafe fn call_no_args(callable: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is given back.
-    unsafe {
-        let nothing = ffi::PyTuple_New(0);
-        if nothing.is_null() {
-            return ptr::null_mut();
-        }
-        let result = PyObject_Call(callable, nothing, ptr::null_mut());
-        drop_ref(nothing);
-        result
-    }
-}
-
-/// Calls a method. The arguments are laid out as CPython passes them to a `METH_FASTCALL |
-/// METH_KEYWORDS` method. Returns a new reference, or null with an exception set.
-///
-/// # Safety
-/// Attached; valid objects.
-pub unsafe fn call_method(
-    object: *mut PyObject,
-    name: &CStr,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are given back.
-    unsafe {
-        let method = ffi::PyObject_GetAttrString(object, name.as_ptr());
-        if method.is_null() {
-            return ptr::null_mut();
-        }
-        let result = match crate::capi::call::tuple_and_dict(ptr::null_mut(), args, nargs, kwnames)
-        {
-            Ok((positional, keywords)) => {
-                let result = PyObject_Call(method, positional, keywords);
-                drop_ref(positional);
-                drop_ref(keywords);
-                result
-            }
-            Err(Raised) => ptr::null_mut(),
-        };
-        drop_ref(method);
-        result
-    }
+    pub fn PyObject_VectorcallMethod(
+        name: *mut PyObject,
+        args: *const *mut PyObject,
+        nargsf: usize,
+        kwnames: *mut PyObject,
+    ) -> *mut PyObject;
 }
 
 /// Converts arguments to a tuple and a dict; the dict is null if there are no keywords. `first`

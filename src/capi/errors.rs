@@ -51,13 +51,3 @@ pub unsafe fn raise_no_attribute(object: *mut PyObject, name: *mut PyObject) -> 
     }
     ptr::null_mut()
 }
-
-/// Raises RuntimeError.
-///
-/// # Safety
-/// Attached.
-#[cold]
-pub unsafe fn runtime_error(message: &CStr) -> *mut PyObject {
-    // SAFETY: attached; the class is set once when the interpreter starts.
-    unsafe { raise(ffi::PyExc_RuntimeError, message) }
-}

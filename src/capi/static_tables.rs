@@ -7,11 +7,10 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
+use pyo3_ffi::{self as ffi, Py_ssize_t};
 
-use crate::capi::call::call_method;
 use crate::capi::errors::Raised;
-use crate::capi::refs::drop_ref;
+use crate::capi::object::{Answer, Attached, Borrowed, Dict, Tuple, release};
 use crate::capi::stock::{self, Known};
 use crate::capi::types::{Doc, Function, Getter, Property, Setter};
 use crate::sync::Mutex;
@@ -45,17 +44,18 @@ fn known_or<T>(
 }
 
 /// The docstring of a function. None if the function is to be left out.
-unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_char> {
-    // SAFETY: attached; `holder` is the object that the functions need, as the caller promises.
-    let found = unsafe {
-        match function.doc {
-            Doc::Own(doc) => return Some(doc.as_ptr()),
-            _ if holder.is_null() => None,
-            _ => match stock::lookup(holder, function.name) {
-                Known::Doc(doc) => Some(doc),
-                Known::Absent => None,
-            },
-        }
+fn doc_of(
+    py: Attached<'_>,
+    function: &Function,
+    holder: Option<Borrowed<'_>>,
+) -> Option<*const c_char> {
+    let found = match (function.doc, holder) {
+        (Doc::Own(doc), _) => return Some(doc.as_ptr()),
+        (_, None) => None,
+        (_, Some(holder)) => match stock::lookup(py, holder, function.name) {
+            Known::Doc(doc) => Some(doc),
+            Known::Absent => None,
+        },
     };
     match function.doc {
         Doc::StockOr(doc) => found.or(Some(doc.as_ptr())),
@@ -64,16 +64,16 @@ unsafe fn doc_of(function: &Function, holder: *mut PyObject) -> Option<*const c_
 }
 
 /// The table of `functions`: those that the stock `holder` has too, and those of rthread alone.
-///
-/// # Safety
-/// Attached. `holder` is a valid object or null: a type or a module, from which docstrings are read
-/// by attribute name.
-pub unsafe fn methods(functions: &[Function], holder: *mut PyObject) -> *mut ffi::PyMethodDef {
+/// Docstrings are read from the holder, a type or a module, by attribute name.
+pub fn methods(
+    py: Attached<'_>,
+    functions: &[Function],
+    holder: Option<Borrowed<'_>>,
+) -> *mut ffi::PyMethodDef {
     // Before the lock is taken: this may run Python code.
     let wanted: Vec<(&Function, *const c_char)> = functions
         .iter()
-        // SAFETY: as the caller promises.
-        .filter_map(|function| unsafe { doc_of(function, holder) }.map(|doc| (function, doc)))
+        .filter_map(|function| doc_of(py, function, holder).map(|doc| (function, doc)))
         .collect();
     let is_wanted = |table: &Table| match table {
         Table::Methods(known) if known.len() == wanted.len() + 1 => known
@@ -149,47 +149,62 @@ impl Definition {
         })
     }
 
-    /// A new function object with `this` as its `self`; `this` may be null. Returns null with an
-    /// exception set if there is no memory.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn bind(&'static self, this: *mut PyObject) -> *mut PyObject {
-        // SAFETY: attached, as the caller promises; the definition lives for ever.
-        unsafe { ffi::PyCFunction_New((&raw const self.0).cast_mut(), this) }
+    /// A new function object, with `this` as its `self`.
+    pub fn bind(&'static self, py: Attached<'_>, this: Option<Borrowed<'_>>) -> Answer {
+        let this = crate::capi::object::as_ptr(this);
+        // SAFETY: attached; the definition lives for ever.
+        unsafe { py.own(ffi::PyCFunction_New((&raw const self.0).cast_mut(), this)) }
     }
 
     /// Binds the function to `this` and passes it to the function `registry` of `module`. It is
     /// passed as the only positional argument, or under the name `keyword`.
-    ///
-    /// # Safety
-    /// Attached. The reference to `module` passes to this function. It may be null with an
-    /// exception set.
-    pub unsafe fn register(
+    pub fn register(
         &'static self,
-        this: *mut PyObject,
-        module: *mut PyObject,
+        py: Attached<'_>,
+        this: Option<Borrowed<'_>>,
+        module: Borrowed<'_>,
         registry: &CStr,
         keyword: Option<&CStr>,
     ) -> Result<(), Raised> {
-        // SAFETY: attached, as the caller promises; new references are given back.
-        unsafe {
-            let function = self.bind(this);
-            let (nargs, keywords) = match keyword {
-                Some(keyword) => (0, ffi::Py_BuildValue(c"(s)".as_ptr(), keyword.as_ptr())),
-                None => (1, ffi::PyTuple_New(0)),
-            };
-            let done = if module.is_null() || function.is_null() || keywords.is_null() {
-                ptr::null_mut()
-            } else {
-                call_method(module, registry, &raw const function, nargs, keywords)
-            };
-            for object in [module, function, keywords, done] {
-                drop_ref(object);
-            }
-            if done.is_null() { Err(Raised) } else { Ok(()) }
-        }
+        let function = self.bind(py, this)?;
+        let done = register(py, function.borrow(), module, registry, keyword);
+        function.release(py);
+        done
     }
+}
+
+fn register(
+    py: Attached<'_>,
+    function: Borrowed<'_>,
+    module: Borrowed<'_>,
+    registry: &CStr,
+    keyword: Option<&CStr>,
+) -> Result<(), Raised> {
+    let result = match keyword {
+        None => module.call_method_named(py, registry, &[function])?,
+        Some(keyword) => {
+            let keywords = py.dict()?;
+            let args = py.tuple(&[]);
+            // SAFETY: a new dict and a new tuple.
+            let (dict, registry) =
+                unsafe { (Dict::assume(keywords.borrow()), module.attribute_named(py, registry)) };
+            let result = match (&args, &registry, dict.set_named(py, keyword, function)) {
+                // SAFETY: a new tuple.
+                (Ok(args), Ok(registry), Ok(())) => registry.borrow().call_with(
+                    py,
+                    unsafe { Tuple::assume(args.borrow()) },
+                    Some(dict),
+                ),
+                _ => Err(Raised),
+            };
+            release(args.ok(), py);
+            release(registry.ok(), py);
+            keywords.release(py);
+            result?
+        }
+    };
+    result.release(py);
+    Ok(())
 }
 
 /// The table of properties. The closure of each is its name.

@@ -11,7 +11,8 @@ use core::ptr;
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use crate::capi::errors::Raised;
-use crate::capi::{static_tables, stock, trashcan};
+use crate::capi::object::{Attached, Borrowed, Class, OwnedClass};
+use crate::capi::{static_tables, stock};
 
 pub type NoArgs = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 pub type VarArgsKeywords =
@@ -97,12 +98,12 @@ pub type Setter = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut
 
 /// The model for the docstrings and the visible flags of a type.
 #[derive(Clone, Copy)]
-pub enum Like {
+pub enum Like<'a> {
     /// No model: the type has this docstring, and only the flags that it names itself.
     Nothing(&'static CStr),
-    /// A stock type, borrowed. Docstrings and visible flags are copied from it. Null if this
-    /// version has no such type.
-    Stock(*mut PyTypeObject),
+    /// A stock type. Docstrings and visible flags are copied from it. None if this version has no
+    /// such type.
+    Stock(Option<Class<'a>>),
 }
 
 /// The description of a type.
@@ -116,9 +117,9 @@ pub struct Type<'a> {
     pub dict: Option<usize>,
     /// Flags in addition to those copied from the stock type.
     pub flags: core::ffi::c_ulong,
-    pub like: Like,
-    /// The base, borrowed; null for `object`.
-    pub base: *mut PyTypeObject,
+    pub like: Like<'a>,
+    /// The base; None for `object`.
+    pub base: Option<Class<'a>>,
     pub methods: &'a [Function],
     pub properties: &'a [Property],
     /// The function that CPython calls for a call of the type itself. Without it a call makes a
@@ -135,7 +136,7 @@ pub const PLAIN: Type<'static> = Type {
     dict: None,
     flags: 0,
     like: Like::Nothing(c""),
-    base: ptr::null_mut(),
+    base: None,
     methods: &[],
     properties: &[],
     vectorcall: None,
@@ -143,12 +144,12 @@ pub const PLAIN: Type<'static> = Type {
 };
 
 impl Type<'_> {
-    /// Makes the type. Returns a new reference.
+    /// Makes the type.
     ///
     /// # Safety
-    /// Attached. Every slot is of the kind that its number says. `size`, `weakrefs` and `dict`
-    /// describe the struct that the slots expect.
-    pub unsafe fn make(self, module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
+    /// Every slot is of the kind that its number says. `size`, `weakrefs` and `dict` describe the
+    /// struct that the slots expect.
+    pub unsafe fn make(self, py: Attached<'_>, module: Borrowed<'_>) -> Result<OwnedClass, Raised> {
         let mut slots: Vec<ffi::PyType_Slot> =
             self.slots.iter().map(|&(slot, pfunc)| ffi::PyType_Slot { slot, pfunc }).collect();
         let mut add = |slot, pfunc: *mut c_void| {
@@ -156,23 +157,17 @@ impl Type<'_> {
                 slots.push(ffi::PyType_Slot { slot, pfunc });
             }
         };
-        // SAFETY: as the caller promises.
-        unsafe {
-            add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
-            add(ffi::Py_tp_methods, static_tables::methods(self.methods, self.holder()).cast());
-            add(ffi::Py_tp_members, self.members().cast());
-        }
+        add(ffi::Py_tp_doc, self.doc().cast_mut().cast());
+        add(ffi::Py_tp_methods, static_tables::methods(py, self.methods, self.holder()).cast());
+        add(ffi::Py_tp_members, self.members(py).cast());
         if !self.properties.is_empty() {
             add(ffi::Py_tp_getset, static_tables::properties(self.properties).cast());
         }
-        add(ffi::Py_tp_base, self.base.cast());
+        add(ffi::Py_tp_base, self.base.map_or(ptr::null_mut(), |base| base.as_ptr().cast()));
         slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
         let mut flags = ffi::Py_TPFLAGS_DEFAULT | self.flags;
-        if let Like::Stock(stock) = self.like
-            && !stock.is_null()
-        {
-            // SAFETY: a valid type.
-            flags |= unsafe { ffi::PyType_GetFlags(stock) } & stock::VISIBLE_FLAGS;
+        if let Like::Stock(Some(stock)) = self.like {
+            flags |= stock.flags() & stock::VISIBLE_FLAGS;
         }
         let mut spec = ffi::PyType_Spec {
             name: self.name.as_ptr(),
@@ -183,11 +178,11 @@ impl Type<'_> {
         };
         // SAFETY: the spec is complete and ends with a zero slot. CPython copies everything that it
         // keeps, except the name and the tables, which live for ever.
-        let made = unsafe { ffi::PyType_FromModuleAndSpec(module, &mut spec, ptr::null_mut()) };
-        if made.is_null() {
-            return Err(Raised);
-        }
-        let made = made.cast::<PyTypeObject>();
+        let made = unsafe {
+            let bases = ptr::null_mut();
+            py.own(ffi::PyType_FromModuleAndSpec(module.as_ptr(), &mut spec, bases))?
+        };
+        let made = made.into_raw().cast::<PyTypeObject>();
         // Set directly: a member would appear in the dict of the type. Where the stock type shows
         // such a member, `members` has added one too.
         // SAFETY: no other thread has the type yet.
@@ -205,47 +200,47 @@ impl Type<'_> {
                 Option<ffi::vectorcallfunc>,
             >(self.vectorcall);
         }
-        Ok(made)
+        // SAFETY: a class, and a new reference.
+        Ok(unsafe { OwnedClass::assume(made) })
     }
 
-    /// The object from which the docstrings of the methods are read; null for none.
-    fn holder(&self) -> *mut PyObject {
+    /// The object from which the docstrings of the methods are read, if any.
+    fn holder(&self) -> Option<Borrowed<'_>> {
         match self.like {
-            Like::Nothing(_) => ptr::null_mut(),
-            Like::Stock(stock) => stock.cast(),
+            Like::Nothing(_) => None,
+            Like::Stock(stock) => stock.map(Class::object),
         }
     }
 
-    /// # Safety
-    /// As [`Type::make`].
-    unsafe fn doc(&self) -> *const c_char {
+    fn doc(&self) -> *const c_char {
         match self.like {
             Like::Nothing(doc) if doc.is_empty() => ptr::null(),
             Like::Nothing(doc) => doc.as_ptr(),
-            Like::Stock(stock) if stock.is_null() => ptr::null(),
-            // SAFETY: a valid type.
-            Like::Stock(stock) => unsafe { (*stock).tp_doc },
+            // SAFETY: the class is alive.
+            Like::Stock(Some(stock)) => unsafe { (*stock.as_ptr()).tp_doc },
+            Like::Stock(None) => ptr::null(),
         }
     }
 
     /// The member that tells CPython the offset of the weak references. Only if the stock type
     /// shows it.
-    fn members(&self) -> *mut ffi::PyMemberDef {
-        let (Some(offset), Like::Stock(stock)) = (self.weakrefs, self.like) else {
+    fn members(&self, py: Attached<'_>) -> *mut ffi::PyMemberDef {
+        let (Some(offset), Like::Stock(Some(stock))) = (self.weakrefs, self.like) else {
             return ptr::null_mut();
         };
-        // SAFETY: a valid type, if there is one. From 3.12 on the interpreter's builtin types have
-        // their dict elsewhere, and this field is null.
-        let dict = if stock.is_null() { ptr::null_mut() } else { unsafe { (*stock).tp_dict } };
-        if dict.is_null() {
-            return ptr::null_mut();
+        // From 3.12 on the interpreter's builtin types have their dict elsewhere.
+        let shown = stock.dict().map(|dict| dict.get_named(py, c"__weaklistoffset__"));
+        match shown {
+            Some(Ok(Some(shown))) => {
+                shown.release(py);
+                static_tables::weakrefs_member(offset)
+            }
+            Some(Err(Raised)) => {
+                py.clear_error();
+                ptr::null_mut()
+            }
+            _ => ptr::null_mut(),
         }
-        // SAFETY: a dict; attached, as `make` requires.
-        let shown = unsafe { ffi::PyDict_GetItemString(dict, c"__weaklistoffset__".as_ptr()) };
-        if shown.is_null() {
-            return ptr::null_mut();
-        }
-        static_tables::weakrefs_member(offset)
     }
 }
 
@@ -258,22 +253,6 @@ pub unsafe fn set_short_name(class: *mut PyTypeObject, name: &'static CStr) {
     // SAFETY: as the caller promises. The name lives for ever, and CPython frees its own copy
     // through another pointer.
     unsafe { (*class).tp_name = name.as_ptr() };
-}
-
-/// A new object of a type. All bytes after the header are zero. The collector tracks it if it is a
-/// GC type.
-///
-/// # Safety
-/// Attached. A `T` with all bytes zero is valid, and the type was made for `T`.
-#[inline]
-pub unsafe fn allocate<T>(class: *mut PyTypeObject) -> *mut T {
-    // SAFETY: every type has a `tp_alloc`, its own or an inherited one.
-    unsafe {
-        match (*class).tp_alloc {
-            Some(allocate) => allocate(class, 0).cast(),
-            None => ptr::null_mut(),
-        }
-    }
 }
 
 /// The last step of every dealloc: frees the memory and drops the object's reference to its type.
@@ -303,90 +282,4 @@ pub unsafe extern "C-unwind" fn traverse_type(
 ) -> c_int {
     // SAFETY: the collector passes a valid object.
     unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
-}
-
-/// A struct that CPython frees and that the collector traverses.
-pub trait Collected {
-    /// The list of weak references; null if it is empty.
-    ///
-    /// # Safety
-    /// `slf` is an object of the type.
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject;
-
-    /// Visits every reference of the object except the one to its type.
-    ///
-    /// # Safety
-    /// Called by the collector with an object of the type.
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int;
-
-    /// Drops the references through which the object can be in a cycle.
-    ///
-    /// # Safety
-    /// Attached. `slf` is an object of the type, and no thread can reach it any more.
-    unsafe fn clear(slf: *mut PyObject);
-
-    /// Drops the other references, if there are any.
-    ///
-    /// # Safety
-    /// As [`Collected::clear`], and the object is about to be freed.
-    unsafe fn end(_slf: *mut PyObject) {}
-}
-
-/// `tp_dealloc`.
-///
-/// # Safety
-/// Called by CPython when no reference to the object is left.
-pub unsafe extern "C-unwind" fn dealloc<T: Collected>(slf: *mut PyObject) {
-    // SAFETY: as the caller promises.
-    unsafe { trashcan::free_with(slf, dealloc::<T>, dealloc_now::<T>) };
-}
-
-unsafe extern "C-unwind" fn dealloc_now<T: Collected>(slf: *mut PyObject) {
-    // SAFETY: as in `dealloc`.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        if !T::weakrefs(slf).is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        T::clear(slf);
-        T::end(slf);
-        free(slf);
-    }
-}
-
-/// `tp_traverse`.
-///
-/// # Safety
-/// Called by the collector.
-pub unsafe extern "C-unwind" fn traverse<T: Collected>(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match visit(ffi::Py_TYPE(slf).cast(), arg) {
-            0 => T::visit(slf, visit, arg),
-            stop => stop,
-        }
-    }
-}
-
-/// `tp_clear`.
-///
-/// # Safety
-/// Called by the collector.
-pub unsafe extern "C-unwind" fn clear_all<T: Collected>(slf: *mut PyObject) -> c_int {
-    // SAFETY: as the caller promises.
-    unsafe { T::clear(slf) };
-    0
-}
-
-/// The name of an object's type, as CPython prints it in reprs.
-///
-/// # Safety
-/// `object` is a valid object.
-pub unsafe fn type_name(object: *mut PyObject) -> *const c_char {
-    // SAFETY: as the caller promises.
-    unsafe { (*ffi::Py_TYPE(object)).tp_name }
 }

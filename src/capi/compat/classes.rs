@@ -129,7 +129,7 @@ pub unsafe fn add_type_flags(class: *mut PyTypeObject, flags: core::ffi::c_ulong
 /// version number (PEP 509).
 pub struct NamespaceWatch {
     #[cfg(Py_3_12)]
-    watcher: core::ffi::c_int,
+    watcher: core::sync::atomic::AtomicI32,
 }
 
 /// The number of changes so far, of all watched namespaces of all interpreters.
@@ -149,24 +149,29 @@ unsafe extern "C" fn count_change(
 
 impl NamespaceWatch {
     /// A watch of no namespace.
-    pub const NONE: NamespaceWatch = NamespaceWatch {
-        #[cfg(Py_3_12)]
-        watcher: -1,
-    };
+    #[must_use]
+    pub const fn none() -> NamespaceWatch {
+        NamespaceWatch {
+            #[cfg(Py_3_12)]
+            watcher: core::sync::atomic::AtomicI32::new(-1),
+        }
+    }
 
     /// Starts to watch a namespace.
     ///
     /// # Safety
     /// Attached, in the interpreter that the dict belongs to.
-    pub unsafe fn add(&mut self, dict: *mut PyObject) {
+    pub unsafe fn add(&self, dict: *mut PyObject) {
         #[cfg(Py_3_12)]
         // SAFETY: as the caller promises. If CPython has no free watcher, no change is noticed, and
         // the names are looked up at each use.
         unsafe {
-            if self.watcher < 0 {
-                self.watcher = PyDict_AddWatcher(count_change);
+            let mut watcher = self.watcher.load(Ordering::Relaxed);
+            if watcher < 0 {
+                watcher = PyDict_AddWatcher(count_change);
+                self.watcher.store(watcher, Ordering::Relaxed);
             }
-            if self.watcher < 0 || PyDict_Watch(self.watcher, dict) < 0 {
+            if watcher < 0 || PyDict_Watch(watcher, dict) < 0 {
                 ffi::PyErr_Clear();
                 self.end();
             }
@@ -179,15 +184,13 @@ impl NamespaceWatch {
     ///
     /// # Safety
     /// Attached, in the same interpreter.
-    pub unsafe fn end(&mut self) {
+    pub unsafe fn end(&self) {
         #[cfg(Py_3_12)]
         // SAFETY: as the caller promises.
         unsafe {
-            if self.watcher >= 0 {
-                if PyDict_ClearWatcher(self.watcher) < 0 {
-                    ffi::PyErr_Clear();
-                }
-                self.watcher = -1;
+            let watcher = self.watcher.swap(-1, Ordering::Relaxed);
+            if watcher >= 0 && PyDict_ClearWatcher(watcher) < 0 {
+                ffi::PyErr_Clear();
             }
         }
     }
@@ -196,21 +199,24 @@ impl NamespaceWatch {
     pub fn tells(&self) -> bool {
         #[cfg(Py_3_12)]
         {
-            self.watcher >= 0
+            self.watcher.load(Ordering::Relaxed) >= 0
         }
         #[cfg(not(Py_3_12))]
         true
     }
 
     /// A number that differs after each change of a watched namespace. It is meaningful only if the
-    /// watch [tells]. `dicts` are the watched namespaces.
+    /// watch [tells]. `dicts` returns the watched namespaces.
     ///
     /// [tells]: NamespaceWatch::tells
     ///
     /// # Safety
     /// Attached; valid dicts or null.
     #[inline]
-    pub unsafe fn version(&self, dicts: &[*mut PyObject]) -> u64 {
+    pub unsafe fn version<const N: usize>(
+        &self,
+        dicts: impl FnOnce() -> [*mut PyObject; N],
+    ) -> u64 {
         #[cfg(Py_3_12)]
         {
             let _ = dicts;
@@ -220,8 +226,8 @@ impl NamespaceWatch {
         {
             // The versions of all dicts come from one counter that only grows. So the largest of
             // them differs after any change.
-            dicts
-                .iter()
+            dicts()
+                .into_iter()
                 .filter(|dict| !dict.is_null())
                 // SAFETY: as the caller promises.
                 .map(|dict| unsafe { (*dict.cast::<ffi::PyDictObject>()).ma_version_tag })
