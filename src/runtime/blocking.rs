@@ -28,10 +28,9 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
-use pyo3_ffi as ffi;
-
 use crate::capi::compat::{self, PyEval_RestoreThread, PyEval_SaveThread};
 use crate::capi::errors::{Raised, raise};
+use crate::capi::object::Attached;
 pub use crate::sync::Waited;
 use crate::sync::spin::{self, Looked, Place};
 use crate::sync::{
@@ -63,12 +62,10 @@ pub enum Signals {
 
 /// Waits for `what`, after the caller has failed to get it at once. `Err` if a signal handler
 /// raised, or if the wait could not begin; then nothing was taken.
-///
-/// # Safety
-/// Attached; the caller holds a reference to the object that `what` is part of.
 #[cold]
 #[inline(never)]
-pub unsafe fn wait<T: Awaitable>(
+pub fn wait<T: Awaitable>(
+    py: Attached<'_>,
     what: &T,
     timeout: Timeout,
     signals: Signals,
@@ -76,24 +73,21 @@ pub unsafe fn wait<T: Awaitable>(
     if timeout == Timeout::Zero {
         return Ok(Waited::TimedOut);
     }
-    // SAFETY: as the caller promises.
-    unsafe { wait_until(what, deadline(timeout), signals) }
+    wait_until(py, what, deadline(timeout), signals)
 }
 
 /// [`wait`] with a deadline.
-///
-/// # Safety
-/// As [`wait`].
-pub unsafe fn wait_until<T: Awaitable>(
+pub fn wait_until<T: Awaitable>(
+    py: Attached<'_>,
     what: &T,
     deadline: Deadline,
     signals: Signals,
 ) -> Result<Waited, Raised> {
-    // SAFETY: as the caller promises; the waiter is in no queue before and after.
+    refuse_at_shutdown(py)?;
+    let waiter = NewWaiter::allocate(py)?;
+    // SAFETY: the waiter is on the heap, and in no queue before and after.
     unsafe {
-        refuse_at_shutdown()?;
-        let waiter = NewWaiter::allocate()?;
-        let outcome = wait_as(waiter.get(), what, deadline, signals, false);
+        let outcome = wait_as(py, waiter.get(), what, deadline, signals, false);
         waiter.free();
         outcome
     }
@@ -101,19 +95,17 @@ pub unsafe fn wait_until<T: Awaitable>(
 
 /// [`wait_until`], and the ticket that the waiter was left if `what` was retired during the wait.
 /// The ticket belongs to the caller. The outer `Err` means that the wait has not begun.
-///
-/// # Safety
-/// As [`wait`].
-pub unsafe fn wait_with_ticket<T: Awaitable>(
+pub fn wait_with_ticket<T: Awaitable>(
+    py: Attached<'_>,
     what: &T,
     deadline: Deadline,
     signals: Signals,
 ) -> Result<(Result<Waited, Raised>, Option<Ticket>), Raised> {
-    // SAFETY: as the caller promises; the waiter is in no queue before and after.
+    refuse_at_shutdown(py)?;
+    let waiter = NewWaiter::allocate(py)?;
+    // SAFETY: the waiter is on the heap, and in no queue before and after.
     unsafe {
-        refuse_at_shutdown()?;
-        let waiter = NewWaiter::allocate()?;
-        let outcome = wait_as(waiter.get(), what, deadline, signals, false);
+        let outcome = wait_as(py, waiter.get(), what, deadline, signals, false);
         let ticket = waiter.get().ticket();
         waiter.free();
         Ok((outcome, ticket))
@@ -124,25 +116,23 @@ pub unsafe fn wait_with_ticket<T: Awaitable>(
 /// waiter is in no queue.
 ///
 /// # Safety
-/// As [`wait`], and the waiter is in the queue of `what`.
+/// The waiter is in the queue of `what`.
 pub unsafe fn wait_queued<T: Awaitable>(
+    py: Attached<'_>,
     waiter: &NewWaiter,
     what: &T,
     deadline: Deadline,
     signals: Signals,
 ) -> Result<Waited, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe { wait_as(waiter.get(), what, deadline, signals, true) }
+    // SAFETY: as the caller promises; the waiter is on the heap.
+    unsafe { wait_as(py, waiter.get(), what, deadline, signals, true) }
 }
 
 /// Waits for an event that is certain to come. Needs no memory. Signal handlers do not run
 /// meanwhile.
-///
-/// # Safety
-/// As [`wait`].
-pub unsafe fn wait_for_event(event: &Event) {
-    // SAFETY: as the caller promises; attached again with the same state. The waiter, which is on
-    // the stack, is gone before that.
+pub fn wait_for_event(_: Attached<'_>, event: &Event) {
+    // SAFETY: attached again with the same state. The waiter, which is on the stack, is gone before
+    // that.
     unsafe {
         let state = PyEval_SaveThread();
         let _ = crate::sync::wait(event, None);
@@ -153,33 +143,24 @@ pub unsafe fn wait_for_event(event: &Event) {
 /// Takes a lock that the caller must get. If there is no memory for a waiter, it tries from time to
 /// time. Signal handlers run only after that. `Err` only if this version refuses to block at
 /// shutdown.
-///
-/// # Safety
-/// As [`wait`].
-pub unsafe fn take_back(lock: &Lock) -> Result<(), Raised> {
+pub fn take_back(py: Attached<'_>, lock: &Lock) -> Result<(), Raised> {
     if lock.try_acquire() {
         return Ok(());
     }
-    // SAFETY: as the caller promises; attached again with the same state.
-    unsafe {
-        refuse_at_shutdown()?;
-        if wait(lock, Timeout::Never, Signals::Defer).is_ok() {
-            return Ok(());
-        }
-        ffi::PyErr_Clear();
-        while !lock.try_acquire() {
-            pause(UNTIL_MEMORY);
-        }
+    refuse_at_shutdown(py)?;
+    if wait(py, lock, Timeout::Never, Signals::Defer).is_ok() {
+        return Ok(());
+    }
+    py.clear_error();
+    while !lock.try_acquire() {
+        pause(py, UNTIL_MEMORY);
     }
     Ok(())
 }
 
 /// Detaches, sleeps for `span`, and attaches again.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn pause(span: Duration) {
-    // SAFETY: attached, as the caller promises; attached again with the same state.
+pub fn pause(_: Attached<'_>, span: Duration) {
+    // SAFETY: attached, and attached again with the same state.
     unsafe {
         let state = PyEval_SaveThread();
         std::thread::sleep(span);
@@ -205,12 +186,9 @@ pub fn deadline(timeout: Timeout) -> Deadline {
 }
 
 /// Raises where this version refuses to block at shutdown.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn refuse_at_shutdown() -> Result<(), Raised> {
+pub fn refuse_at_shutdown(_: Attached<'_>) -> Result<(), Raised> {
     if let Some(exception) = compat::acquire_refused_at_shutdown() {
-        // SAFETY: attached.
+        // SAFETY: attached; an exception class of the interpreter.
         unsafe { raise(exception, c"cannot acquire lock at interpreter finalization") };
         return Err(Raised);
     }
@@ -218,9 +196,10 @@ pub unsafe fn refuse_at_shutdown() -> Result<(), Raised> {
 }
 
 /// # Safety
-/// As [`wait`]. The waiter stays in place until this returns, or for ever if it does not return.
-/// `queued` says whether the waiter is in the queue already.
+/// The waiter stays in place until this returns, or for ever if it does not return. `queued` says
+/// whether the waiter is in the queue already.
 unsafe fn wait_as<T: Awaitable>(
+    py: Attached<'_>,
     waiter: &Waiter,
     what: &T,
     deadline: Deadline,
@@ -229,22 +208,22 @@ unsafe fn wait_as<T: Awaitable>(
 ) -> Result<Waited, Raised> {
     // Only the main thread runs signal handlers, so only its sleep has to be interrupted.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
-    // SAFETY: as the caller promises; attached.
-    unsafe {
-        let caller = Python { gil: compat::Gil::of_this_interpreter() };
-        what.begin();
-        let waited = wait_with(&caller, waiter, what, deadline, interruptible, queued);
-        what.end();
-        waited
-    }
+    // SAFETY: attached.
+    let caller = Python { py, gil: unsafe { compat::Gil::of_this_interpreter() } };
+    what.begin();
+    // SAFETY: as the caller promises; the methods of `Python` are called while it is attached.
+    let waited = unsafe { wait_with(&caller, waiter, what, deadline, interruptible, queued) };
+    what.end();
+    waited
 }
 
 /// A thread that is attached. Implements the steps of a wait for it.
-struct Python {
+struct Python<'py> {
+    py: Attached<'py>,
     gil: compat::Gil,
 }
 
-impl Caller for Python {
+impl Caller for Python<'_> {
     type Raised = Raised;
     const SPINS: bool = true;
 
@@ -292,8 +271,7 @@ impl Caller for Python {
     }
 
     unsafe fn run_signal_handlers(&self) -> Result<(), Raised> {
-        // SAFETY: attached.
-        unsafe { compat::run_signal_handlers() }
+        self.py.run_signal_handlers()
     }
 }
 
@@ -303,21 +281,15 @@ pub struct NewWaiter(NonNull<Waiter>);
 
 impl NewWaiter {
     /// Allocates a waiter. If there is no memory, MemoryError is raised and the process goes on.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn allocate() -> Result<NewWaiter, Raised> {
+    pub fn allocate(py: Attached<'_>) -> Result<NewWaiter, Raised> {
         const { assert!(align_of::<Waiter>() <= compat::RAW_ALIGNMENT) };
+        let Some(memory) = compat::raw_malloc(size_of::<Waiter>()) else {
+            return Err(py.no_memory());
+        };
+        let waiter = memory.cast::<Waiter>();
         // SAFETY: fresh memory of this size, aligned for any C type.
-        unsafe {
-            let Some(memory) = compat::raw_malloc(size_of::<Waiter>()) else {
-                ffi::PyErr_NoMemory();
-                return Err(Raised);
-            };
-            let waiter = memory.cast::<Waiter>();
-            waiter.write(Waiter::new());
-            Ok(NewWaiter(waiter))
-        }
+        unsafe { waiter.write(Waiter::new()) };
+        Ok(NewWaiter(waiter))
     }
 
     /// The waiter.

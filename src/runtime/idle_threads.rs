@@ -23,6 +23,7 @@ use std::time::Instant;
 use pyo3_ffi::PyInterpreterState;
 
 use crate::capi::compat::{self, Gil, Kept};
+use crate::capi::object::Attached;
 use crate::runtime::blocking;
 use crate::runtime::lifetime::{Lifetime, MOMENT};
 use crate::runtime::os_thread::{Inherited, OsThread};
@@ -282,13 +283,14 @@ pub unsafe fn keep(worker: RawArc<Worker>, limit: usize, disown: impl FnOnce() -
     true
 }
 
-/// Claims a kept thread for a job in this interpreter. It has this stack size, and inherits the
-/// same from the caller as a new thread. The caller then gives it the job. None if no kept thread
-/// fits.
-///
-/// # Safety
-/// Attached to this interpreter.
-pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Option<TryArc<Worker>> {
+/// Claims a kept thread for a job in this interpreter, which is the caller's. It has this stack
+/// size, and inherits the same from the caller as a new thread. The caller then gives it the job.
+/// None if no kept thread fits.
+pub fn claim(
+    _: Attached<'_>,
+    stack: usize,
+    interpreter: *mut PyInterpreterState,
+) -> Option<TryArc<Worker>> {
     let fits = |worker: &Worker| {
         worker.stack == stack && worker.state.get().is_none_or(|(_, of, _)| of == interpreter)
     };
@@ -303,7 +305,7 @@ pub unsafe fn claim(stack: usize, interpreter: *mut PyInterpreterState) -> Optio
             }
             // SAFETY: the thread does not read this before the event is set.
             unsafe { *worker.inherited.get() = Some(inherited) };
-            // SAFETY: attached, as the caller promises.
+            // SAFETY: attached.
             worker.turn.set(Some((unsafe { Gil::of_this_interpreter() }, turns::era())));
             return Some(worker);
         }
@@ -328,23 +330,14 @@ pub fn leave(thread: OsThread) {
 }
 
 /// Ends all kept threads, and returns when they have ended. False if there was none.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn drain() -> bool {
+pub fn drain(py: Attached<'_>) -> bool {
     {
         let pool = POOL.lock();
         if pool.first.is_none() && pool.leaving == 0 && pool.ended.is_none() {
             return false;
         }
     }
-    // SAFETY: attached, as the caller promises; attached again with the same state. In between no
-    // Python object is touched.
-    unsafe {
-        let state = compat::PyEval_SaveThread();
-        end_all();
-        compat::PyEval_RestoreThread(state);
-    }
+    py.detached(end_all);
     true
 }
 
@@ -389,13 +382,9 @@ pub fn numbers() -> [usize; 3] {
 }
 
 /// A fork is about to come. No thread is kept until it is over.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn announce_fork() {
+pub fn announce_fork(py: Attached<'_>) {
     POOL.lock().forks += 1;
-    // SAFETY: as the caller promises.
-    unsafe { drain() };
+    drain(py);
 }
 
 /// The fork is over. Called in the parent.

@@ -36,9 +36,9 @@ use std::sync::Arc;
 
 use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
-use crate::capi::compat::{self, PyEval_RestoreThread, PyEval_SaveThread};
+use crate::capi::compat;
 use crate::capi::errors::Raised;
-use crate::capi::refs::drop_ref;
+use crate::capi::object::{Attached, Borrowed, Dict, release};
 use crate::capi::trashcan;
 use crate::runtime::shutdown::{self, Closing, Epoch};
 use crate::runtime::{blocking, idle_threads};
@@ -103,52 +103,23 @@ pub enum Entered {
 
 impl Lifetime {
     /// The lifetime of the calling interpreter, which begins now.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn new() -> Result<Arc<Lifetime>, Raised> {
-        // SAFETY: attached, as the caller promises.
+    pub fn new(py: Attached<'_>) -> Result<Arc<Lifetime>, Raised> {
+        // SAFETY: attached.
         unsafe { trashcan::prepare()? };
-        let lifetime = Arc::new(Lifetime {
+        // Not an `Arc` until the end, so that this frame has no value with a destructor.
+        let lifetime = Arc::into_raw(Arc::new(Lifetime {
             over: AtomicBool::new(false),
             closing: Closing::new(),
             kept_threads: AtomicUsize::new(0),
-        });
-        let theirs = Arc::into_raw(Arc::clone(&lifetime));
-        // SAFETY: attached; new references are given back. The interpreter's dict is cleared with
-        // the interpreter. At that time its modules are gone and its threads are stopped.
+        }));
+        // SAFETY: the reference of this function is taken back at its end. The other one is for the
+        // interpreter.
         unsafe {
-            // CPython calls the function like a C function. The only difference is that it may be
-            // unwound.
-            let end = core::mem::transmute::<
-                unsafe extern "C-unwind" fn(*mut PyObject),
-                unsafe extern "C" fn(*mut PyObject),
-            >(end);
-            let capsule = ffi::PyCapsule_New(theirs.cast_mut().cast(), ptr::null(), Some(end));
-            if capsule.is_null() {
-                drop(Arc::from_raw(theirs));
-                return Err(Raised);
-            }
-            // If anything fails from here on, the destructor of the capsule ends this lifetime,
-            // which no other code knows.
-            let dict = ffi::PyInterpreterState_GetDict(compat::interpreter());
-            let key = ffi::PyLong_FromVoidPtr(theirs.cast_mut().cast::<c_void>());
-            let stored = if dict.is_null() || key.is_null() {
-                -1
-            } else {
-                ffi::PyDict_SetItem(dict, key, capsule)
-            };
-            let registered = if stored < 0 { Err(Raised) } else { shutdown::register(capsule) };
-            drop_ref(key);
-            drop_ref(capsule);
-            if registered.is_err() {
-                if ffi::PyErr_Occurred().is_null() {
-                    ffi::PyErr_NoMemory();
-                }
-                return Err(Raised);
-            }
+            Arc::increment_strong_count(lifetime);
+            let given = give_to_interpreter(py, lifetime);
+            let lifetime = Arc::from_raw(lifetime);
+            given.map(|()| lifetime)
         }
-        Ok(lifetime)
     }
 
     /// Makes a state of the calling thread. The thread waits for a fork that is about to come. It
@@ -188,15 +159,11 @@ impl Lifetime {
         entered
     }
 
-    /// The calling thread has come to its end, and is about to drop its function and arguments. The
-    /// result is to be passed to [`Lifetime::delete_state`].
-    ///
-    /// # Safety
-    /// This is the lifetime of `interpreter`, to which the thread is attached. This may end the
-    /// thread.
-    pub unsafe fn begin_exit(&self, interpreter: *mut PyInterpreterState) -> Epoch {
-        // SAFETY: as the caller promises.
-        unsafe { self.closing.leave(interpreter) }
+    /// The calling thread has come to its end, and is about to drop its function and arguments.
+    /// This is the lifetime of `interpreter`, to which the thread is attached. The result is to be
+    /// passed to [`Lifetime::delete_state`]. This may end the thread.
+    pub fn begin_exit(&self, py: Attached<'_>, interpreter: *mut PyInterpreterState) -> Epoch {
+        self.closing.leave(py, interpreter)
     }
 
     /// Clears and deletes the calling thread's state.
@@ -206,28 +173,93 @@ impl Lifetime {
     /// [`Lifetime::begin_exit`], or the epoch in which the thread was counted by
     /// [`Closing::count_leaving`]. This may end the thread.
     pub unsafe fn delete_state(&self, state: *mut PyThreadState, counted: Epoch) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            if !compat::IS_FREE_THREADED {
-                give_up(state);
-                // Tells a thread that waits for this one, and may be spinning, that the GIL has
-                // been released.
-                turns::let_others_run();
-                return;
-            }
-            // No fork may come while the state is cleared.
-            count_between_forks(&CLEARING, || blocking::pause(MOMENT));
-            CLEARS.set(1);
-            give_up(state);
-            CLEARS.set(0);
-            CLEARING.fetch_sub(1, Ordering::SeqCst);
-            self.closing.has_left(counted);
+        if !compat::IS_FREE_THREADED {
+            // SAFETY: as the caller promises.
+            unsafe { give_up(state) };
+            // Tells a thread that waits for this one, and may be spinning, that the GIL has been
+            // released.
+            turns::let_others_run();
+            return;
         }
+        // No fork may come while the state is cleared.
+        // SAFETY: attached until the state is given up.
+        count_between_forks(&CLEARING, || blocking::pause(unsafe { Attached::assume() }, MOMENT));
+        CLEARS.set(1);
+        // SAFETY: as the caller promises.
+        unsafe { give_up(state) };
+        CLEARS.set(0);
+        CLEARING.fetch_sub(1, Ordering::SeqCst);
+        self.closing.has_left(counted);
     }
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst) || compat::is_finalizing()
     }
+}
+
+/// Makes a capsule around the lifetime, and puts it into the dict of the interpreter. That dict is
+/// cleared with the interpreter. At that time its modules are gone and its threads are stopped.
+///
+/// # Safety
+/// A reference to the lifetime passes to this function.
+unsafe fn give_to_interpreter(py: Attached<'_>, theirs: *const Lifetime) -> Result<(), Raised> {
+    // SAFETY: attached. CPython calls the function like a C function. The only difference is that
+    // it may be unwound.
+    let capsule = unsafe {
+        let end = core::mem::transmute::<
+            unsafe extern "C-unwind" fn(*mut PyObject),
+            unsafe extern "C" fn(*mut PyObject),
+        >(end);
+        py.own(ffi::PyCapsule_New(theirs.cast_mut().cast(), ptr::null(), Some(end)))
+    };
+    let Ok(capsule) = capsule else {
+        // SAFETY: as the caller promises.
+        drop(unsafe { Arc::from_raw(theirs) });
+        return Err(Raised);
+    };
+    // If anything fails from here on, the destructor of the capsule ends this lifetime, which no
+    // other code knows.
+    // SAFETY: made above.
+    let stored = unsafe { store(py, theirs, capsule.borrow()) };
+    capsule.release(py);
+    if stored.is_err() && !py.error_is_set() {
+        return Err(py.no_memory());
+    }
+    stored
+}
+
+/// Puts the capsule into the dict of the interpreter, and registers it with `shutdown`.
+///
+/// # Safety
+/// A capsule around the lifetime.
+unsafe fn store(
+    py: Attached<'_>,
+    theirs: *const Lifetime,
+    capsule: Borrowed<'_>,
+) -> Result<(), Raised> {
+    // SAFETY: attached; the interpreter owns its dict.
+    let (dict, key) = unsafe {
+        let dict = ffi::PyInterpreterState_GetDict(py.interpreter());
+        let dict = Borrowed::assume_if_any(dict).map(|dict| Dict::assume(dict));
+        (dict, py.own(ffi::PyLong_FromVoidPtr(theirs.cast_mut().cast::<c_void>())))
+    };
+    let stored = match (dict, &key) {
+        (Some(dict), Ok(key)) => dict.set(py, key.borrow(), capsule),
+        _ => Err(Raised),
+    };
+    // SAFETY: as the caller promises.
+    let registered = stored.and_then(|()| unsafe { shutdown::register(py, capsule) });
+    release(key.ok(), py);
+    registered
+}
+
+/// The lifetime in a capsule, which owns a reference to it.
+///
+/// # Safety
+/// A capsule from [`Lifetime::new`].
+pub unsafe fn in_capsule(_: Attached<'_>, capsule: Borrowed<'_>) -> *const Lifetime {
+    // SAFETY: attached; a capsule without a name.
+    unsafe { ffi::PyCapsule_GetPointer(capsule.as_ptr(), ptr::null()).cast() }
 }
 
 /// # Safety
@@ -271,52 +303,46 @@ fn is_fork_near() -> bool {
 
 /// The destructor of the capsule. CPython calls it when it clears the interpreter.
 unsafe extern "C-unwind" fn end(capsule: *mut PyObject) {
-    // SAFETY: called by CPython, attached, with the capsule, which owns a reference to the
-    // lifetime.
-    unsafe {
-        let lifetime = ffi::PyCapsule_GetPointer(capsule, ptr::null()).cast::<Lifetime>();
-        (*lifetime).over.store(true, Ordering::SeqCst);
-        wait_for_those_who_enter();
-        if compat::LATE_THREADS_NEED_INTERPRETER && compat::is_finalizing() {
-            idle_threads::drain();
-            wait_for_those_who_leave();
-        }
-        drop(Arc::from_raw(lifetime));
+    // SAFETY: called by CPython, attached, with the capsule.
+    let (py, theirs) = unsafe {
+        let py = Attached::assume();
+        (py, in_capsule(py, Borrowed::assume(capsule)))
+    };
+    // SAFETY: the capsule owns a reference to the lifetime.
+    unsafe { (*theirs).over.store(true, Ordering::SeqCst) };
+    wait_for_those_who_enter(py);
+    if compat::LATE_THREADS_NEED_INTERPRETER && compat::is_finalizing() {
+        idle_threads::drain(py);
+        wait_for_those_who_leave(py);
     }
+    // SAFETY: as above; the capsule is about to be freed.
+    drop(unsafe { Arc::from_raw(theirs) });
 }
 
 /// Returns when no thread is making a state.
-///
-/// # Safety
-/// Attached.
-unsafe fn wait_for_those_who_enter() {
+fn wait_for_those_who_enter(py: Attached<'_>) {
     if ENTERING.load(Ordering::SeqCst) > 0 {
-        // SAFETY: attached, as the caller promises. Detached during the wait: without a GIL, one of
-        // the threads may want to stop all others for a moment.
-        unsafe {
-            let state = PyEval_SaveThread();
+        // Detached during the wait: without a GIL, one of the threads may want to stop all others
+        // for a moment.
+        py.detached(|| {
             while ENTERING.load(Ordering::SeqCst) > 0 {
                 std::thread::sleep(MOMENT);
             }
-            PyEval_RestoreThread(state);
-        }
+        });
     }
 }
 
 /// Returns when no more threads end. Called when the interpreter ends, for the threads that were
 /// waiting to attach at that time: each of them finds out that it has to end. No further thread
 /// gets that far, because it is refused earlier.
-///
-/// # Safety
-/// Attached; the interpreter is ending.
-unsafe fn wait_for_those_who_leave() {
+fn wait_for_those_who_leave(py: Attached<'_>) {
     let mut threads = thread_count();
     let mut calm = 0;
     let mut looks = 0;
     while threads != 1 && calm < CALM && looks < LOOKS {
-        // SAFETY: attached, as the caller promises. Detached during the pause, so that each of the
-        // threads gets the GIL, ends, and lets the next one have it.
-        unsafe { blocking::pause(LEAVING) };
+        // Detached during the pause, so that each of the threads gets the GIL, ends, and lets the
+        // next one have it.
+        blocking::pause(py, LEAVING);
         let left = core::mem::replace(&mut threads, thread_count());
         calm = if left == threads { calm + 1 } else { 0 };
         looks += 1;
@@ -329,22 +355,16 @@ fn thread_count() -> usize {
 }
 
 /// Announces a fork of the calling thread. The other threads are still running.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn before_fork() {
+pub fn before_fork(py: Attached<'_>) {
     // First, because a kept thread that clears its state waits for forks.
-    // SAFETY: as the caller promises.
-    unsafe { idle_threads::announce_fork() };
+    idle_threads::announce_fork(py);
     FORKS.set(FORKS.get() << 1 | 1);
     ANNOUNCED.fetch_add(1, Ordering::SeqCst);
     FORKING.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: as the caller promises.
-    unsafe { wait_for_those_who_enter() };
+    wait_for_those_who_enter(py);
     let mut patience = PATIENCE;
     while CLEARING.load(Ordering::SeqCst) > CLEARS.get() && patience > 0 {
-        // SAFETY: as the caller promises.
-        unsafe { blocking::pause(MOMENT) };
+        blocking::pause(py, MOMENT);
         patience -= 1;
     }
 }

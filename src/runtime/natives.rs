@@ -1,12 +1,12 @@
 //! The native classes of an interpreter, and facts about the classes and names that they depend on.
 
 use core::ffi::CStr;
-use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
-
-use crate::capi::compat::{self, NamespaceWatch};
+use crate::capi::compat::NamespaceWatch;
+use crate::capi::errors::Raised;
+use crate::capi::field::{ClassField, Field};
+use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, Exception};
 use crate::runtime::state::State;
 
 /// The native classes, followed by the exceptions that belong to them. Indexes into the arrays of
@@ -65,7 +65,7 @@ impl Kind {
 pub const COUNT: usize = Kind::ShutDown as usize + 1;
 
 /// Declares the data of the native classes, of which the collector has to know every reference: a
-/// field of the first four groups is visited and cleared, and begins as null.
+/// field of the first four groups is visited and cleared.
 macro_rules! natives {
     (
         type_tables { $($(#[$type_table_doc:meta])* $type_table:ident,)* }
@@ -75,12 +75,12 @@ macro_rules! natives {
         others { $($(#[$other_doc:meta])* $other:ident: $other_type:ty = $init:expr,)* }
     ) => {
         /// The native types of one interpreter, and the Python classes that they stand in for.
-        /// References are owned. They are null until the classes are made.
+        /// The fields are empty until the classes are made.
         pub struct Natives {
-            $($(#[$type_table_doc])* pub $type_table: [*mut PyTypeObject; COUNT],)*
-            $($(#[$type_doc])* pub $type: *mut PyTypeObject,)*
-            $($(#[$table_doc])* pub $table: [*mut PyObject; $length],)*
-            $($(#[$object_doc])* pub $object: *mut PyObject,)*
+            $($(#[$type_table_doc])* pub $type_table: [ClassField; COUNT],)*
+            $($(#[$type_doc])* pub $type: ClassField,)*
+            $($(#[$table_doc])* pub $table: [Field; $length],)*
+            $($(#[$object_doc])* pub $object: Field,)*
             $($(#[$other_doc])* pub $other: $other_type,)*
             pub lookups: Lookups,
         }
@@ -89,29 +89,25 @@ macro_rules! natives {
             /// No class is made yet.
             pub const fn none() -> Natives {
                 Natives {
-                    $($type_table: [ptr::null_mut(); COUNT],)*
-                    $($type: ptr::null_mut(),)*
-                    $($table: [ptr::null_mut(); $length],)*
-                    $($object: ptr::null_mut(),)*
+                    $($type_table: [const { ClassField::empty() }; COUNT],)*
+                    $($type: ClassField::empty(),)*
+                    $($table: [const { Field::empty() }; $length],)*
+                    $($object: Field::empty(),)*
                     $($other: $init,)*
                     lookups: Lookups::none(),
                 }
             }
 
             /// All references.
-            pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
+            pub fn fields(&self) -> impl Iterator<Item = &Field> {
                 let types = core::iter::empty()
-                    $(.chain(&mut self.$type_table))*
-                    .chain([$(&mut self.$type,)*]);
+                    $(.chain(&self.$type_table))*
+                    .chain([$(&self.$type,)*]);
                 types
-                    .map(|class| {
-                        // SAFETY: every type is an object; a pointer to one is laid out like the
-                        // other.
-                        unsafe { &mut *ptr::from_mut(class).cast::<*mut PyObject>() }
-                    })
-                    $(.chain(&mut self.$table))*
-                    .chain([$(&mut self.$object,)*])
-                    .chain(self.lookups.objects())
+                    .map(ClassField::as_field)
+                    $(.chain(&self.$table))*
+                    .chain([$(&self.$object,)*])
+                    .chain(self.lookups.fields())
             }
         }
     };
@@ -153,13 +149,36 @@ natives! {
 
 impl Natives {
     /// To be called before the references are dropped.
-    ///
-    /// # Safety
-    /// Attached, in the interpreter of the module.
-    pub unsafe fn end(&mut self) {
-        // SAFETY: as the caller promises.
-        unsafe { self.lookups.end() };
+    pub fn end(&self, py: Attached<'_>) {
+        self.lookups.end(py);
     }
+
+    /// The native class of this kind.
+    #[inline]
+    #[must_use]
+    pub fn class(&self, kind: Kind) -> Option<Class<'_>> {
+        self.types[kind as usize].get()
+    }
+
+    /// The Python class, or the exception, of this kind.
+    #[must_use]
+    pub fn python(&self, kind: Kind) -> Option<Borrowed<'_>> {
+        self.python[kind as usize].get()
+    }
+
+    /// Calls a function of `rthread._native`.
+    pub fn call(&self, py: Attached<'_>, helper: Helper, args: &[Borrowed<'_>]) -> Answer {
+        match self.helpers[helper as usize].get() {
+            Some(function) => function.call(py, args),
+            None => Err(gone(py)),
+        }
+    }
+}
+
+/// Raises RuntimeError, because the collector has taken the module apart.
+#[cold]
+pub fn gone(py: Attached<'_>) -> Raised {
+    py.raise(Exception::Runtime, c"the interpreter has shut down")
 }
 
 /// Functions in the Python module `rthread._native` that native objects call.
@@ -191,17 +210,9 @@ impl Helper {
         c"end_turn",
     ];
 
-    /// Calls the function. Returns a new reference, or null with an exception set.
-    ///
-    /// # Safety
-    /// Attached. `of` is a native object; the arguments are valid objects.
-    pub unsafe fn call(self, of: *mut PyObject, args: &[*mut PyObject]) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let Ok(state) = State::of_type(ffi::Py_TYPE(of)) else { return ptr::null_mut() };
-            let function = (*state).natives.helpers[self as usize];
-            compat::vectorcall(function, args.as_ptr(), args.len(), ptr::null_mut())
-        }
+    /// Calls the function. `of` is an object of a native class.
+    pub fn call(self, py: Attached<'_>, of: Borrowed<'_>, args: &[Borrowed<'_>]) -> Answer {
+        State::of_object(py, of)?.natives.call(py, self, args)
     }
 }
 
@@ -270,17 +281,32 @@ pub struct Lookups {
 }
 
 pub struct Names {
-    /// The dict of the namespace, owned. Null if its module has no native classes yet.
-    pub dict: *mut PyObject,
-    /// A dict, owned. For each name it has a tuple of objects, one of which the name must have. An
+    /// The dict of the namespace. Empty if its module has no native classes yet.
+    dict: Field,
+    /// A dict, which nothing changes. For each name it has a tuple of objects, one of which the name must have. An
     /// empty tuple means that the name must not exist in the module, because it would hide a
     /// builtin.
-    pub expected: *mut PyObject,
+    expected: Field,
 }
 
 impl Names {
     const fn none() -> Names {
-        Names { dict: ptr::null_mut(), expected: ptr::null_mut() }
+        Names { dict: Field::empty(), expected: Field::empty() }
+    }
+
+    /// The dict of the namespace.
+    #[inline]
+    #[must_use]
+    pub fn dict(&self) -> Option<Dict<'_>> {
+        // SAFETY: `Lookups::expect` takes a dict.
+        self.dict.get().map(|dict| unsafe { Dict::assume(dict) })
+    }
+
+    /// The names and the objects that they may have; see the field.
+    #[must_use]
+    pub fn expected(&self) -> Option<Dict<'_>> {
+        // SAFETY: as above.
+        self.expected.get().map(|expected| unsafe { Dict::assume(expected) })
     }
 }
 
@@ -288,48 +314,49 @@ impl Lookups {
     /// Checks no namespace.
     pub const fn none() -> Lookups {
         Lookups {
-            watch: NamespaceWatch::NONE,
+            watch: NamespaceWatch::none(),
             namespaces: [Names::none(), Names::none()],
             checked: AtomicU64::new(NEVER),
         }
     }
 
     /// All references.
-    pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
-        self.namespaces.iter_mut().flat_map(|names| [&mut names.dict, &mut names.expected])
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.namespaces.iter().flat_map(|names| [&names.dict, &names.expected])
     }
 
-    /// Starts to check a namespace for these names and objects.
-    ///
-    /// # Safety
-    /// Attached; two dicts. The values of the second one are tuples, and it is never changed.
-    pub unsafe fn expect(
-        &mut self,
+    /// Starts to check a namespace for these names and objects. The values of `expected` are
+    /// tuples, and it is never changed.
+    pub fn expect(
+        &self,
+        py: Attached<'_>,
         namespace: Namespace,
-        dict: *mut PyObject,
-        expected: *mut PyObject,
+        dict: Dict<'_>,
+        expected: Dict<'_>,
     ) {
-        let names = &mut self.namespaces[namespace as usize];
-        if !names.dict.is_null() {
+        let names = &self.namespaces[namespace as usize];
+        if names.dict().is_some() {
             return;
         }
-        // SAFETY: as the caller promises.
-        unsafe {
-            ffi::Py_INCREF(dict);
-            ffi::Py_INCREF(expected);
-            names.dict = dict;
-            names.expected = expected;
-            self.watch.add(dict);
-            self.checked.store(NEVER, Ordering::Relaxed);
-        }
+        names.expected.fill(py, expected.object().own(py));
+        names.dict.fill(py, dict.object().own(py));
+        // SAFETY: attached; a dict of this interpreter.
+        unsafe { self.watch.add(dict.object().as_ptr()) };
+        self.checked.store(NEVER, Ordering::Relaxed);
     }
 
     /// Stops watching. To be called before the references are dropped.
-    ///
-    /// # Safety
-    /// Attached, in the interpreter of the module.
-    pub unsafe fn end(&mut self) {
-        // SAFETY: as the caller promises.
+    pub fn end(&self, _: Attached<'_>) {
+        // SAFETY: attached.
         unsafe { self.watch.end() };
+    }
+
+    /// A number that differs after each change of a watched namespace.
+    #[inline]
+    #[must_use]
+    pub fn version(&self, _: Attached<'_>) -> u64 {
+        let [threading, queue] = &self.namespaces;
+        // SAFETY: attached; dicts or null.
+        unsafe { self.watch.version(|| [threading.dict.as_ptr(), queue.dict.as_ptr()]) }
     }
 }

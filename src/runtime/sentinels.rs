@@ -19,6 +19,7 @@ use core::ptr;
 use pyo3_ffi::PyThreadState;
 
 use crate::capi::compat;
+use crate::capi::object::Attached;
 use crate::runtime::thread_values::address_map::{ByAddress, by_address};
 use crate::sync::{Lock, Mutex};
 
@@ -117,12 +118,11 @@ pub unsafe fn after_fork() {
 }
 
 /// Makes a lock the calling thread's sentinel lock. An earlier one will not be released any more.
-/// None if there is no memory.
-///
-/// # Safety
-/// Attached. `file` stores the name for the end of a thread that rthread has not started, and
-/// returns the earlier name. Its second argument says whether rthread has started the thread.
-pub unsafe fn replace<E>(
+/// None if there is no memory. `file` stores the name for the end of a thread that rthread has not
+/// started, and returns the earlier name. Its second argument says whether rthread has started the
+/// thread.
+pub fn replace<E>(
+    _: Attached<'_>,
     lock: &Lock,
     file: impl FnOnce(Name, bool) -> Result<Name, E>,
 ) -> Option<Result<(), E>> {

@@ -27,7 +27,6 @@
 //! nothing of this.
 
 use core::ffi::{CStr, c_void};
-use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::OnceLock;
@@ -37,8 +36,9 @@ use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 
 use crate::capi::compat;
 use crate::capi::errors::Raised;
+use crate::capi::object::{Answer, Attached, Borrowed};
 use crate::capi::static_tables::Definition;
-use crate::runtime::lifetime::{Lifetime, MOMENT};
+use crate::runtime::lifetime::{self, MOMENT};
 use crate::runtime::{blocking, idle_threads};
 use crate::sync::{Event, fork};
 
@@ -101,11 +101,8 @@ impl Closing {
     }
 
     /// A thread is about to be started. To be followed by [`Closing::give_up`], or in the new
-    /// thread by [`Closing::has_begun`].
-    ///
-    /// # Safety
-    /// Attached. This may block, and then end the thread.
-    pub unsafe fn begin(&self) -> Start {
+    /// thread by [`Closing::has_begun`]. This may block, and then end the calling thread.
+    pub fn begin(&self, py: Attached<'_>) -> Start {
         if !COUNTS_STARTS {
             return Start::Usual;
         }
@@ -122,8 +119,7 @@ impl Closing {
         let start = match self.end() {
             Some(end) if end.thread == compat::thread_ident() => Start::Last,
             end => {
-                // SAFETY: attached, as the caller promises.
-                unsafe { block_until_finalized(end) };
+                block_until_finalized(py, end);
                 Start::Usual
             }
         };
@@ -132,11 +128,9 @@ impl Closing {
     }
 
     /// The calling thread is about to drop its function and arguments, and then to clear its state
-    /// of `interpreter`. To be followed by [`Closing::has_left`] with the result.
-    ///
-    /// # Safety
-    /// As [`Closing::begin`].
-    pub unsafe fn leave(&self, interpreter: *mut PyInterpreterState) -> Epoch {
+    /// of `interpreter`. To be followed by [`Closing::has_left`] with the result. This may block,
+    /// and then end the thread.
+    pub fn leave(&self, py: Attached<'_>, interpreter: *mut PyInterpreterState) -> Epoch {
         if !compat::IS_FREE_THREADED {
             return fork::epoch();
         }
@@ -145,8 +139,7 @@ impl Closing {
         // ends.
         if self.near.load(Ordering::SeqCst) && interpreter == compat::main_interpreter() {
             self.has_left(fork::epoch());
-            // SAFETY: as the caller promises.
-            unsafe { block_until_finalized(self.end()) };
+            block_until_finalized(py, self.end());
             self.count();
         }
         fork::epoch()
@@ -204,11 +197,8 @@ impl Closing {
     }
 
     /// The end is near. Waits until every thread that has been started has a state, and every
-    /// thread at its end has cleared its state.
-    ///
-    /// # Safety
-    /// Attached; called by the thread that ends the interpreter.
-    unsafe fn close(&self) {
+    /// thread at its end has cleared its state. Called by the thread that ends the interpreter.
+    fn close(&self, py: Attached<'_>) {
         let (thread, epoch) = (compat::thread_ident(), fork::epoch());
         let end = self.end.get_or_init(|| End {
             thread,
@@ -217,19 +207,16 @@ impl Closing {
             held_up: OnceLock::new(),
         });
         self.near.store(true, Ordering::SeqCst);
-        // SAFETY: as the caller promises.
-        unsafe { idle_threads::drain() };
+        idle_threads::drain(py);
         let mut in_transition = self.in_transition();
         let mut patience = PATIENCE;
         while in_transition > 0 && patience > 0 {
-            // SAFETY: as the caller promises.
-            unsafe { blocking::pause(MOMENT) };
+            blocking::pause(py, MOMENT);
             let before = core::mem::replace(&mut in_transition, self.in_transition());
             patience = if before == in_transition { patience - 1 } else { PATIENCE };
         }
         // Once more: one of the threads that were counted may have been kept since the first call.
-        // SAFETY: as the caller promises.
-        unsafe { idle_threads::drain() };
+        idle_threads::drain(py);
         end.held_up.get_or_init(|| Instant::now() + HELD_UP);
         let _ = end.done.set();
     }
@@ -237,62 +224,54 @@ impl Closing {
 
 /// Blocks until finalization stops the calling thread. Returns if that does not happen in time, or
 /// if no end has been noted.
-///
-/// # Safety
-/// As [`Closing::begin`].
 #[cold]
-unsafe fn block_until_finalized(end: Option<&End>) {
+fn block_until_finalized(py: Attached<'_>, end: Option<&End>) {
     let Some(end) = end else { return };
-    // SAFETY: as the caller promises.
-    unsafe {
-        blocking::wait_for_event(&end.done);
-        if let Some(until) = end.held_up.get() {
-            blocking::pause(until.saturating_duration_since(Instant::now()));
-        }
+    blocking::wait_for_event(py, &end.done);
+    if let Some(until) = end.held_up.get() {
+        blocking::pause(py, until.saturating_duration_since(Instant::now()));
     }
 }
 
 /// Registers the callback that is called when the end of the calling interpreter is near.
 ///
 /// # Safety
-/// Attached; `lifetime` is a capsule around the lifetime of the calling interpreter.
-pub unsafe fn register(lifetime: *mut PyObject) -> Result<(), Raised> {
+/// `lifetime` is a capsule around the lifetime of the calling interpreter.
+pub unsafe fn register(py: Attached<'_>, lifetime: Borrowed<'_>) -> Result<(), Raised> {
     static CLOSE: Definition = Definition::new(c"close", ffi::METH_NOARGS, close as *mut c_void);
     if !COUNTS_STARTS {
         return Ok(());
     }
-    // SAFETY: as the caller promises.
-    unsafe { CLOSE.register(lifetime, import_unseen(c"atexit"), c"register", None) }
+    let atexit = import_unseen(py, c"atexit")?;
+    let done = CLOSE.register(py, Some(lifetime), atexit.borrow(), c"register", None);
+    atexit.release(py);
+    done
 }
 
 /// Imports a module of the interpreter. If the program had not imported it, it is removed from
 /// `sys.modules` again, so that the program sees no difference.
-///
-/// # Safety
-/// Attached.
-unsafe fn import_unseen(name: &'static CStr) -> *mut PyObject {
-    // SAFETY: attached, as the caller promises.
-    unsafe {
+fn import_unseen(py: Attached<'_>, name: &'static CStr) -> Answer {
+    // SAFETY: attached; the interpreter owns the dict and keeps it.
+    let (modules, known) = unsafe {
         let modules = ffi::PyImport_GetModuleDict();
-        let known = ffi::PyMapping_HasKeyString(modules, name.as_ptr()) != 0;
-        let module = ffi::PyImport_ImportModule(name.as_ptr());
-        if !module.is_null()
-            && !known
-            && ffi::PyMapping_DelItemString(modules, name.as_ptr().cast_mut()) < 0
-        {
-            // Another thread has removed it.
-            ffi::PyErr_Clear();
-        }
-        module
+        (modules, ffi::PyMapping_HasKeyString(modules, name.as_ptr()) != 0)
+    };
+    let module = py.import(name)?;
+    // SAFETY: as above.
+    if !known && unsafe { ffi::PyMapping_DelItemString(modules, name.as_ptr().cast_mut()) } < 0 {
+        // Another thread has removed it.
+        py.clear_error();
     }
+    Ok(module)
 }
 
 unsafe extern "C-unwind" fn close(lifetime: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with the capsule that `register` has bound. It lives as
     // long as the call.
-    unsafe {
-        let lifetime = ffi::PyCapsule_GetPointer(lifetime, ptr::null()).cast::<Lifetime>();
-        (*lifetime).closing.close();
-    }
-    compat::none()
+    let (py, lifetime) = unsafe {
+        let py = Attached::assume();
+        (py, &*lifetime::in_capsule(py, Borrowed::assume(lifetime)))
+    };
+    lifetime.closing.close(py);
+    py.none().into_raw()
 }

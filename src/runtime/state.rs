@@ -1,34 +1,37 @@
 //! The state of the module `rthread._rthread`. Each interpreter has one.
 
-use core::ptr;
+use core::cell::Cell;
 use core::sync::atomic::AtomicIsize;
 use std::sync::{Arc, OnceLock};
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+use pyo3_ffi as ffi;
 
-use crate::capi::errors::{Raised, raise};
+use crate::capi::entry::Module;
+use crate::capi::errors::Raised;
+use crate::capi::field::{ClassField, Field};
+use crate::capi::object::{Attached, Borrowed, Class, Exception};
 use crate::runtime::lifetime::Lifetime;
 use crate::runtime::natives::Natives;
 use crate::sync::Event;
 
-/// A function that returns the primitive inside a native event; null if the object is not a native
+/// A function that returns the primitive inside a native event; None if the object is not a native
 /// event.
-pub type EventInside = unsafe fn(module: *const State, object: *mut PyObject) -> *const Event;
+pub type EventInside = for<'a> fn(Attached<'_>, &State, Borrowed<'a>) -> Option<&'a Event>;
 
 /// Declares the state. The collector has to know every reference in it. So the fields of the first
-/// two groups begin as null, and are visited and cleared.
+/// two groups are visited and cleared.
 macro_rules! state {
     (
         types { $($(#[$type_doc:meta])* $type:ident,)* }
         objects { $($(#[$object_doc:meta])* $object:ident,)* }
         others { $($(#[$other_doc:meta])* $other:ident: $other_type:ty,)* }
     ) => {
-        /// The data that the functions of one interpreter's module share. References are owned.
+        /// The data that the functions of one interpreter's module share.
         pub struct State {
             /// Whether the other fields have been written. CPython provides zeroed memory.
             pub live: bool,
-            $($(#[$type_doc])* pub $type: *mut PyTypeObject,)*
-            $($(#[$object_doc])* pub $object: *mut PyObject,)*
+            $($(#[$type_doc])* pub $type: ClassField,)*
+            $($(#[$object_doc])* pub $object: Field,)*
             $($(#[$other_doc])* pub $other: $other_type,)*
         }
 
@@ -37,22 +40,17 @@ macro_rules! state {
             fn with($($other: $other_type,)*) -> State {
                 State {
                     live: true,
-                    $($type: ptr::null_mut(),)*
-                    $($object: ptr::null_mut(),)*
+                    $($type: ClassField::empty(),)*
+                    $($object: Field::empty(),)*
                     $($other,)*
                 }
             }
 
             /// All references.
-            pub fn objects(&mut self) -> impl Iterator<Item = &mut *mut PyObject> {
-                fn of(class: &mut *mut PyTypeObject) -> &mut *mut PyObject {
-                    // SAFETY: every type is an object, so a pointer to a type can be used as a
-                    // pointer to an object.
-                    unsafe { &mut *ptr::from_mut(class).cast() }
-                }
-                [$(of(&mut self.$type),)* $(&mut self.$object,)*]
+            pub fn fields(&self) -> impl Iterator<Item = &Field> {
+                [$(self.$type.as_field(),)* $(&self.$object,)*]
                     .into_iter()
-                    .chain(self.natives.objects())
+                    .chain(self.natives.fields())
             }
         }
     };
@@ -93,52 +91,59 @@ state! {
         /// Finds the event by which a new thread says that it runs. `threading` provides the
         /// function.
         event_inside: EventInside,
-        /// The platform's limit for the name of a thread, in bytes.
-        name_limit: usize,
+        /// The platform's limit for the name of a thread, in bytes. Written before other threads
+        /// use the module.
+        name_limit: Cell<usize>,
     }
 }
 
 impl State {
     /// A state without references.
     pub fn new(lifetime: Arc<Lifetime>, event_inside: EventInside) -> State {
-        State::with(Arc::new(AtomicIsize::new(0)), lifetime, Natives::none(), event_inside, 0)
+        let (count, limit) = (Arc::new(AtomicIsize::new(0)), Cell::new(0));
+        State::with(count, lifetime, Natives::none(), event_inside, limit)
     }
 
     /// The state of a module.
-    ///
-    /// # Safety
-    /// Attached; `module` is `rthread._rthread`, and its state has been filled.
     #[inline]
-    pub unsafe fn of(module: *mut PyObject) -> *const State {
-        // SAFETY: as the caller promises.
-        unsafe { ffi::PyModule_GetState(module).cast() }
+    #[must_use]
+    pub fn of(module: Module<'_>) -> &State {
+        // SAFETY: the module of rthread, with its state filled; the state lives as long.
+        unsafe { &*ffi::PyModule_GetState(module.object().as_ptr()).cast() }
     }
 
-    /// The state of the module that made a type or one of its bases.
-    ///
-    /// # Safety
-    /// Attached; a valid type that has one of rthread's types as a base.
-    pub unsafe fn of_type(class: *mut PyTypeObject) -> Result<*const State, Raised> {
+    /// The state of the module that made a class or one of its bases, which keeps the module alive.
+    pub fn of_class<'a>(py: Attached<'_>, class: Class<'a>) -> Result<&'a State, Raised> {
         // From 3.11 on `PyType_GetModuleByDef` does the same.
-        // SAFETY: a base is a type or null. Only heap types may be asked for their module.
-        unsafe {
-            let mut base = class;
-            while !base.is_null() && ffi::PyType_GetFlags(base) & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
-                let module = ffi::PyType_GetModule(base);
-                if module.is_null() {
-                    ffi::PyErr_Clear();
-                } else if DEFINITION
-                    .get()
-                    .is_some_and(|ours| ffi::PyModule_GetDef(module) == ours.0)
-                {
-                    return Ok(State::of(module));
+        let mut base = Some(class);
+        while let Some(class) = base.filter(|base| base.flags() & ffi::Py_TPFLAGS_HEAPTYPE != 0) {
+            // SAFETY: attached; only heap types may be asked for their module, which they have a
+            // reference to. A module of this definition is rthread's.
+            unsafe {
+                match Borrowed::assume_if_any(ffi::PyType_GetModule(class.as_ptr())) {
+                    Some(module) if is_ours(module) => {
+                        return Ok(State::of(Module::assume(module)));
+                    }
+                    Some(_) => {}
+                    None => py.clear_error(),
                 }
-                base = (*base).tp_base;
             }
-            raise(ffi::PyExc_TypeError, c"not a type of rthread");
+            base = class.base();
         }
-        Err(Raised)
+        Err(py.raise(Exception::Type, c"not a type of rthread"))
     }
+
+    /// [`State::of_class`] for the class of an object.
+    pub fn of_object<'a>(py: Attached<'_>, object: Borrowed<'a>) -> Result<&'a State, Raised> {
+        State::of_class(py, object.class())
+    }
+}
+
+/// Whether a module is one of rthread's.
+fn is_ours(module: Borrowed<'_>) -> bool {
+    // SAFETY: the module is alive.
+    let definition = unsafe { ffi::PyModule_GetDef(module.as_ptr()) };
+    DEFINITION.get().is_some_and(|ours| definition == ours.0)
 }
 
 struct Definition(*mut ffi::PyModuleDef);

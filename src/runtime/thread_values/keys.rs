@@ -18,22 +18,33 @@ use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject, PyThreadState, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
 
 use crate::capi::compat;
-use crate::capi::errors::{Raised, runtime_error};
-use crate::capi::object::{Attached, Borrowed, Owned};
-use crate::capi::refs::{clear, drop_ref};
+use crate::capi::entry::{Header, Instance, New, This, Visitor};
+use crate::capi::errors::Raised;
+use crate::capi::field::{Field, WeakRefs};
+use crate::capi::object::{Answer, Attached, Borrowed, Dict, Owned, OwnedClass, Tuple};
 use crate::capi::static_tables::Definition;
 use crate::capi::types::{self, Like, PLAIN, Type};
+use crate::runtime::natives::gone;
 use crate::runtime::sentinels;
 use crate::runtime::state::State;
 use crate::runtime::thread_values::recent::{Edition, Recent};
 use crate::runtime::thread_values::table::Values;
 
-/// The calling thread's key and sentinel. Both are borrowed from the thread state.
+/// The calling thread's key and sentinel. Both are borrowed from the thread state, which keeps them
+/// until it is cleared.
 #[derive(Clone, Copy)]
-pub struct Current {
+pub struct Current<'py> {
+    key: This<'py, Key>,
+    /// None while the thread state is being cleared.
+    sentinel: Option<This<'py, Sentinel>>,
+}
+
+/// A [`Current`] that was looked up earlier.
+#[derive(Clone, Copy)]
+struct Remembered {
     thread: *mut PyThreadState,
     module: *const State,
     key: *mut PyObject,
@@ -43,7 +54,7 @@ pub struct Current {
     deaths: usize,
 }
 
-const NOBODY: Current = Current {
+const NOBODY: Remembered = Remembered {
     thread: ptr::null_mut(),
     module: ptr::null(),
     key: ptr::null_mut(),
@@ -55,7 +66,7 @@ thread_local! {
     /// Remembers the result of the look-up in the thread state's dict. Valid only for the thread
     /// state for which it was made: a thread of the operating system may have several states, one
     /// for each interpreter.
-    static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
+    static CURRENT: Cell<Remembered> = const { Cell::new(NOBODY) };
 }
 
 /// How many sentinels have been freed. Up to 3.12 the threads that call into a sub-interpreter take
@@ -67,161 +78,171 @@ static DEATHS: AtomicUsize = AtomicUsize::new(0);
 /// The key. The tables store values under its address.
 #[repr(C)]
 struct Key {
-    base: PyObject,
+    base: Header,
     recent: Recent,
 }
 
-/// The sentinel. It owns a reference to the key.
+// SAFETY: laid out by C's rules, and begins with the header; all zero bytes are a valid key.
+unsafe impl Instance for Key {}
+
+/// The sentinel.
 #[repr(C)]
 struct Sentinel {
-    base: PyObject,
-    weakrefs: *mut PyObject,
-    key: *mut PyObject,
+    base: Header,
+    weakrefs: WeakRefs,
+    key: Field,
     /// The thread state that it belongs to. Only compared.
     thread: *mut PyThreadState,
+    /// Only compared.
     module: *const State,
     /// The lock that `_set_sentinel` has made in this thread.
-    lock: sentinels::Name,
+    lock: Cell<sentinels::Name>,
     /// Whether rthread has started the thread. Such a thread releases the lock itself, after its
     /// state is gone, unless it is stopped before.
-    ours: bool,
+    ours: Cell<bool>,
 }
 
-/// Makes the types of keys and sentinels. Returns new references.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_types(
-    module: *mut PyObject,
-) -> Result<(*mut PyTypeObject, *mut PyTypeObject), Raised> {
-    // SAFETY: the slots are of the kinds that their numbers say, and expect these structs.
-    unsafe {
-        let key = Type {
-            name: c"rthread._ThreadKey",
-            size: size_of::<Key>(),
-            flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            like: Like::Nothing(c"Stands for a thread in the dicts of thread-local values."),
-            slots: &[(ffi::Py_tp_dealloc, key_dealloc as *mut c_void)],
-            ..PLAIN
-        }
-        .make(module)?;
-        let sentinel = Type {
-            name: c"rthread._ThreadSentinel",
-            size: size_of::<Sentinel>(),
-            weakrefs: Some(offset_of!(Sentinel, weakrefs)),
-            flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            like: Like::Nothing(c"Dies with the state of its thread."),
-            slots: &[(ffi::Py_tp_dealloc, sentinel_dealloc as *mut c_void)],
-            ..PLAIN
-        }
-        .make(module);
-        match sentinel {
-            Ok(sentinel) => Ok((key, sentinel)),
-            Err(raised) => {
-                drop_ref(key.cast());
-                Err(raised)
-            }
+// SAFETY: laid out by C's rules, and begins with the header; all zero bytes are a valid sentinel.
+unsafe impl Instance for Sentinel {}
+
+/// Makes the types of keys and sentinels.
+pub fn make_types(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+) -> Result<(OwnedClass, OwnedClass), Raised> {
+    let key = Type {
+        name: c"rthread._ThreadKey",
+        size: size_of::<Key>(),
+        flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+        like: Like::Nothing(c"Stands for a thread in the dicts of thread-local values."),
+        slots: &[(ffi::Py_tp_dealloc, key_dealloc as *mut c_void)],
+        ..PLAIN
+    };
+    let sentinel = Type {
+        name: c"rthread._ThreadSentinel",
+        size: size_of::<Sentinel>(),
+        weakrefs: Some(offset_of!(Sentinel, weakrefs)),
+        flags: ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+        like: Like::Nothing(c"Dies with the state of its thread."),
+        slots: &[(ffi::Py_tp_dealloc, sentinel_dealloc as *mut c_void)],
+        ..PLAIN
+    };
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a `Key`.
+    let key = unsafe { key.make(py, module)? };
+    // SAFETY: the same, with a `Sentinel`.
+    match unsafe { sentinel.make(py, module) } {
+        Ok(sentinel) => Ok((key, sentinel)),
+        Err(raised) => {
+            key.release(py);
+            Err(raised)
         }
     }
 }
 
 /// The calling thread's key and sentinel. They are made at the first use.
-///
-/// # Safety
-/// Attached; `module` is the state of the module in this interpreter.
 #[inline]
-pub unsafe fn current(module: *const State) -> Result<Current, Raised> {
-    let current = CURRENT.get();
+pub fn current<'py>(py: Attached<'py>, state: &State) -> Result<Current<'py>, Raised> {
+    let remembered = CURRENT.get();
     // While the thread state is being cleared, the remembered result is right, because the state
     // still exists. A look-up is not possible then, because the dict is gone.
     // Relaxed: a thread that reuses an address has synchronised with the thread that gave it back.
-    if current.thread == compat::thread_state()
-        && current.module == module
-        && (current.deaths == DEATHS.load(Ordering::Relaxed) || current.is_ending())
+    if remembered.thread == compat::thread_state()
+        && ptr::eq(remembered.module, state)
+        && (remembered.deaths == DEATHS.load(Ordering::Relaxed) || remembered.sentinel.is_null())
     {
-        return Ok(current);
+        // SAFETY: this thread state still exists, and its objects were looked up.
+        return Ok(unsafe { remembered.current(py) });
     }
-    // SAFETY: as the caller promises.
-    unsafe { look_up(module) }
+    look_up(py, state)
+}
+
+impl Remembered {
+    /// # Safety
+    /// The objects are those of the calling thread's state.
+    #[inline]
+    unsafe fn current<'py>(self, _: Attached<'py>) -> Current<'py> {
+        // SAFETY: as the caller promises. The thread state keeps them until it is cleared, and the
+        // thread is attached.
+        unsafe {
+            Current {
+                key: This::assume(self.key),
+                sentinel: (!self.sentinel.is_null()).then(|| This::assume(self.sentinel)),
+            }
+        }
+    }
 }
 
 #[cold]
-unsafe fn look_up(module: *const State) -> Result<Current, Raised> {
-    // SAFETY: attached. The dict is borrowed from the thread state, the sentinel from the dict, and
-    // the key from the sentinel.
-    unsafe {
-        let dict = ffi::PyThreadState_GetDict();
-        if dict.is_null() {
-            runtime_error(c"no thread state to keep thread-local values in");
-            return Err(Raised);
-        }
-        let mut sentinel = ffi::PyDict_GetItemWithError(dict, (*module).slot);
-        if sentinel.is_null() {
-            if !ffi::PyErr_Occurred().is_null() {
-                return Err(Raised);
+fn look_up<'py>(py: Attached<'py>, state: &State) -> Result<Current<'py>, Raised> {
+    // SAFETY: attached; a dict, borrowed from the thread state, or null.
+    let dict = unsafe {
+        Borrowed::assume_if_any(ffi::PyThreadState_GetDict()).map(|dict| Dict::assume(dict))
+    };
+    let Some(dict) = dict else {
+        return Err(py.runtime_error(c"no thread state to keep thread-local values in"));
+    };
+    let Some(slot) = state.slot.get() else { return Err(gone(py)) };
+    let found = match dict.get(py, slot)? {
+        Some(sentinel) => sentinel,
+        None => {
+            let sentinel = make_sentinel(py, state)?;
+            if let Err(raised) = dict.set(py, slot, sentinel.borrow()) {
+                sentinel.release(py);
+                return Err(raised);
             }
-            sentinel = make_sentinel(module)?.cast();
-            let stored = ffi::PyDict_SetItem(dict, (*module).slot, sentinel);
-            ffi::Py_DECREF(sentinel);
-            if stored < 0 {
-                return Err(Raised);
-            }
+            sentinel
         }
-        let current = Current {
-            thread: compat::thread_state(),
-            module,
-            key: (*sentinel.cast::<Sentinel>()).key,
-            sentinel,
-            deaths: DEATHS.load(Ordering::Relaxed),
-        };
-        CURRENT.set(current);
-        Ok(current)
-    }
+    };
+    // The dict keeps the sentinel, and the sentinel keeps the key.
+    let sentinel = found.borrow().as_ptr();
+    found.release(py);
+    let remembered = Remembered {
+        thread: compat::thread_state(),
+        module: state,
+        // SAFETY: only sentinels are under this key of the dict.
+        key: unsafe { This::<Sentinel>::assume(sentinel) }.key.as_ptr(),
+        sentinel,
+        deaths: DEATHS.load(Ordering::Relaxed),
+    };
+    CURRENT.set(remembered);
+    // SAFETY: the objects were found in the thread state's dict.
+    Ok(unsafe { remembered.current(py) })
 }
 
-unsafe fn make_sentinel(module: *const State) -> Result<*mut Sentinel, Raised> {
-    // SAFETY: attached. The types were made for these structs. They are null if the module has been
-    // cleared at the end of the interpreter.
-    unsafe {
-        if (*module).sentinel_type.is_null() {
-            runtime_error(c"the interpreter has shut down");
-            return Err(Raised);
+fn make_sentinel(py: Attached<'_>, state: &State) -> Answer {
+    let (Some(sentinel_type), Some(key_type)) = (state.sentinel_type.get(), state.key_type.get())
+    else {
+        return Err(gone(py));
+    };
+    // SAFETY: the type was made for this struct.
+    let mut sentinel = unsafe { New::<Sentinel>::allocate(py, sentinel_type)? };
+    // SAFETY: as above.
+    match unsafe { New::<Key>::allocate(py, key_type) } {
+        Ok(key) => sentinel.key.fill_first(key.into_owned()),
+        Err(raised) => {
+            sentinel.release(py);
+            return Err(raised);
         }
-        let sentinel = types::allocate::<Sentinel>((*module).sentinel_type);
-        if sentinel.is_null() {
-            return Err(Raised);
-        }
-        (*sentinel).key = types::allocate((*module).key_type);
-        if (*sentinel).key.is_null() {
-            drop_ref(sentinel.cast());
-            return Err(Raised);
-        }
-        (*sentinel).thread = compat::thread_state();
-        (*sentinel).module = module;
-        Ok(sentinel)
     }
+    sentinel.thread = compat::thread_state();
+    sentinel.module = state;
+    Ok(sentinel.into_owned())
 }
 
 /// Stores the name of the lock from `_set_sentinel` for the calling thread. Returns the earlier
 /// name.
-///
-/// # Safety
-/// As [`current`].
-pub unsafe fn replace_lock(
-    module: *const State,
+pub fn replace_lock(
+    py: Attached<'_>,
+    state: &State,
     lock: sentinels::Name,
     ours: bool,
 ) -> Result<sentinels::Name, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let sentinel = current(module)?.sentinel.cast::<Sentinel>();
-        if sentinel.is_null() {
-            // The thread state is being cleared.
-            return Ok(sentinels::NONE);
-        }
-        (*sentinel).ours = ours;
-        Ok(core::mem::replace(&mut (*sentinel).lock, lock))
-    }
+    let Some(sentinel) = current(py, state)?.sentinel else {
+        // The thread state is being cleared.
+        return Ok(sentinels::NONE);
+    };
+    sentinel.ours.set(ours);
+    Ok(sentinel.lock.replace(lock))
 }
 
 unsafe extern "C-unwind" fn key_dealloc(slf: *mut PyObject) {
@@ -230,52 +251,47 @@ unsafe extern "C-unwind" fn key_dealloc(slf: *mut PyObject) {
 }
 
 unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when no reference to the object is left.
-    unsafe {
-        let sentinel = slf.cast::<Sentinel>();
-        // Finalizers that run below may read their values. The key must be found for that, but no
-        // new weak reference to the sentinel can be made any more.
-        let Sentinel { thread, module, key, .. } = *sentinel;
-        if thread == compat::thread_state() {
-            CURRENT.set(Current { thread, module, key, ..NOBODY });
-        }
-        if !(*sentinel).weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        if CURRENT.get().key == key {
-            CURRENT.set(NOBODY);
-        }
-        DEATHS.fetch_add(1, Ordering::Relaxed);
-        // A daemon thread that finalization has stopped cannot release the lock itself.
-        if !(*sentinel).ours || compat::is_finalizing() {
-            sentinels::release((*sentinel).lock);
-        }
-        clear(&mut (*sentinel).key);
-        types::free(slf);
+    // SAFETY: called by CPython, attached, when no reference to the object is left.
+    let (py, sentinel) = unsafe { (Attached::assume(), This::<Sentinel>::assume(slf)) };
+    // Finalizers that run below may read their values. The key must be found for that, but no new
+    // weak reference to the sentinel can be made any more.
+    let Sentinel { thread, module, .. } = *sentinel;
+    let key = sentinel.key.as_ptr();
+    if thread == compat::thread_state() {
+        CURRENT.set(Remembered { thread, module, key, ..NOBODY });
     }
+    // SAFETY: attached; this is the place of the object, to which there is no reference.
+    unsafe { sentinel.weakrefs.end(slf) };
+    if CURRENT.get().key == key {
+        CURRENT.set(NOBODY);
+    }
+    DEATHS.fetch_add(1, Ordering::Relaxed);
+    // A daemon thread that finalization has stopped cannot release the lock itself.
+    if !sentinel.ours.get() || compat::is_finalizing() {
+        sentinels::release(sentinel.lock.get());
+    }
+    sentinel.key.clear(py);
+    // SAFETY: attached; the object is not used any more.
+    unsafe { types::free(slf) };
 }
 
-/// Called with an owner, and with the key of the thread for which the owner loses its value.
-pub type Retire = unsafe fn(*mut PyObject, *mut PyObject);
-
-impl Current {
+impl<'py> Current<'py> {
     /// Whether the thread state is being cleared.
-    pub fn is_ending(&self) -> bool {
-        self.sentinel.is_null()
+    #[must_use]
+    pub fn is_ending(self) -> bool {
+        self.sentinel.is_none()
     }
 
     /// The object under which tables store the thread's values.
     #[inline]
-    pub fn key(&self) -> Borrowed<'_> {
-        // SAFETY: the thread state has a reference until it is cleared, and the thread is attached.
-        unsafe { Borrowed::assume(self.key) }
-    }
-
-    fn recent(&self) -> &Recent {
-        // SAFETY: as in `key`. Every key is a `Key`.
-        unsafe { &(*self.key.cast::<Key>()).recent }
+    #[must_use]
+    pub fn key(self) -> Borrowed<'py> {
+        self.key.object()
     }
 }
+
+/// Called with an owner, and with the key of the thread for which the owner loses its value.
+pub type Retire = fn(Attached<'_>, This<'_, Owner>, Borrowed<'_>);
 
 /// The values of one object.
 #[repr(C)]
@@ -287,20 +303,9 @@ pub struct Table {
     edition: Edition,
 }
 
-/// The beginning of every object that has a table.
-#[repr(C)]
-pub struct Owner {
-    pub base: PyObject,
-    pub weakrefs: *mut PyObject,
-    pub table: Table,
-}
-
 impl Table {
-    /// Makes room for values. After a failure the owner's dealloc cleans up.
-    ///
-    /// # Safety
-    /// The table is all zero, and no other thread has it.
-    pub unsafe fn fill(&mut self, py: Attached<'_>, retire: Option<Retire>) -> Result<(), Raised> {
+    /// Makes room for values. After a failure the owner's dealloc cleans up. The table is all zero.
+    pub fn fill(&mut self, py: Attached<'_>, retire: Option<Retire>) -> Result<(), Raised> {
         self.values = Values::new();
         self.retire = retire;
         self.edition.renew();
@@ -308,11 +313,11 @@ impl Table {
     }
 
     fn values(&self) -> Option<&Values> {
-        // SAFETY: the values live as long as the owner.
+        // SAFETY: the values live as long as the table, until `end`.
         self.values.map(|values| unsafe { values.as_ref() })
     }
 
-    /// The calling thread's value as a new reference; None if it has none.
+    /// The calling thread's value; None if it has none.
     #[inline]
     pub fn get(&self, py: Attached<'_>, key: Borrowed<'_>) -> Option<Owned> {
         self.values()?.get(py, key)
@@ -321,55 +326,10 @@ impl Table {
     /// [`Table::get`] for values that are set once for each thread. A value that the thread has
     /// used recently is found without a lock.
     #[inline]
-    pub fn get_again(&self, py: Attached<'_>, current: Current) -> Option<Owned> {
-        let find = || self.get(py, current.key()).map_or(ptr::null_mut(), Owned::into_raw);
-        // SAFETY: attached; the key belongs to the calling thread. The result is a new reference.
-        unsafe { py.own_if_any(current.recent().get(&self.edition, find)) }
-    }
-
-    /// Sets the calling thread's value, and makes sure that it is dropped when the thread ends.
-    /// Returns the earlier value; None if there was none. `owner` is the complete object that has
-    /// this table.
-    pub fn insert(
-        &self,
-        py: Attached<'_>,
-        owner: Borrowed<'_>,
-        current: Current,
-        value: Borrowed<'_>,
-    ) -> Result<Option<Owned>, Raised> {
-        let Some(values) = self.values() else { return Ok(None) };
-        let key = current.key();
-        if let Some(before) = values.set(py, key, value)? {
-            // SAFETY: the key belongs to the calling thread.
-            unsafe { current.recent().forget(&self.edition) };
-            return Ok(Some(before));
-        }
-        if !current.is_ending() {
-            // SAFETY: attached; all objects are valid.
-            match unsafe { py.own(make_watch(owner.as_ptr(), current)) } {
-                Ok(watch) => values.watch(py, key, watch),
-                Err(raised) => {
-                    self.remove(py, owner, key);
-                    return Err(raised);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Drops a thread's value. If an exception is set, it stays set.
-    pub fn remove(&self, py: Attached<'_>, owner: Borrowed<'_>, key: Borrowed<'_>) {
-        // SAFETY: attached; `owner` is the object that has this table.
-        unsafe {
-            let pending = compat::take_exception();
-            if let Some(retire) = self.retire {
-                retire(owner.as_ptr(), key.as_ptr());
-            }
-            if let Some(values) = self.values() {
-                values.remove(py, key, || self.edition.renew());
-            }
-            compat::restore_exception(pending);
-        }
+    pub fn get_again(&self, py: Attached<'_>, current: Current<'_>) -> Option<Owned> {
+        let find = || self.get(py, current.key());
+        // SAFETY: the key belongs to the calling thread, and the edition to this table.
+        unsafe { current.key.recent.get(py, &self.edition, find) }
     }
 
     /// Drops the values of all threads. The table stays usable, and other threads may be using it.
@@ -379,66 +339,122 @@ impl Table {
         }
     }
 
-    /// # Safety
-    /// Called by the collector.
-    pub unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        self.values().map_or(0, |values| unsafe { values.traverse(visit, arg) })
+    /// Shows the collector the values.
+    pub fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        self.values().map_or(0, |values| values.visit(visitor))
     }
 
-    /// Drops all values and frees the memory.
-    ///
-    /// # Safety
-    /// The owner is about to be freed.
-    pub unsafe fn end(&mut self, py: Attached<'_>) {
-        self.clear(py);
+    /// Frees the memory, after [`Table::clear`]. The owner is about to be freed.
+    pub fn end(&mut self) {
         if let Some(values) = self.values.take() {
-            // SAFETY: as the caller promises; cleared.
+            // SAFETY: made by `fill`, and taken out of the table, which no thread uses.
             unsafe { Values::free(values) };
         }
+    }
+}
+
+/// The beginning of every object that has a table.
+#[repr(C)]
+pub struct Owner {
+    base: Header,
+    pub weakrefs: WeakRefs,
+    pub table: Table,
+}
+
+// SAFETY: laid out by C's rules, and begins with the header; all zero bytes are an owner without
+// values.
+unsafe impl Instance for Owner {}
+
+/// The layout of an object that has a table.
+///
+/// # Safety
+/// `repr(C)`, and the struct begins with an [`Owner`].
+pub unsafe trait Owning: Instance {}
+
+/// An object as any object that has a table.
+#[inline]
+#[must_use]
+pub fn owner<T: Owning>(this: This<'_, T>) -> This<'_, Owner> {
+    // SAFETY: the struct begins with an owner, as the trait promises.
+    unsafe { This::assume(this.object().as_ptr()) }
+}
+
+impl Owner {
+    /// Sets the calling thread's value, and makes sure that it is dropped when the thread ends.
+    /// Returns the earlier value; None if there was none.
+    pub fn insert(
+        py: Attached<'_>,
+        this: This<'_, Owner>,
+        current: Current<'_>,
+        value: Borrowed<'_>,
+    ) -> Result<Option<Owned>, Raised> {
+        let table = &this.get().table;
+        let Some(values) = table.values() else { return Ok(None) };
+        let key = current.key();
+        if let Some(before) = values.set(py, key, value)? {
+            current.key.recent.forget(&table.edition);
+            return Ok(Some(before));
+        }
+        if let Some(sentinel) = current.sentinel {
+            match make_watch(py, this, key, sentinel) {
+                Ok(watch) => values.watch(py, key, watch),
+                Err(raised) => {
+                    Owner::remove(py, this, key);
+                    return Err(raised);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Drops a thread's value. If an exception is set, it stays set.
+    pub fn remove(py: Attached<'_>, this: This<'_, Owner>, key: Borrowed<'_>) {
+        let table = &this.get().table;
+        let pending = py.take_exception();
+        if let Some(retire) = table.retire {
+            retire(py, this, key);
+        }
+        if let Some(values) = table.values() {
+            values.remove(py, key, || table.edition.renew());
+        }
+        pending.restore(py);
     }
 }
 
 /// A weak reference to the thread's sentinel, with a callback that drops the thread's value. The
 /// callback refers to the owner weakly too. Otherwise the owner and its own watches would be a
 /// cycle.
-unsafe fn make_watch(owner: *mut PyObject, current: Current) -> *mut PyObject {
+fn make_watch(
+    py: Attached<'_>,
+    owner: This<'_, Owner>,
+    key: Borrowed<'_>,
+    sentinel: This<'_, Sentinel>,
+) -> Answer {
     static DROP_VALUE: Definition =
         Definition::new(c"drop_value", ffi::METH_O, drop_value as *mut c_void);
-    // SAFETY: attached; all objects are valid.
-    unsafe {
-        let owner = ffi::PyWeakref_NewRef(owner, ptr::null_mut());
-        if owner.is_null() {
-            return ptr::null_mut();
-        }
-        let pair = ffi::PyTuple_Pack(2, owner, current.key);
-        drop_ref(owner);
-        if pair.is_null() {
-            return ptr::null_mut();
-        }
-        let callback = DROP_VALUE.bind(pair);
-        drop_ref(pair);
-        if callback.is_null() {
-            return ptr::null_mut();
-        }
-        let watch = ffi::PyWeakref_NewRef(current.sentinel, callback);
-        drop_ref(callback);
-        watch
-    }
+    let owner = owner.object().weak_reference(py, None)?;
+    let pair = py.tuple(&[owner.borrow(), key]);
+    owner.release(py);
+    let pair = pair?;
+    let callback = DROP_VALUE.bind(py, Some(pair.borrow()));
+    pair.release(py);
+    let callback = callback?;
+    let watch = sentinel.object().weak_reference(py, Some(callback.borrow()));
+    callback.release(py);
+    watch
 }
 
 /// The callback of a watch: the thread with this key is ending.
 unsafe extern "C-unwind" fn drop_value(pair: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached; `pair` is what `make_watch` packed.
-    unsafe {
-        let object = compat::weakref_get(ffi::PyTuple_GET_ITEM(pair, 0));
-        let py = Attached::assume();
-        if let Some(owner) = py.own_if_any(object) {
-            let table = &(*object.cast::<Owner>()).table;
-            let key = Borrowed::assume(ffi::PyTuple_GET_ITEM(pair, 1));
-            table.remove(py, owner.borrow(), key);
-            owner.release(py);
-        }
+    // SAFETY: called by CPython, attached; `pair` is the tuple that `make_watch` has made.
+    let (py, pair) = unsafe { (Attached::assume(), Tuple::assume(Borrowed::assume(pair))) };
+    if let &[reference, key] = pair.items()
+        && let Some(object) = reference.referent(py)
+    {
+        // SAFETY: `make_watch` has put an owner into the pair.
+        let owner = unsafe { This::<Owner>::assume(object.borrow().as_ptr()) };
+        Owner::remove(py, owner, key);
+        object.release(py);
     }
-    compat::none()
+    py.none().into_raw()
 }

@@ -34,6 +34,7 @@ mod with_editions {
     use pyo3_ffi::PyObject;
 
     use crate::capi::compat;
+    use crate::capi::object::{Attached, Owned};
 
     /// The number of places. At best a thread can use so many tables in turn, and find each value
     /// here. A power of two.
@@ -69,17 +70,18 @@ mod with_editions {
     pub struct Recent([Cell<Place>; PLACES]);
 
     impl Recent {
-        /// The calling thread's value in a table as a new reference; null if it has none. `find`
-        /// looks it up in the table.
+        /// The calling thread's value in a table; None if it has none. `find` looks it up in the
+        /// table.
         ///
         /// # Safety
-        /// Attached. `self` belongs to the calling thread, and `edition` to the table.
+        /// `self` belongs to the calling thread, and `edition` to the table.
         #[inline]
         pub unsafe fn get(
             &self,
+            _: Attached<'_>,
             edition: &Edition,
-            find: impl FnOnce() -> *mut PyObject,
-        ) -> *mut PyObject {
+            find: impl FnOnce() -> Option<Owned>,
+        ) -> Option<Owned> {
             // Acquire pairs with the Release of `renew`. The load comes before the look-up in the
             // table, so a value that is found there is not older than this edition.
             let edition = edition.0.load(Ordering::Acquire);
@@ -89,18 +91,19 @@ mod with_editions {
             // taken the value out since, then either the calling thread owns the value, which keeps
             // it from being freed, or the value is not used. See the documentation of this module.
             if known == edition && unsafe { compat::incref_if_owned(value) } {
-                return value;
+                // SAFETY: the new reference.
+                return Some(unsafe { Owned::assume(value) });
             }
-            let value = find();
-            place.set(if value.is_null() { NOTHING } else { Place { edition, value } });
-            value
+            let found = find();
+            place.set(match &found {
+                Some(value) => Place { edition, value: value.borrow().as_ptr() },
+                None => NOTHING,
+            });
+            found
         }
 
         /// To be called when the calling thread has replaced its value in a table.
-        ///
-        /// # Safety
-        /// As [`Recent::get`].
-        pub unsafe fn forget(&self, edition: &Edition) {
+        pub fn forget(&self, edition: &Edition) {
             // Relaxed: if another thread renews the edition at the same time, the place becomes
             // invalid anyway.
             self.0[edition.0.load(Ordering::Relaxed) % PLACES].set(NOTHING);
@@ -112,7 +115,7 @@ mod with_editions {
 
 #[cfg(not(Py_GIL_DISABLED))]
 mod without_editions {
-    use pyo3_ffi::PyObject;
+    use crate::capi::object::{Attached, Owned};
 
     pub struct Edition;
 
@@ -128,14 +131,13 @@ mod without_editions {
         #[inline]
         pub unsafe fn get(
             &self,
+            _: Attached<'_>,
             _: &Edition,
-            find: impl FnOnce() -> *mut PyObject,
-        ) -> *mut PyObject {
+            find: impl FnOnce() -> Option<Owned>,
+        ) -> Option<Owned> {
             find()
         }
 
-        /// # Safety
-        /// None.
-        pub unsafe fn forget(&self, _: &Edition) {}
+        pub fn forget(&self, _: &Edition) {}
     }
 }

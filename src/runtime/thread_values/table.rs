@@ -6,16 +6,14 @@
 //! this problem: a thread that holds one is attached, does very little, and runs no Python code. So
 //! neither a fork nor the collector can stop it at that time.
 
-use core::ffi::{c_int, c_void};
-use core::ptr::{self, NonNull};
+use core::ffi::c_int;
+use core::ptr::NonNull;
 use std::alloc::{Layout, alloc, dealloc};
 
-use pyo3_ffi::{self as ffi, PyObject};
-
 use crate::capi::compat;
+use crate::capi::entry::Visitor;
 use crate::capi::errors::Raised;
 use crate::capi::object::{Attached, Borrowed, Owned, release};
-use crate::capi::refs::visit_all;
 use crate::runtime::thread_values::address_map::{ByAddress, by_address, choose};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -25,26 +23,21 @@ const SHARDS: usize = if compat::IS_FREE_THREADED { 8 } else { 1 };
 /// How many entries are dropped at a time.
 const BATCH: usize = 32;
 
-/// The entry of one thread. The references are owned.
-#[derive(Clone, Copy)]
+/// The entry of one thread.
 struct Entry {
-    key: *mut PyObject,
-    value: *mut PyObject,
-    /// The weak reference that drops the value when the thread ends; null if there is none.
-    watch: *mut PyObject,
+    key: Owned,
+    value: Owned,
+    /// The weak reference that drops the value when the thread ends, if there is one.
+    watch: Option<Owned>,
 }
-
-const NOTHING: Entry =
-    Entry { key: ptr::null_mut(), value: ptr::null_mut(), watch: ptr::null_mut() };
 
 impl Entry {
     /// Drops the references of an entry that is in no map any more. This may run Python code.
-    fn drop(self, py: Attached<'_>) {
+    fn release(self, py: Attached<'_>) {
         // The watch first. So its callback is not called for a value that is gone.
-        for reference in [self.watch, self.value, self.key] {
-            // SAFETY: the entry owns its references, and is dropped once.
-            release(unsafe { py.own_if_any(reference) }, py);
-        }
+        release(self.watch, py);
+        self.value.release(py);
+        self.key.release(py);
     }
 }
 
@@ -74,7 +67,7 @@ impl Values {
     }
 
     /// # Safety
-    /// From [`Values::new`], [cleared](Values::clear), and not used any more.
+    /// From [`Values::new`], and not used any more. References that it still has are leaked.
     pub unsafe fn free(values: NonNull<Values>) {
         // SAFETY: as the caller promises.
         unsafe {
@@ -87,12 +80,10 @@ impl Values {
         self.0[choose(address(key), SHARDS)].0.lock()
     }
 
-    /// The value as a new reference; None if there is none.
+    /// The value; None if there is none.
     #[inline]
     pub fn get(&self, py: Attached<'_>, key: Borrowed<'_>) -> Option<Owned> {
-        let shard = self.shard(key);
-        // SAFETY: the map owns a reference, and no entry leaves it while the shard is locked.
-        shard.get(&address(key)).map(|entry| unsafe { Borrowed::assume(entry.value) }.own(py))
+        self.shard(key).get(&address(key)).map(|entry| entry.value.borrow().own(py))
     }
 
     /// Sets the value. Returns the earlier value; None if there was none.
@@ -108,13 +99,11 @@ impl Values {
         {
             let mut shard = self.shard(key);
             if let Some(entry) = shard.get_mut(&address(key)) {
-                let before = core::mem::replace(&mut entry.value, value.own(py).into_raw());
-                // SAFETY: the map has owned it.
-                return Ok(unsafe { py.own_if_any(before) });
+                return Ok(Some(core::mem::replace(&mut entry.value, value.own(py))));
             }
             if shard.try_reserve(1).is_ok() {
-                let (key_ref, value) = (key.own(py).into_raw(), value.own(py).into_raw());
-                shard.insert(address(key), Entry { key: key_ref, value, ..NOTHING });
+                let entry = Entry { key: key.own(py), value: value.own(py), watch: None };
+                shard.insert(address(key), entry);
                 return Ok(None);
             }
         }
@@ -123,13 +112,11 @@ impl Values {
 
     /// Stores `watch` next to the value, if that is still there.
     pub fn watch(&self, py: Attached<'_>, key: Borrowed<'_>, watch: Owned) {
-        let watch = watch.into_raw();
         let surplus = match self.shard(key).get_mut(&address(key)) {
-            Some(entry) => core::mem::replace(&mut entry.watch, watch),
-            None => watch,
+            Some(entry) => entry.watch.replace(watch),
+            None => Some(watch),
         };
-        // SAFETY: either the map or the caller has owned it.
-        release(unsafe { py.own_if_any(surplus) }, py);
+        release(surplus, py);
     }
 
     /// Removes the value and its watch, if there are any. Then calls `left`, and drops them after
@@ -137,21 +124,26 @@ impl Values {
     pub fn remove(&self, py: Attached<'_>, key: Borrowed<'_>, left: impl Fn()) {
         let removed = self.shard(key).remove(&address(key));
         left();
-        removed.unwrap_or(NOTHING).drop(py);
+        if let Some(entry) = removed {
+            entry.release(py);
+        }
     }
 
     /// Drops all values and watches. Calls `left` each time when some have left the table and have
     /// not been dropped yet. Other threads may do the same at the same time, and may set new
     /// values.
     pub fn clear(&self, py: Attached<'_>, left: impl Fn()) {
+        let mut batch = [const { None }; BATCH];
         for shard in &self.0 {
             loop {
-                let (batch, count) = shard.take_some();
+                let count = shard.take_some(&mut batch);
                 if count > 0 {
                     left();
                 }
-                for entry in &batch[..count] {
-                    entry.drop(py);
+                for place in &mut batch[..count] {
+                    if let Some(entry) = place.take() {
+                        entry.release(py);
+                    }
                 }
                 if count < BATCH {
                     break;
@@ -160,13 +152,12 @@ impl Values {
         }
     }
 
-    /// # Safety
-    /// Called by the collector.
-    pub unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    /// Shows the collector the values.
+    pub fn visit(&self, visitor: Visitor<'_>) -> c_int {
         for shard in &self.0 {
             for Entry { value, watch, .. } in shard.0.lock().values() {
-                // SAFETY: as the caller promises.
-                let stop = unsafe { visit_all(&[*value, *watch], visit, arg) };
+                let references = [Some(value.borrow()), watch.as_ref().map(Owned::borrow)];
+                let stop = visitor.visit_all(&references);
                 if stop != 0 {
                     return stop;
                 }
@@ -177,14 +168,12 @@ impl Values {
 }
 
 impl Shard {
-    /// Takes entries out, as many as fit into a batch. It does not take out the whole map. The
-    /// interpreter may unwind the code that runs when an entry is dropped, so no value with a
-    /// destructor may be in that frame.
-    fn take_some(&self) -> ([Entry; BATCH], usize) {
-        let mut batch = [NOTHING; BATCH];
+    /// Takes entries out, as many as fit into a batch, and returns their number. It does not take
+    /// out the whole map. The interpreter may unwind the code that runs when an entry is dropped, so
+    /// no value with a destructor may be in that frame.
+    fn take_some(&self, batch: &mut [Option<Entry>; BATCH]) -> usize {
         let mut shard = self.0.lock();
         let taken = batch.iter_mut().zip(shard.extract_if(|_, _| true));
-        let count = taken.map(|(place, (_, entry))| *place = entry).count();
-        (batch, count)
+        taken.map(|(place, (_, entry))| *place = Some(entry)).count()
     }
 }
