@@ -3,17 +3,20 @@
 //! Each interpreter has its own types, and its own state, which the types and the functions share.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::ptr;
+use core::ptr::{self, NonNull};
 use std::sync::Once;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::{self, drop_ref};
+use crate::capi::entry::{Module, Visitor, entry, status};
+use crate::capi::errors::Raised;
+use crate::capi::field::ClassField;
+use crate::capi::object::{Attached, Borrowed, Class, Exception, Owned};
 use crate::capi::types::{Call, Doc, Function};
 use crate::capi::{compat, static_tables, stock};
 use crate::runtime::blocking;
 use crate::runtime::lifetime::Lifetime;
+use crate::runtime::natives::gone;
 use crate::runtime::state::{State, definition_or};
 use crate::runtime::thread_values::keys;
 use crate::thread_module::{
@@ -21,30 +24,46 @@ use crate::thread_module::{
 };
 use crate::threading;
 
+/// How CPython calls a function of the module.
+macro_rules! call {
+    (no_args, $function:path) => {
+        Call::NoArgs(entry!(module_no_args, $function))
+    };
+    (object, $function:path) => {
+        Call::Object(entry!(module_object, $function))
+    };
+    (var_args, $function:path) => {
+        Call::VarArgs(entry!(module_var_args, $function))
+    };
+    (var_keywords, $function:path) => {
+        Call::VarArgsKeywords(entry!(module_var_keywords, $function))
+    };
+}
+
 const FUNCTIONS: &[Function] = &[
-    Function::stock(c"start_new_thread", Call::VarArgs(start::start_new_thread)),
-    Function::stock(c"start_new", Call::VarArgs(start::start_new_thread)),
-    Function::stock(c"start_joinable_thread", Call::VarArgsKeywords(start::start_joinable_thread)),
-    Function::stock(c"daemon_threads_allowed", Call::NoArgs(functions::daemon_threads_allowed)),
-    Function::stock(c"allocate_lock", Call::NoArgs(functions::allocate_lock)),
-    Function::stock(c"allocate", Call::NoArgs(functions::allocate_lock)),
-    Function::stock(c"exit_thread", Call::NoArgs(functions::exit)),
-    Function::stock(c"exit", Call::NoArgs(functions::exit)),
-    Function::stock(c"interrupt_main", Call::VarArgs(functions::interrupt_main)),
-    Function::stock(c"get_ident", Call::NoArgs(functions::get_ident)),
-    Function::stock(c"get_native_id", Call::NoArgs(functions::get_native_id)),
-    Function::stock(c"_count", Call::NoArgs(start::count)),
-    Function::stock(c"stack_size", Call::VarArgs(functions::stack_size)),
-    Function::stock(c"_excepthook", Call::Object(excepthook::excepthook)),
-    Function::stock(c"_is_main_interpreter", Call::NoArgs(functions::is_main_interpreter)),
-    Function::stock(c"_shutdown", Call::NoArgs(handle::shutdown)),
-    Function::stock(c"_make_thread_handle", Call::Object(handle::make_thread_handle)),
-    Function::stock(c"_get_main_thread_ident", Call::NoArgs(functions::get_main_thread_ident)),
-    Function::stock(c"set_name", Call::VarArgsKeywords(os_thread_name::set_name)),
-    Function::stock(c"_get_name", Call::NoArgs(os_thread_name::get_name)),
+    Function::stock(c"start_new_thread", call!(var_args, start::start_new_thread)),
+    Function::stock(c"start_new", call!(var_args, start::start_new_thread)),
+    Function::stock(c"start_joinable_thread", call!(var_keywords, start::start_joinable_thread)),
+    Function::stock(c"daemon_threads_allowed", call!(no_args, functions::daemon_threads_allowed)),
+    Function::stock(c"allocate_lock", call!(no_args, functions::allocate_lock)),
+    Function::stock(c"allocate", call!(no_args, functions::allocate_lock)),
+    Function::stock(c"exit_thread", call!(no_args, functions::exit)),
+    Function::stock(c"exit", call!(no_args, functions::exit)),
+    Function::stock(c"interrupt_main", call!(var_args, functions::interrupt_main)),
+    Function::stock(c"get_ident", call!(no_args, functions::get_ident)),
+    Function::stock(c"get_native_id", call!(no_args, functions::get_native_id)),
+    Function::stock(c"_count", call!(no_args, start::count)),
+    Function::stock(c"stack_size", call!(var_args, functions::stack_size)),
+    Function::stock(c"_excepthook", call!(object, excepthook::excepthook)),
+    Function::stock(c"_is_main_interpreter", call!(no_args, functions::is_main_interpreter)),
+    Function::stock(c"_shutdown", call!(no_args, handle::shutdown)),
+    Function::stock(c"_make_thread_handle", call!(object, handle::make_thread_handle)),
+    Function::stock(c"_get_main_thread_ident", call!(no_args, functions::get_main_thread_ident)),
+    Function::stock(c"set_name", call!(var_keywords, os_thread_name::set_name)),
+    Function::stock(c"_get_name", call!(no_args, os_thread_name::get_name)),
     Function {
         name: c"_set_sentinel",
-        call: Call::NoArgs(sentinel::set_sentinel),
+        call: call!(no_args, sentinel::set_sentinel),
         doc: Doc::StockOr(
             c"_set_sentinel($module, /)\n--\n\n\
             Return a new lock that is released when the calling thread's state is gone.\n\n\
@@ -58,7 +77,7 @@ const FUNCTIONS: &[Function] = &[
 const OWN_FUNCTIONS: &[Function] = &[
     Function {
         name: c"__make_native__",
-        call: Call::VarArgs(threading::make_native),
+        call: call!(var_args, threading::make_native),
         doc: Doc::Own(
             c"__make_native__($module, classes, helpers, /)\n--\n\n\
             Make native types for the Python classes in a dict; see rthread._native.",
@@ -66,7 +85,7 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
     Function {
         name: c"__keep_threads__",
-        call: Call::VarArgs(functions::keep_threads),
+        call: call!(var_args, functions::keep_threads),
         doc: Doc::Own(
             c"__keep_threads__($module, number, /)\n--\n\n\
             Keep up to so many finished threads for the next starts; 0 ends those that are kept.",
@@ -74,7 +93,7 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
     Function {
         name: c"__kept_threads__",
-        call: Call::NoArgs(functions::kept_threads),
+        call: call!(no_args, functions::kept_threads),
         doc: Doc::Own(
             c"__kept_threads__($module, /)\n--\n\n\
             Tell how many threads are kept, how many starts kept threads have served in this process,\n\
@@ -83,80 +102,37 @@ const OWN_FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// The version of rthread, with a NUL at its end for C.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
-
-/// Fills the state of a new module.
-///
-/// # Safety
-/// Attached; called once for each module.
-unsafe fn fill(state: &mut State, module: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises. The state owns every object that is made here, also after a
-    // failure.
-    unsafe {
-        state.stock = stock::import()?;
-        state.lock_type = lock::make_type(module, state.stock)?;
-        state.rlock_type = rlock::make_type(module, state.stock)?;
-        state.local_type = local::make_type(module, state.stock)?;
-        state.handle_type = handle::make_type(module, state.stock)?;
-        state.tss_type = tss::make_type(module)?;
-        (state.key_type, state.sentinel_type) = keys::make_types(module)?;
-        state.qualname_name = interned(c"__qualname__")?;
-        state.started_name = interned(c"_started")?;
-        state.ident_name = interned(c"_ident")?;
-        // A plain `object`, not an object of one of our types: that would refer to its type, and
-        // the collector could not see the reference.
-        state.slot = ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast());
-        state.excepthook_type = stock::type_named(state.stock, c"_ExceptHookArgs");
-        if state.slot.is_null() || state.excepthook_type.is_null() {
-            if ffi::PyErr_Occurred().is_null() {
-                raise(ffi::PyExc_ImportError, c"_thread has no _ExceptHookArgs");
-            }
-            return Err(Raised);
-        }
-        state.name_limit = stock_integer(state.stock, c"_NAME_MAXLEN").unwrap_or(usize::MAX);
-    }
-    Ok(())
-}
-
-unsafe fn interned(name: &CStr) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached, as every caller promises.
-    let name = unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) };
-    if name.is_null() { Err(Raised) } else { Ok(name) }
-}
-
-unsafe fn stock_integer(module: *mut PyObject, name: &CStr) -> Option<usize> {
-    // SAFETY: attached; the new reference is given back.
-    unsafe {
-        let object = ffi::PyObject_GetAttrString(module, name.as_ptr());
-        if object.is_null() {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        let value = ffi::PyLong_AsSsize_t(object);
-        drop_ref(object);
-        ffi::PyErr_Clear();
-        usize::try_from(value).ok()
-    }
-}
+/// The version of rthread.
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => panic!("a version has no NUL"),
+    };
 
 unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
-    // SAFETY: called by the import system, once, with zeroed state.
+    // SAFETY: called by the import system, attached, once, with zeroed state.
     unsafe {
-        let Ok(lifetime) = Lifetime::new() else { return -1 };
+        let py = Attached::assume();
+        let Ok(lifetime) = Lifetime::new(py) else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
         state.write(State::new(lifetime, threading::event_inside));
-        abort_on_panic();
-        blocking::prepare();
-        let filled = fill(&mut *state, module).and_then(|()| publish(module, &*state));
-        match filled.and_then(|()| fork::register_in_python()) {
-            Ok(()) => {
-                fork::register();
-                0
-            }
-            Err(Raised) => -1,
-        }
+        status(set_up(py, Module::assume(Borrowed::assume(module))))
     }
+}
+
+/// Fills the state of a new module, and the module. The state owns every object that is made here,
+/// also after a failure.
+fn set_up(py: Attached<'_>, module: Module<'_>) -> Result<(), Raised> {
+    abort_on_panic();
+    blocking::prepare();
+    let state = State::of(module);
+    state.stock.fill(py, stock::import(py)?);
+    let stock = state.stock.get().ok_or_else(|| gone(py))?;
+    fill(py, module.object(), state, stock)?;
+    publish(py, module.object(), state, stock)?;
+    fork::register_in_python(py)?;
+    fork::register();
+    Ok(())
 }
 
 /// A panic is a bug in rthread. It must not unwind into C, so the process ends after the message of
@@ -173,91 +149,158 @@ fn abort_on_panic() {
     });
 }
 
-/// Puts the names into the module.
-unsafe fn publish(module: *mut PyObject, state: &State) -> Result<(), Raised> {
-    // SAFETY: attached; valid objects.
-    unsafe {
-        add_functions(module, state)?;
-        add(module, c"TSS", state.tss_type.cast())?;
-        // Names of rthread's own objects, published only where the stock module has the name too.
-        for (name, object) in [
-            (c"lock", state.lock_type),
-            (c"LockType", state.lock_type),
-            (c"RLock", state.rlock_type),
-            (c"_local", state.local_type),
-            (c"_ThreadHandle", state.handle_type),
-        ] {
-            if ffi::PyObject_HasAttrString(state.stock, name.as_ptr()) != 0 {
-                add(module, name, object.cast())?;
-            }
-        }
-        // The constants and the exception come from the interpreter.
-        for name in [c"error", c"TIMEOUT_MAX", c"_ExceptHookArgs", c"_NAME_MAXLEN"] {
-            let object = ffi::PyObject_GetAttrString(state.stock, name.as_ptr());
-            if object.is_null() {
-                ffi::PyErr_Clear();
-                continue;
-            }
-            let added = add(module, name, object);
-            drop_ref(object);
-            added?;
-        }
-        let is_main = compat::interpreter() == compat::main_interpreter();
-        let is_main = compat::bool_object(is_main);
-        let added = add(module, c"__is_main__", is_main);
-        drop_ref(is_main);
-        added?;
-        let version = ffi::PyUnicode_FromString(VERSION.as_ptr().cast());
-        if version.is_null() {
-            return Err(Raised);
-        }
-        let added = add(module, c"__version__", version);
-        drop_ref(version);
-        added?;
-        let doc = ffi::PyObject_GetAttrString(state.stock, c"__doc__".as_ptr());
-        if doc.is_null() {
-            return Err(Raised);
-        }
-        let added = add(module, c"__doc__", doc);
-        drop_ref(doc);
-        added
+/// Fills the state.
+fn fill(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    state: &State,
+    stock: Borrowed<'_>,
+) -> Result<(), Raised> {
+    state.lock_type.fill(py, lock::make_type(py, module, stock)?);
+    state.rlock_type.fill(py, rlock::make_type(py, module, stock)?);
+    state.local_type.fill(py, local::make_type(py, module, stock)?);
+    state.handle_type.fill(py, handle::make_type(py, module, stock)?);
+    state.tss_type.fill(py, tss::make_type(py, module)?);
+    let (key, sentinel) = keys::make_types(py, module)?;
+    state.key_type.fill(py, key);
+    state.sentinel_type.fill(py, sentinel);
+    state.qualname_name.fill(py, py.name(c"__qualname__")?);
+    state.started_name.fill(py, py.name(c"_started")?);
+    state.ident_name.fill(py, py.name(c"_ident")?);
+    // A plain `object`, not an object of one of our types: that would refer to its type, and the
+    // collector could not see the reference.
+    state.slot.fill(py, Class::base_object().object().call(py, &[])?);
+    let Some(args) = stock::type_named(py, stock, c"_ExceptHookArgs") else {
+        return Err(py.raise(Exception::Import, c"_thread has no _ExceptHookArgs"));
+    };
+    state.excepthook_type.fill(py, args);
+    state.name_limit.set(stock_integer(py, stock, c"_NAME_MAXLEN").unwrap_or(usize::MAX));
+    Ok(())
+}
+
+fn stock_integer(py: Attached<'_>, stock: Borrowed<'_>, name: &CStr) -> Option<usize> {
+    let value = stock.attribute_named(py, name).and_then(|object| {
+        let value = object.borrow().to_unsigned(py);
+        object.release(py);
+        value
+    });
+    if value.is_err() {
+        py.clear_error();
     }
+    usize::try_from(value.ok()?).ok()
+}
+
+/// Puts the names into the module.
+fn publish(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    state: &State,
+    stock: Borrowed<'_>,
+) -> Result<(), Raised> {
+    add_functions(py, module, stock)?;
+    add_class(py, module, c"TSS", &state.tss_type)?;
+    // Names of rthread's own objects, published only where the stock module has the name too.
+    for (name, class) in [
+        (c"lock", &state.lock_type),
+        (c"LockType", &state.lock_type),
+        (c"RLock", &state.rlock_type),
+        (c"_local", &state.local_type),
+        (c"_ThreadHandle", &state.handle_type),
+    ] {
+        if has(py, stock, name) {
+            add_class(py, module, name, class)?;
+        }
+    }
+    // The constants and the exception come from the interpreter.
+    for name in [c"error", c"TIMEOUT_MAX", c"_ExceptHookArgs", c"_NAME_MAXLEN"] {
+        match stock.attribute_named(py, name) {
+            Ok(object) => add_new(py, module, name, object)?,
+            Err(Raised) => py.clear_error(),
+        }
+    }
+    add_new(py, module, c"__is_main__", py.bool(py.is_in_main_interpreter()))?;
+    add_new(py, module, c"__version__", py.string(VERSION)?)?;
+    add_new(py, module, c"__doc__", stock.attribute_named(py, c"__doc__")?)
 }
 
 /// Adds the functions with `_thread` as their module, like the types and like the stock functions
 /// that they stand in for. `PyModule_AddFunctions` would write `rthread._rthread` there.
-unsafe fn add_functions(module: *mut PyObject, state: &State) -> Result<(), Raised> {
-    // SAFETY: attached; valid objects; the table ends with a null name.
+fn add_functions(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    stock: Borrowed<'_>,
+) -> Result<(), Raised> {
+    let home = py.name(c"_thread")?;
+    let added = [FUNCTIONS, OWN_FUNCTIONS].into_iter().try_for_each(|functions| {
+        let table = static_tables::methods(py, functions, Some(stock));
+        add_table(py, module, table, home.borrow())
+    });
+    home.release(py);
+    added
+}
+
+fn add_table(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    mut definition: *mut ffi::PyMethodDef,
+    home: Borrowed<'_>,
+) -> Result<(), Raised> {
+    // SAFETY: attached; the table lives for ever and ends with a null name.
     unsafe {
-        let home = ffi::PyUnicode_InternFromString(c"_thread".as_ptr());
-        if home.is_null() {
-            return Err(Raised);
+        while !(*definition).ml_name.is_null() {
+            let name = CStr::from_ptr((*definition).ml_name);
+            let (this, home) = (module.as_ptr(), home.as_ptr());
+            add_new(py, module, name, py.own(ffi::PyCFunction_NewEx(definition, this, home))?)?;
+            definition = definition.add(1);
         }
-        let mut result = Ok(());
-        for functions in [FUNCTIONS, OWN_FUNCTIONS] {
-            let mut definition = static_tables::methods(functions, state.stock);
-            while result.is_ok() && !(*definition).ml_name.is_null() {
-                let function = ffi::PyCFunction_NewEx(definition, module, home);
-                result = if function.is_null() {
-                    Err(Raised)
-                } else {
-                    add(module, CStr::from_ptr((*definition).ml_name), function)
-                };
-                drop_ref(function);
-                definition = definition.add(1);
-            }
+    }
+    Ok(())
+}
+
+/// Whether the module has this name.
+fn has(py: Attached<'_>, module: Borrowed<'_>, name: &CStr) -> bool {
+    match module.attribute_named(py, name) {
+        Ok(found) => {
+            found.release(py);
+            true
         }
-        drop_ref(home);
-        result
+        Err(Raised) => {
+            py.clear_error();
+            false
+        }
     }
 }
 
-unsafe fn add(module: *mut PyObject, name: &CStr, object: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: attached; valid objects.
-    if unsafe { ffi::PyObject_SetAttrString(module, name.as_ptr(), object) } < 0 {
-        Err(Raised)
-    } else {
-        Ok(())
+fn add_class(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    name: &CStr,
+    class: &ClassField,
+) -> Result<(), Raised> {
+    let class = class.get().ok_or_else(|| gone(py))?;
+    module.set_attribute_named(py, name, class.object())
+}
+
+fn add_new(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    name: &CStr,
+    object: Owned,
+) -> Result<(), Raised> {
+    let added = module.set_attribute_named(py, name, object.borrow());
+    object.release(py);
+    added
+}
+
+/// The state of a module; None before it is written and after it is dropped.
+///
+/// # Safety
+/// The module.
+unsafe fn live_state(module: *mut PyObject) -> Option<NonNull<State>> {
+    // SAFETY: as the caller promises. The memory of a state is zeroed before the state is written.
+    unsafe {
+        let state = NonNull::new(ffi::PyModule_GetState(module).cast::<State>())?;
+        (*state.as_ptr()).live.then_some(state)
     }
 }
 
@@ -268,30 +311,21 @@ unsafe extern "C-unwind" fn traverse(
 ) -> c_int {
     // SAFETY: called by the collector with the module.
     unsafe {
-        let state = ffi::PyModule_GetState(module).cast::<State>();
-        if state.is_null() || !(*state).live {
-            return 0;
-        }
-        for object in (*state).objects() {
-            if !object.is_null() {
-                let stop = visit(*object, arg);
-                if stop != 0 {
-                    return stop;
-                }
-            }
-        }
+        let Some(state) = live_state(module) else { return 0 };
+        let visitor = Visitor::assume(visit, arg);
+        let mut visits = state.as_ref().fields().map(|field| visitor.visit(field.get()));
+        visits.find(|&stop| stop != 0).unwrap_or(0)
     }
-    0
 }
 
 unsafe extern "C-unwind" fn clear(module: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector or by `free` with the module.
+    // SAFETY: called by the collector or by `free` with the module, attached.
     unsafe {
-        let state = ffi::PyModule_GetState(module).cast::<State>();
-        if !state.is_null() && (*state).live {
-            (*state).natives.end();
-            for object in (*state).objects() {
-                refs::clear(object);
+        let py = Attached::assume();
+        if let Some(state) = live_state(module) {
+            state.as_ref().natives.end(py);
+            for field in state.as_ref().fields() {
+                field.clear(py);
             }
         }
     }
@@ -302,9 +336,9 @@ unsafe extern "C-unwind" fn free(module: *mut c_void) {
     // SAFETY: called once, at the module's end.
     unsafe {
         clear(module.cast());
-        let state = ffi::PyModule_GetState(module.cast()).cast::<State>();
-        if !state.is_null() && core::mem::replace(&mut (*state).live, false) {
-            ptr::drop_in_place(state);
+        if let Some(state) = live_state(module.cast()) {
+            (*state.as_ptr()).live = false;
+            ptr::drop_in_place(state.as_ptr());
         }
     }
 }

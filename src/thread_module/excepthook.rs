@@ -1,183 +1,126 @@
 //! `_excepthook`: handles an exception that leaves `Thread.run`.
 
-use core::ffi::CStr;
-use core::ptr;
-
-use pyo3_ffi::{self as ffi, PyObject};
-
-use crate::capi::call::PyObject_Call;
 use crate::capi::compat;
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::drop_ref;
+use crate::capi::entry::Module;
+use crate::capi::errors::Raised;
+use crate::capi::object::{self, Answer, Attached, Borrowed, Exception, Owned, Tuple};
 use crate::runtime::state::State;
 
 /// `_excepthook(args)`: prints the exception to `sys.stderr`. If that is missing or None, it prints
 /// to the `sys.stderr` from the time when the thread was created. SystemExit is not printed.
-///
-/// # Safety
-/// Called by CPython with the module and an object.
-pub unsafe extern "C-unwind" fn excepthook(
-    module: *mut PyObject,
-    args: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: attached. The exact type says that there are four items. They are borrowed, which is
-    // enough: a struct sequence is immutable, and the caller keeps it alive. The new reference is
-    // given back.
-    unsafe {
-        if ffi::Py_TYPE(args) != (*State::of(module)).excepthook_type {
-            return raise(
-                ffi::PyExc_TypeError,
-                c"_thread.excepthook argument type must be ExceptHookArgs",
-            );
-        }
-        let item = |index| ffi::PyStructSequence_GetItem(args, index);
-        let exception = Exception { class: item(0), value: item(1), traceback: item(2) };
-        let thread = item(3);
-        if exception.class == ffi::PyExc_SystemExit {
-            return compat::none();
-        }
-        let Ok(stderr) = compat::sys_attribute(c"stderr") else { return ptr::null_mut() };
-        let result = if stderr.is_null() || stderr == ffi::Py_None() {
-            print_to_saved_stderr(thread, &exception)
-        } else {
-            print_heading(stderr, thread).and_then(|()| exception.print_to_stderr(stderr))
-        };
-        drop_ref(stderr);
-        match result {
-            Ok(()) => compat::none(),
-            Err(Raised) => ptr::null_mut(),
-        }
+pub fn excepthook(py: Attached<'_>, module: Module<'_>, args: Borrowed<'_>) -> Answer {
+    // The exact type says that there are four items. They are borrowed, which is enough: a struct
+    // sequence is an immutable tuple, and the caller keeps it alive.
+    let items = Tuple::of(args)
+        .filter(|_| State::of(module).excepthook_type.get() == Some(args.class()))
+        .map(Tuple::items);
+    let Some(&[class, value, traceback, thread]) = items else {
+        let words = c"_thread.excepthook argument type must be ExceptHookArgs";
+        return Err(py.raise(Exception::Type, words));
+    };
+    let uncaught = Uncaught { class, value, traceback };
+    if class == Exception::SystemExit.class() {
+        return Ok(py.none());
     }
+    let result = match py.sys_attribute(c"stderr")? {
+        Some(stderr) if !stderr.borrow().is_none() => {
+            let result = print_heading(py, stderr.borrow(), thread)
+                .and_then(|()| uncaught.print_to_stderr(py, stderr.borrow()));
+            stderr.release(py);
+            result
+        }
+        missing => {
+            let result = print_to_saved_stderr(py, thread, &uncaught);
+            object::release(missing, py);
+            result
+        }
+    };
+    result.map(|()| py.none())
 }
 
-/// An exception. The references are borrowed.
-struct Exception {
-    class: *mut PyObject,
-    value: *mut PyObject,
-    traceback: *mut PyObject,
+/// An exception that no code has caught.
+struct Uncaught<'a> {
+    class: Borrowed<'a>,
+    value: Borrowed<'a>,
+    traceback: Borrowed<'a>,
 }
 
-impl Exception {
+impl Uncaught<'_> {
     /// Prints the exception in the way of the interpreter.
-    unsafe fn print_to_stderr(&self, stderr: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: attached; valid objects. `PyErr_Display` expects null for "no traceback".
-        unsafe {
-            let none = ffi::Py_None();
-            let traceback = if self.traceback == none { ptr::null_mut() } else { self.traceback };
-            ffi::PyErr_Display(self.class, self.value, traceback);
-            call_method(stderr, c"flush")
-        }
+    fn print_to_stderr(&self, py: Attached<'_>, stderr: Borrowed<'_>) -> Result<(), Raised> {
+        let traceback = Some(self.traceback).filter(|traceback| !traceback.is_none());
+        py.display(self.class, self.value, traceback);
+        flush(py, stderr)
     }
 
-    /// Prints the exception to any file; `PyErr_Display` prints to `sys.stderr` only.
-    unsafe fn print_to(&self, file: *mut PyObject) -> Result<(), Raised> {
-        // SAFETY: attached; new references are given back.
-        unsafe {
-            let module = ffi::PyImport_ImportModule(c"traceback".as_ptr());
-            if module.is_null() {
-                return Err(Raised);
-            }
-            let print = ffi::PyObject_GetAttrString(module, c"print_exception".as_ptr());
-            drop_ref(module);
-            let args = ffi::Py_BuildValue(
-                c"OOOOO".as_ptr(),
-                self.class,
-                self.value,
-                self.traceback,
-                ffi::Py_None(),
-                file,
-            );
-            let printed = if print.is_null() || args.is_null() {
-                ptr::null_mut()
-            } else {
-                PyObject_Call(print, args, ptr::null_mut())
-            };
-            drop_ref(print);
-            drop_ref(args);
-            if printed.is_null() {
-                return Err(Raised);
-            }
-            drop_ref(printed);
-            call_method(file, c"flush")
-        }
+    /// Prints the exception to any file; `Attached::display` prints to `sys.stderr` only.
+    fn print_to(&self, py: Attached<'_>, file: Borrowed<'_>) -> Result<(), Raised> {
+        let module = py.import(c"traceback")?;
+        let print = module.borrow().attribute_named(py, c"print_exception");
+        module.release(py);
+        let (print, none) = (print?, py.none());
+        let args = [self.class, self.value, self.traceback, none.borrow(), file];
+        let printed = print.borrow().call(py, &args);
+        print.release(py);
+        none.release(py);
+        printed?.release(py);
+        flush(py, file)
     }
 }
 
 /// Prints to the `stderr` that the thread has saved, if it has one. Used if there is no
 /// `sys.stderr`.
-unsafe fn print_to_saved_stderr(
-    thread: *mut PyObject,
-    exception: &Exception,
+fn print_to_saved_stderr(
+    py: Attached<'_>,
+    thread: Borrowed<'_>,
+    uncaught: &Uncaught<'_>,
 ) -> Result<(), Raised> {
-    // SAFETY: attached; new references are given back.
-    unsafe {
-        if thread == ffi::Py_None() {
-            return Ok(());
-        }
-        let file = ffi::PyObject_GetAttrString(thread, c"_stderr".as_ptr());
-        if file.is_null() {
-            return Err(Raised);
-        }
-        let result = if file == ffi::Py_None() {
-            Ok(())
-        } else {
-            print_heading(file, thread).and_then(|()| exception.print_to(file))
-        };
-        drop_ref(file);
-        result
+    if thread.is_none() {
+        return Ok(());
     }
+    let file = thread.attribute_named(py, c"_stderr")?;
+    let result = if file.borrow().is_none() {
+        Ok(())
+    } else {
+        print_heading(py, file.borrow(), thread).and_then(|()| uncaught.print_to(py, file.borrow()))
+    };
+    file.release(py);
+    result
 }
 
 /// Prints `Exception in thread <name>:`. For a thread without a name it prints the identifier.
-unsafe fn print_heading(file: *mut PyObject, thread: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: attached; new references are given back.
-    unsafe {
-        write(file, c"Exception in thread ")?;
-        let mut name = ptr::null_mut();
-        if thread != ffi::Py_None() {
-            name = ffi::PyObject_GetAttrString(thread, c"name".as_ptr());
-            if name.is_null() {
-                if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
-                    return Err(Raised);
-                }
-                ffi::PyErr_Clear();
-            }
+fn print_heading(py: Attached<'_>, file: Borrowed<'_>, thread: Borrowed<'_>) -> Result<(), Raised> {
+    file.write_text(py, c"Exception in thread ")?;
+    match name_of(py, thread)? {
+        Some(name) => {
+            let written = file.write_object(py, name.borrow());
+            name.release(py);
+            written?;
         }
-        if name.is_null() {
-            name = ffi::PyLong_FromUnsignedLongLong(compat::thread_ident());
+        None => file.write_text(py, c"<failed to get thread name>")?,
+    }
+    file.write_text(py, c":\n")
+}
+
+/// The name of a thread, or the identifier of the calling thread; None if neither can be had.
+fn name_of(py: Attached<'_>, thread: Borrowed<'_>) -> Result<Option<Owned>, Raised> {
+    if !thread.is_none() {
+        match thread.attribute_named(py, c"name") {
+            Ok(name) => return Ok(Some(name)),
+            Err(Raised) if py.has_raised(Exception::Attribute) => py.clear_error(),
+            Err(Raised) => return Err(Raised),
         }
-        if name.is_null() {
-            ffi::PyErr_Clear();
-            write(file, c"<failed to get thread name>")?;
-        } else {
-            let failed = ffi::PyFile_WriteObject(name, file, ffi::Py_PRINT_RAW) < 0;
-            drop_ref(name);
-            if failed {
-                return Err(Raised);
-            }
+    }
+    match py.unsigned(compat::thread_ident()) {
+        Ok(ident) => Ok(Some(ident)),
+        Err(Raised) => {
+            py.clear_error();
+            Ok(None)
         }
-        write(file, c":\n")
     }
 }
 
-unsafe fn write(file: *mut PyObject, text: &CStr) -> Result<(), Raised> {
-    // SAFETY: attached; a valid object and a C string.
-    if unsafe { ffi::PyFile_WriteString(text.as_ptr(), file) } < 0 { Err(Raised) } else { Ok(()) }
-}
-
-unsafe fn call_method(object: *mut PyObject, name: &CStr) -> Result<(), Raised> {
-    // SAFETY: attached; new references are given back.
-    unsafe {
-        let method = ffi::PyObject_GetAttrString(object, name.as_ptr());
-        if method.is_null() {
-            return Err(Raised);
-        }
-        let result = ffi::PyObject_CallNoArgs(method);
-        drop_ref(method);
-        if result.is_null() {
-            return Err(Raised);
-        }
-        drop_ref(result);
-    }
+fn flush(py: Attached<'_>, file: Borrowed<'_>) -> Result<(), Raised> {
+    file.call_method_named(py, c"flush", &[])?.release(py);
     Ok(())
 }

@@ -9,7 +9,6 @@
 //! still run.
 
 use core::ffi::c_void;
-use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(unix)]
 use std::sync::Once;
@@ -18,6 +17,7 @@ use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::capi::compat;
 use crate::capi::errors::Raised;
+use crate::capi::object::Attached;
 use crate::capi::static_tables::{self, Definition};
 #[cfg(unix)]
 use crate::runtime::idle_threads;
@@ -91,10 +91,7 @@ pub fn register() {}
 /// Registers Python hooks for the forks of the calling interpreter: one that runs before a fork,
 /// while other threads can run, and one that runs in the parent afterwards. A program may run these
 /// hooks, and make its child by other means.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn register_in_python() -> Result<(), Raised> {
+pub fn register_in_python(py: Attached<'_>) -> Result<(), Raised> {
     static BEFORE: Definition =
         Definition::new(c"before_fork", ffi::METH_NOARGS, before_fork as *mut c_void);
     static AFTER: Definition =
@@ -103,18 +100,18 @@ pub unsafe fn register_in_python() -> Result<(), Raised> {
         return Ok(());
     }
     for (definition, when) in [(&BEFORE, c"before"), (&AFTER, c"after_in_parent")] {
-        // SAFETY: attached.
-        unsafe {
-            let module = ffi::PyImport_ImportModule(c"posix".as_ptr());
-            definition.register(ptr::null_mut(), module, c"register_at_fork", Some(when))?;
-        }
+        let module = py.import(c"posix")?;
+        let (this, registry) = (None, c"register_at_fork");
+        let done = definition.register(py, this, module.borrow(), registry, Some(when));
+        module.release(py);
+        done?;
     }
     Ok(())
 }
 
 unsafe extern "C-unwind" fn before_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: called by CPython, attached.
-    unsafe { lifetime::before_fork() };
+    lifetime::before_fork(unsafe { Attached::assume() });
     compat::none()
 }
 

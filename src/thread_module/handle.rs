@@ -2,18 +2,23 @@
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::mem::{ManuallyDrop, offset_of};
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject};
 
-use crate::capi::errors::{Raised, raise, runtime_error};
-use crate::capi::refs::drop_ref;
+use crate::capi::entry::{Header, Instance, Module, New, This};
+use crate::capi::errors::{Raised, raise};
+use crate::capi::object::{
+    Answer, Attached, Borrowed, Class, Dict, Exception, OwnedClass, Tuple, release,
+};
 use crate::capi::types::{self, Call, Function, Like, PLAIN, Property, Type};
 use crate::capi::{compat, stock};
+use crate::entry;
 use crate::runtime::blocking::{self, Signals, Timeout, Waited};
+use crate::runtime::natives;
 use crate::runtime::os_thread::OsThread;
 use crate::runtime::state::State;
 use crate::runtime::try_arc::{RawArc, TryArc};
@@ -151,85 +156,57 @@ impl Handle {
 
     /// Joins or detaches the operating system's thread with `how`, unless that has been done.
     /// Blocks while another thread is doing it.
-    ///
-    /// # Safety
-    /// Attached; the caller holds a reference.
-    unsafe fn finish(&self, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
-        // SAFETY: as the caller promises. The number is that of a thread that no other thread joins
-        // or detaches.
+    fn finish(&self, py: Attached<'_>, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
         let ended = self.join_state.end(
-            |lock| unsafe { blocking::wait(lock, Timeout::Never, Signals::Defer).map(|_| ()) },
+            |lock| blocking::wait(py, lock, Timeout::Never, Signals::Defer).map(|_| ()),
+            // SAFETY: attached. The number is that of a thread that no other thread joins or
+            // detaches.
             |bits| unsafe { how(OsThread::from_bits(bits)) },
         )?;
-        if !ended {
-            // SAFETY: attached.
-            unsafe { runtime_error(c"Failed joining thread") };
-            return Err(Raised);
-        }
-        Ok(())
+        if ended { Ok(()) } else { Err(py.runtime_error(c"Failed joining thread")) }
     }
 
-    /// Waits for a thread that is about to end, and joins it. Signals do not end the wait.
-    ///
-    /// # Safety
-    /// Attached; the caller holds a reference; no exception is set.
-    pub unsafe fn reap(&self) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            blocking::wait_for_event(self.join_state.exiting());
-            if self.finish(OsThread::join_detached).is_err() {
-                ffi::PyErr_Clear();
-            }
+    /// Waits for a thread that is about to end, and joins it. Signals do not end the wait. No
+    /// exception is set before or afterwards.
+    pub fn reap(&self, py: Attached<'_>) {
+        blocking::wait_for_event(py, self.join_state.exiting());
+        if self.finish(py, OsThread::join_detached).is_err() {
+            py.clear_error();
         }
     }
 
     /// Waits until the thread has ended. False if the time is up before.
-    ///
-    /// # Safety
-    /// Attached; the caller holds a reference.
-    pub unsafe fn join(&self, timeout: Timeout) -> Result<bool, Raised> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            self.check_started()?;
-            self.join_begun(timeout)
-        }
+    pub fn join(&self, py: Attached<'_>, timeout: Timeout) -> Result<bool, Raised> {
+        self.check_started(py)?;
+        self.join_begun(py, timeout)
     }
 
     /// [`Handle::join`] for a thread that may be about to run. If its start fails, the wait ends
     /// too.
-    ///
-    /// # Safety
-    /// As [`Handle::join`].
-    unsafe fn join_begun(&self, timeout: Timeout) -> Result<bool, Raised> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            if !self.join_state.exiting().is_set() {
-                // Checked only while the thread runs: after its end another thread, perhaps this
-                // one, may have its identifier.
-                if self.ident() == compat::thread_ident() {
-                    runtime_error(c"Cannot join current thread");
-                    return Err(Raised);
-                }
-                if let Some(exception) = compat::join_refused_at_shutdown() {
-                    raise(exception, c"cannot join thread at interpreter shutdown");
-                    return Err(Raised);
-                }
-                if blocking::wait(self.join_state.exiting(), timeout, Signals::Handle)?
-                    != Waited::Got
-                {
-                    return Ok(false);
-                }
+    fn join_begun(&self, py: Attached<'_>, timeout: Timeout) -> Result<bool, Raised> {
+        if !self.join_state.exiting().is_set() {
+            // Checked only while the thread runs: after its end another thread, perhaps this one,
+            // may have its identifier.
+            if self.ident() == compat::thread_ident() {
+                return Err(py.runtime_error(c"Cannot join current thread"));
             }
-            self.finish(OsThread::join_detached)?;
+            if let Some(exception) = compat::join_refused_at_shutdown() {
+                // SAFETY: attached; an exception class of the interpreter.
+                unsafe { raise(exception, c"cannot join thread at interpreter shutdown") };
+                return Err(Raised);
+            }
+            let exiting = self.join_state.exiting();
+            if blocking::wait(py, exiting, timeout, Signals::Handle)? != Waited::Got {
+                return Ok(false);
+            }
         }
+        self.finish(py, OsThread::join_detached)?;
         Ok(true)
     }
 
-    unsafe fn check_started(&self) -> Result<(), Raised> {
+    fn check_started(&self, py: Attached<'_>) -> Result<(), Raised> {
         if self.join_state.stage() < Stage::Running {
-            // SAFETY: attached, as every caller promises.
-            unsafe { runtime_error(c"thread not started") };
-            return Err(Raised);
+            return Err(py.runtime_error(c"thread not started"));
         }
         Ok(())
     }
@@ -249,22 +226,17 @@ impl Drop for Handle {
 
 /// Waits for all threads that the interpreter waits for at exit, except the calling one. An
 /// exception, such as KeyboardInterrupt, ends the wait.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn join_all() -> Result<(), Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let mine = compat::interpreter().addr() as u64;
-        let me = compat::thread_ident();
-        while let Some(handle) = next_awaited(mine, me) {
-            // Not dropped if the wait unwinds this frame, see `runtime::blocking`.
-            let handle = ManuallyDrop::new(handle);
-            let joined = handle.join_begun(Timeout::Never);
-            drop(ManuallyDrop::into_inner(handle));
-            if joined.is_err() {
-                return compat::raised_in_shutdown();
-            }
+fn join_all(py: Attached<'_>) -> Result<(), Raised> {
+    let mine = py.interpreter().addr() as u64;
+    let me = compat::thread_ident();
+    while let Some(handle) = next_awaited(mine, me) {
+        // Not dropped if the wait unwinds this frame, see `runtime::blocking`.
+        let handle = ManuallyDrop::new(handle);
+        let joined = handle.join_begun(py, Timeout::Never);
+        drop(ManuallyDrop::into_inner(handle));
+        if joined.is_err() {
+            // SAFETY: attached, with an exception set.
+            return unsafe { compat::raised_in_shutdown() };
         }
     }
     Ok(())
@@ -314,96 +286,100 @@ pub unsafe fn after_fork_in_child() {
 
 #[repr(C)]
 pub struct HandleObject {
-    base: PyObject,
-    weakrefs: *mut PyObject,
+    base: Header,
     /// None only while the object is being made.
     handle: Option<TryArc<Handle>>,
 }
 
-const METHODS: &[Function] = &[
-    Function::stock(c"join", Call::VarArgs(join)),
-    Function::stock(c"_set_done", Call::NoArgs(set_done)),
-    Function::stock(c"is_done", Call::NoArgs(is_done)),
-];
+// SAFETY: begins with the header; all other bytes zero are an object without a handle.
+unsafe impl Instance for HandleObject {}
 
-/// Makes the type, also if the stock module has none. Returns a new reference.
-///
-/// # Safety
-/// Attached; `stock_module` is the stock module.
-pub unsafe fn make_type(
-    module: *mut PyObject,
-    stock_module: *mut PyObject,
-) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are of the kinds that their numbers say, and expect a HandleObject.
-    unsafe {
-        let like = stock::type_named(stock_module, c"_ThreadHandle");
-        let made = Type {
-            name: c"_thread._ThreadHandle",
-            size: size_of::<HandleObject>(),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
-            like: Like::Stock(like),
-            methods: METHODS,
-            properties: &[Property { name: c"ident", get: get_ident, set: None, doc: None }],
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, types::traverse_type as *mut c_void),
-            ],
-            ..PLAIN
-        }
-        .make(module);
-        drop_ref(like.cast());
-        made
+impl HandleObject {
+    fn handle(&self) -> &Handle {
+        // SAFETY: a complete object has a handle, and keeps it.
+        unsafe { self.handle.as_deref().unwrap_unchecked() }
     }
 }
 
-const _: () = assert!(offset_of!(HandleObject, base) == 0);
+const METHODS: &[Function] = &[
+    Function::stock(c"join", Call::VarArgs(entry!(var_args, join: HandleObject))),
+    Function::stock(c"_set_done", Call::NoArgs(entry!(no_args, set_done: HandleObject))),
+    Function::stock(c"is_done", Call::NoArgs(entry!(no_args, is_done: HandleObject))),
+];
 
-/// Makes a handle object, not started. Returns a new reference, or null with an exception set.
-///
-/// # Safety
-/// Attached; `class` is the handle type.
-pub unsafe fn make(class: *mut PyTypeObject) -> *mut PyObject {
-    // SAFETY: as the caller promises. All zero is an object without a handle. It gets its handle
-    // before other code can reach it.
-    unsafe {
-        let object = types::allocate::<HandleObject>(class);
-        if object.is_null() {
-            return ptr::null_mut();
-        }
-        (*object).handle = Handle::new();
-        if (*object).handle.is_none() {
-            drop_ref(object.cast());
-            return ffi::PyErr_NoMemory();
-        }
-        object.cast()
+const PROPERTIES: &[Property] = &[Property {
+    name: c"ident",
+    get: entry!(getter, get_ident: HandleObject),
+    set: None,
+    doc: None,
+}];
+
+/// Makes the type, also if the stock module has none.
+pub fn make_type(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    stock_module: Borrowed<'_>,
+) -> Result<OwnedClass, Raised> {
+    let like = stock::type_named(py, stock_module, c"_ThreadHandle");
+    let description = Type {
+        name: c"_thread._ThreadHandle",
+        size: size_of::<HandleObject>(),
+        flags: ffi::Py_TPFLAGS_HAVE_GC,
+        like: Like::Stock(like.as_ref().map(OwnedClass::borrow)),
+        methods: METHODS,
+        properties: PROPERTIES,
+        slots: &[
+            (ffi::Py_tp_new, entry!(new, new) as *mut c_void),
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            (ffi::Py_tp_repr, entry!(repr, repr: HandleObject) as *mut c_void),
+            (ffi::Py_tp_traverse, types::traverse_type as *mut c_void),
+        ],
+        ..PLAIN
+    };
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a HandleObject.
+    let made = unsafe { description.make(py, module) };
+    release(like.map(OwnedClass::into_object), py);
+    made
+}
+
+/// Makes a handle object, not started.
+pub fn make(py: Attached<'_>, state: &State) -> Answer {
+    make_for(py, state).map(New::into_owned)
+}
+
+fn make_for(py: Attached<'_>, state: &State) -> Result<New<HandleObject>, Raised> {
+    match state.handle_type.get() {
+        // SAFETY: the handle type.
+        Some(class) => unsafe { make_of(py, class) },
+        None => Err(natives::gone(py)),
     }
+}
+
+/// # Safety
+/// `class` is the handle type.
+unsafe fn make_of(py: Attached<'_>, class: Class<'_>) -> Result<New<HandleObject>, Raised> {
+    // SAFETY: as the caller promises. The object gets its handle before other code can reach it.
+    let mut object = unsafe { New::<HandleObject>::allocate(py, class)? };
+    object.handle = Handle::new();
+    if object.handle.is_none() {
+        object.release(py);
+        return Err(py.no_memory());
+    }
+    Ok(object)
 }
 
 /// An owned reference to the handle in an object.
 ///
 /// # Safety
 /// `object` is a HandleObject.
-pub unsafe fn share(object: *mut PyObject) -> TryArc<Handle> {
-    // SAFETY: a complete object has a handle.
-    unsafe { (*object.cast::<HandleObject>()).handle.clone().unwrap_unchecked() }
+pub unsafe fn share(object: Borrowed<'_>) -> TryArc<Handle> {
+    // SAFETY: as the caller promises. A complete object has a handle.
+    unsafe { This::<HandleObject>::assume(object.as_ptr()).handle.clone().unwrap_unchecked() }
 }
 
-/// # Safety
-/// `object` is a HandleObject, and outlives the result.
-unsafe fn of<'a>(object: *mut PyObject) -> &'a Handle {
-    // SAFETY: a complete object has a handle, and keeps it.
-    unsafe { (*object.cast::<HandleObject>()).handle.as_deref().unwrap_unchecked() }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython with the handle type, which has no subclasses.
-    unsafe { make(class) }
+fn new(py: Attached<'_>, class: Class<'_>, _: Tuple<'_>, _: Option<Dict<'_>>) -> Answer {
+    // SAFETY: the handle type, which has no subclasses.
+    unsafe { make_of(py, class) }.map(New::into_owned)
 }
 
 unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
@@ -416,109 +392,75 @@ unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
     }
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a HandleObject; the format takes a string and an unsigned
-    // long long.
+fn repr(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
+    let name = this.object().class().name();
+    let ident = this.handle().ident();
+    // SAFETY: attached; the format takes a string and an unsigned long long.
     unsafe {
-        ffi::PyUnicode_FromFormat(
-            c"<%s object: ident=%llu>".as_ptr(),
-            types::type_name(slf),
-            of(slf).ident(),
-        )
+        let format = c"<%s object: ident=%llu>";
+        py.own(ffi::PyUnicode_FromFormat(format.as_ptr(), name.as_ptr(), ident))
     }
 }
 
-unsafe extern "C-unwind" fn get_ident(slf: *mut PyObject, _: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a HandleObject.
-    unsafe { ffi::PyLong_FromUnsignedLongLong(of(slf).ident()) }
+fn get_ident(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
+    py.unsigned(this.handle().ident())
 }
 
-unsafe extern "C-unwind" fn join(slf: *mut PyObject, args: *mut PyObject) -> *mut PyObject {
+fn join(py: Attached<'_>, this: This<'_, HandleObject>, args: Tuple<'_>) -> Answer {
     let mut seconds: *mut PyObject = ptr::null_mut();
-    // SAFETY: called by CPython, attached, with a HandleObject and a tuple.
-    unsafe {
+    // SAFETY: attached; the format expects an object. The tuple keeps it alive.
+    let seconds = unsafe {
+        let args = args.object().as_ptr();
         if compat::PyArg_ParseTuple(args, c"|O:join".as_ptr(), &raw mut seconds) == 0 {
-            return ptr::null_mut();
+            return Err(Raised);
         }
-        let timeout = if seconds.is_null() || seconds == ffi::Py_None() {
-            Timeout::Never
-        } else {
-            match compat::nanoseconds(seconds) {
-                Err(Raised) => return ptr::null_mut(),
-                Ok(0) => Timeout::Zero,
-                // A negative number means no limit here, as in the stock method. `Thread.join`
-                // never passes one.
-                Ok(span) => u64::try_from(span)
-                    .map_or(Timeout::Never, |span| Timeout::For(Duration::from_nanos(span))),
-            }
-        };
-        match of(slf).join(timeout) {
-            Ok(_) => compat::none(),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
+        Borrowed::assume_if_any(seconds)
+    };
+    let timeout = match seconds.filter(|seconds| !seconds.is_none()) {
+        None => Timeout::Never,
+        Some(seconds) => match seconds.nanoseconds(py)? {
+            0 => Timeout::Zero,
+            // A negative number means no limit here, as in the stock method. `Thread.join` never
+            // passes one.
+            span => u64::try_from(span)
+                .map_or(Timeout::Never, |span| Timeout::For(Duration::from_nanos(span))),
+        },
+    };
+    this.handle().join(py, timeout)?;
+    Ok(py.none())
 }
 
-unsafe extern "C-unwind" fn is_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
-    unsafe {
-        let handle = of(slf);
-        if !handle.join_state.exiting().is_set() {
-            return compat::bool_object(false);
-        }
-        match handle.finish(OsThread::join_detached) {
-            Ok(()) => compat::bool_object(true),
-            Err(Raised) => ptr::null_mut(),
-        }
+fn is_done(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
+    let handle = this.handle();
+    let has_ended = handle.join_state.exiting().is_set();
+    if has_ended {
+        handle.finish(py, OsThread::join_detached)?;
     }
+    Ok(py.bool(has_ended))
 }
 
-unsafe extern "C-unwind" fn set_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a HandleObject that it keeps alive.
-    unsafe {
-        let handle = of(slf);
-        if handle.check_started().is_err() || handle.finish(OsThread::detach).is_err() {
-            return ptr::null_mut();
-        }
-        let _ = handle.join_state.exiting().set();
-    }
-    compat::none()
+fn set_done(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
+    let handle = this.handle();
+    handle.check_started(py)?;
+    handle.finish(py, OsThread::detach)?;
+    let _ = handle.join_state.exiting().set();
+    Ok(py.none())
 }
 
 /// `_make_thread_handle(ident)`: a handle for a thread that rthread has not started, such as the
 /// main thread.
-///
-/// # Safety
-/// Called by CPython with the module and an object.
-pub unsafe extern "C-unwind" fn make_thread_handle(
-    module: *mut PyObject,
-    ident: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: attached; valid objects.
-    unsafe {
-        if ffi::PyLong_Check(ident) == 0 {
-            return raise(ffi::PyExc_TypeError, c"ident must be an integer");
-        }
-        let ident = ffi::PyLong_AsUnsignedLongLong(ident);
-        if !ffi::PyErr_Occurred().is_null() {
-            return ptr::null_mut();
-        }
-        let object = make((*State::of(module)).handle_type);
-        if !object.is_null() {
-            of(object).join_state.set_foreign(ident);
-        }
-        object
+pub fn make_thread_handle(py: Attached<'_>, module: Module<'_>, ident: Borrowed<'_>) -> Answer {
+    if !ident.is_int() {
+        return Err(py.raise(Exception::Type, c"ident must be an integer"));
     }
+    let ident = ident.to_unsigned(py)?;
+    let object = make_for(py, State::of(module))?;
+    object.this().handle().join_state.set_foreign(ident);
+    Ok(object.into_owned())
 }
 
 /// `_shutdown()`.
-///
-/// # Safety
-/// Called by CPython.
-pub unsafe extern "C-unwind" fn shutdown(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: attached.
-    match unsafe { join_all() } {
-        Ok(()) => compat::none(),
-        Err(Raised) => ptr::null_mut(),
-    }
+pub fn shutdown(py: Attached<'_>, _: Module<'_>) -> Answer {
+    join_all(py)?;
+    Ok(py.none())
 }

@@ -4,27 +4,39 @@
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
+#[cfg(not(Py_GIL_DISABLED))]
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+use pyo3_ffi as ffi;
+#[cfg(not(Py_GIL_DISABLED))]
+use pyo3_ffi::PyObject;
 
-use crate::capi::errors::{Raised, raise};
-use crate::capi::object::{Answer, Attached, Borrowed, Instance, Owned, This, entry, release};
-use crate::capi::refs::{clear, drop_ref};
-use crate::capi::types::{self, Like, PLAIN, Type};
-use crate::capi::{compat, stock, trashcan};
+use crate::capi::collected::{self, Collected};
+#[cfg(not(Py_GIL_DISABLED))]
+use crate::capi::compat;
+use crate::capi::entry::{Instance, New, This, Visitor, entry};
+use crate::capi::errors::Raised;
+use crate::capi::field::{Field, WeakRefs};
+use crate::capi::object::values::Order;
+use crate::capi::object::{
+    Answer, Attached, Borrowed, Class, Dict, Exception, Owned, OwnedClass, Tuple, release,
+};
+use crate::capi::stock;
+use crate::capi::types::{Like, PLAIN, Type};
 use crate::runtime::state::State;
-use crate::runtime::thread_values::keys::{self, Current, Owner};
+use crate::runtime::thread_values::keys::{self, Current, Owner, Owning, owner};
 
 #[repr(C)]
 struct LocalObject {
     /// The table in it has one dict of attributes for each thread.
     owner: Owner,
-    /// The arguments that `__init__` gets in every thread.
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-    /// Valid as long as the type, which every instance keeps alive.
-    module: *const State,
+    /// The arguments that `__init__` gets in every thread: a tuple.
+    args: Field,
+    /// A dict, if there are any.
+    kwargs: Field,
+    /// Valid as long as the type, which every instance keeps alive. Written before other threads
+    /// have the object.
+    state: *const State,
     /// The dict of the thread that has used the object last. It makes a look-up in the table
     /// unnecessary.
     last: Last,
@@ -47,8 +59,7 @@ struct Last;
 
 #[cfg(not(Py_GIL_DISABLED))]
 impl Last {
-    /// The calling thread's dict as a new reference, or None if another thread's dict is
-    /// remembered.
+    /// The calling thread's dict, or None if another thread's dict is remembered.
     #[inline]
     fn get(&self, py: Attached<'_>) -> Option<Owned> {
         if self.thread.get() != compat::thread_state() {
@@ -59,14 +70,11 @@ impl Last {
     }
 
     /// Remembers the calling thread's dict.
-    fn set(&self, py: Attached<'_>, current: Current, dict: Borrowed<'_>) {
-        // A thread that is ending is not remembered: nothing would report that its state is gone.
-        if !current.is_ending() {
-            self.forget(py);
-            self.dict.set(dict.own(py).into_raw());
-            self.key.set(current.key().as_ptr());
-            self.thread.set(compat::thread_state());
-        }
+    fn set(&self, py: Attached<'_>, current: Current<'_>, dict: Borrowed<'_>) {
+        self.forget(py);
+        self.dict.set(dict.own(py).into_raw());
+        self.key.set(current.key().as_ptr());
+        self.thread.set(compat::thread_state());
     }
 
     fn forget(&self, py: Attached<'_>) {
@@ -80,8 +88,10 @@ impl Last {
         self.key.get() == key.as_ptr()
     }
 
-    fn dict(&self) -> *mut PyObject {
-        self.dict.get()
+    fn dict(&self) -> Option<Borrowed<'_>> {
+        // SAFETY: the reference is owned. Only the collector calls this, and no other code changes
+        // the field meanwhile.
+        unsafe { Borrowed::assume_if_any(self.dict.get()) }
     }
 }
 
@@ -92,7 +102,7 @@ impl Last {
         None
     }
 
-    fn set(&self, _: Attached<'_>, _: Current, _: Borrowed<'_>) {}
+    fn set(&self, _: Attached<'_>, _: Current<'_>, _: Borrowed<'_>) {}
 
     fn forget(&self, _: Attached<'_>) {}
 
@@ -100,160 +110,135 @@ impl Last {
         false
     }
 
-    fn dict(&self) -> *mut PyObject {
-        ptr::null_mut()
+    fn dict(&self) -> Option<Borrowed<'_>> {
+        None
     }
 }
 
-// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header.
+// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header; all zero
+// bytes are a valid object.
 unsafe impl Instance for LocalObject {}
+
+// SAFETY: it begins with an `Owner`.
+unsafe impl Owning for LocalObject {}
 
 type Local<'py> = This<'py, LocalObject>;
 
+impl LocalObject {
+    fn state(&self) -> &State {
+        // SAFETY: see the field.
+        unsafe { &*self.state }
+    }
+
+    /// None if the collector has cleared the object.
+    fn args(&self) -> Option<Tuple<'_>> {
+        // SAFETY: see the field.
+        self.args.get().map(|args| unsafe { Tuple::assume(args) })
+    }
+
+    fn kwargs(&self) -> Option<Dict<'_>> {
+        // SAFETY: see the field.
+        self.kwargs.get().map(|kwargs| unsafe { Dict::assume(kwargs) })
+    }
+}
+
+impl Collected for LocalObject {
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.owner.weakrefs
+    }
+
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        match visitor.visit_all(&[self.args.get(), self.kwargs.get(), self.last.dict()]) {
+            0 => self.owner.table.visit(visitor),
+            stop => stop,
+        }
+    }
+
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.args.clear(py);
+        this.kwargs.clear(py);
+        this.last.forget(py);
+        this.owner.table.clear(py);
+    }
+
+    fn end(&mut self, _: Attached<'_>) {
+        self.owner.table.end();
+    }
+}
+
 /// A thread ends, and its dict is dropped. (Without a GIL no dict is remembered.)
-unsafe fn retire(slf: *mut PyObject, key: *mut PyObject) {
-    // SAFETY: attached; called by the table, with the LocalObject that the table is in and a key.
-    let (py, local, key) =
-        unsafe { (Attached::assume(), Local::assume(slf), Borrowed::assume(key)) };
+fn retire(py: Attached<'_>, owner: This<'_, Owner>, key: Borrowed<'_>) {
+    // SAFETY: only the tables of `LocalObject`s have this function.
+    let local = unsafe { Local::assume(owner.object().as_ptr()) };
     if local.last.is_of(key) {
         local.last.forget(py);
     }
 }
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached; `stock_module` is the stock module.
-pub unsafe fn make_type(
-    module: *mut PyObject,
-    stock_module: *mut PyObject,
-) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are of the kinds that their numbers say, and expect a LocalObject.
-    unsafe {
-        let like = stock::type_named(stock_module, c"_local");
-        let made = Type {
-            name: c"_thread._local",
-            size: size_of::<LocalObject>(),
-            weakrefs: Some(offset_of!(LocalObject, owner.weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
-            like: Like::Stock(like),
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_local as *mut c_void),
-                (ffi::Py_tp_getattro, entry!(object, get_attribute: LocalObject) as *mut c_void),
-                (ffi::Py_tp_setattro, entry!(setattr, set_attribute: LocalObject) as *mut c_void),
-            ],
-            ..PLAIN
+/// Makes the type. `stock_module` is the stock module.
+pub fn make_type(
+    py: Attached<'_>,
+    module: Borrowed<'_>,
+    stock_module: Borrowed<'_>,
+) -> Result<OwnedClass, Raised> {
+    let like = stock::type_named(py, stock_module, c"_local");
+    let local = Type {
+        name: c"_thread._local",
+        size: size_of::<LocalObject>(),
+        weakrefs: Some(offset_of!(LocalObject, owner.weakrefs)),
+        flags: ffi::Py_TPFLAGS_HAVE_GC,
+        like: Like::Stock(like.as_ref().map(OwnedClass::borrow)),
+        slots: &[
+            (ffi::Py_tp_new, entry!(new, new) as *mut c_void),
+            (ffi::Py_tp_dealloc, collected::dealloc::<LocalObject> as *mut c_void),
+            (ffi::Py_tp_traverse, collected::traverse::<LocalObject> as *mut c_void),
+            (ffi::Py_tp_clear, collected::clear_all::<LocalObject> as *mut c_void),
+            (ffi::Py_tp_getattro, entry!(getattr, get_attribute: LocalObject) as *mut c_void),
+            (ffi::Py_tp_setattro, entry!(setattr, set_attribute: LocalObject) as *mut c_void),
+        ],
+        ..PLAIN
+    };
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a `LocalObject`.
+    let made = unsafe { local.make(py, module) };
+    release(like.map(OwnedClass::into_object), py);
+    made
+}
+
+fn new(py: Attached<'_>, class: Class<'_>, args: Tuple<'_>, kwargs: Option<Dict<'_>>) -> Answer {
+    if class.inherits_init() && (!args.is_empty() || kwargs.is_some_and(|kw| !kw.is_empty())) {
+        return Err(py.raise(Exception::Type, c"Initialization arguments are not supported"));
+    }
+    let state = State::of_class(py, class)?;
+    // SAFETY: the class was made for this struct, or is derived from it.
+    let mut local = unsafe { New::<LocalObject>::allocate(py, class)? };
+    local.this().object().enable_deferred_refcount(py);
+    local.args.fill_first(args.object().own(py));
+    if let Some(kwargs) = kwargs {
+        local.kwargs.fill_first(kwargs.object().own(py));
+    }
+    local.state = state;
+    match prepare(py, &mut local, state) {
+        Ok(()) => Ok(local.into_owned()),
+        Err(raised) => {
+            local.release(py);
+            Err(raised)
         }
-        .make(module);
-        drop_ref(like.cast());
-        made
     }
 }
 
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython with valid arguments; all zero is a valid LocalObject.
-    unsafe {
-        if compat::inherits_init(class) && any(args, kwargs) {
-            return raise(ffi::PyExc_TypeError, c"Initialization arguments are not supported");
-        }
-        let Ok(module) = State::of_type(class) else { return ptr::null_mut() };
-        let object = types::allocate::<LocalObject>(class);
-        if object.is_null() {
-            return ptr::null_mut();
-        }
-        compat::enable_deferred_refcount(object.cast());
-        ffi::Py_XINCREF(args);
-        ffi::Py_XINCREF(kwargs);
-        (*object).args = args;
-        (*object).kwargs = kwargs;
-        (*object).module = module;
-        // The creating thread gets its dict now, because `type.__call__` runs its `__init__` next.
-        let py = Attached::assume();
-        let ready = (*object).owner.table.fill(py, Some(retire)).is_ok()
-            && keys::current(module)
-                .and_then(|current| make_dict(py, Local::assume(object.cast()), current))
-                .map(|dict| dict.release(py))
-                .is_ok();
-        if !ready {
-            drop_ref(object.cast());
-            return ptr::null_mut();
-        }
-        object.cast()
-    }
+/// Fills the table of a new object.
+fn prepare(py: Attached<'_>, local: &mut New<LocalObject>, state: &State) -> Result<(), Raised> {
+    local.owner.table.fill(py, Some(retire))?;
+    // The creating thread gets its dict now, because `type.__call__` runs its `__init__` next.
+    let dict = make_dict(py, local.this(), keys::current(py, state)?)?;
+    dict.release(py);
+    Ok(())
 }
 
-/// Whether there are any arguments.
-unsafe fn any(args: *mut PyObject, kwargs: *mut PyObject) -> bool {
-    // SAFETY: a tuple, and a dict or null.
-    unsafe {
-        (!args.is_null() && ffi::PyTuple_GET_SIZE(args) > 0)
-            || (!kwargs.is_null() && ffi::PyDict_Size(kwargs) > 0)
-    }
-}
-
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a LocalObject.
-    unsafe {
-        let local = slf.cast::<LocalObject>();
-        let last = (*local).last.dict();
-        for object in [ffi::Py_TYPE(slf).cast(), (*local).args, (*local).kwargs, last] {
-            if !object.is_null() {
-                let stop = visit(object, arg);
-                if stop != 0 {
-                    return stop;
-                }
-            }
-        }
-        (*local).owner.table.traverse(visit, arg)
-    }
-}
-
-unsafe extern "C-unwind" fn clear_local(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector or by dealloc with a LocalObject.
-    unsafe {
-        let local = slf.cast::<LocalObject>();
-        clear(&mut (*local).args);
-        clear(&mut (*local).kwargs);
-        (*local).last.forget(Attached::assume());
-        (*local).owner.table.clear(Attached::assume());
-    }
-    0
-}
-
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when the last reference is gone.
-    unsafe { trashcan::free_with(slf, dealloc, dealloc_now) };
-}
-
-unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
-    // SAFETY: as in `dealloc`.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        // First: code that runs below must not reach the dying object through a weak reference.
-        if !(*slf.cast::<LocalObject>()).owner.weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        clear_local(slf);
-        (*slf.cast::<LocalObject>()).owner.table.end(Attached::assume());
-        types::free(slf);
-    }
-}
-
-/// Makes an empty dict for the calling thread. Returns a new reference.
-fn make_dict(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
+/// Makes an empty dict for the calling thread.
+fn make_dict(py: Attached<'_>, local: Local<'_>, current: Current<'_>) -> Answer {
     let dict = py.dict()?;
-    match local.owner.table.insert(py, local.object(), current, dict.borrow()) {
+    match Owner::insert(py, owner(local), current, dict.borrow()) {
         Ok(before) => {
             release(before, py);
             Ok(dict)
@@ -265,7 +250,7 @@ fn make_dict(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
     }
 }
 
-/// The calling thread's dict as a new reference.
+/// The calling thread's dict.
 #[inline]
 fn dict_of(py: Attached<'_>, local: Local<'_>) -> Answer {
     match local.last.get(py) {
@@ -275,24 +260,25 @@ fn dict_of(py: Attached<'_>, local: Local<'_>) -> Answer {
 }
 
 fn dict_from_table(py: Attached<'_>, local: Local<'_>) -> Answer {
-    // SAFETY: attached; the state lives as long as the type.
-    let current = unsafe { keys::current(local.module) }?;
+    let current = keys::current(py, local.state())?;
     let dict = match local.owner.table.get_again(py, current) {
         Some(dict) => dict,
         None => first_use(py, local, current)?,
     };
-    local.last.set(py, current, dict.borrow());
+    // A thread that is ending is not remembered: nothing would report that its state is gone.
+    if !current.is_ending() {
+        local.last.set(py, current, dict.borrow());
+    }
     Ok(dict)
 }
 
 /// The first use of the object by a thread: makes its dict, and runs `__init__` once more for it.
-/// Returns the dict as a new reference.
 #[cold]
-fn first_use(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
+fn first_use(py: Attached<'_>, local: Local<'_>, current: Current<'_>) -> Answer {
     let dict = make_dict(py, local, current)?;
     if init_again(py, local).is_err() {
         // Removed, so that the next use tries again.
-        local.owner.table.remove(py, local.object(), current.key());
+        Owner::remove(py, owner(local), current.key());
         dict.release(py);
         return Err(Raised);
     }
@@ -300,63 +286,66 @@ fn first_use(py: Attached<'_>, local: Local<'_>, current: Current) -> Answer {
 }
 
 /// Calls `__init__` with the arguments of the constructor, if the class has one of its own.
-fn init_again(_: Attached<'_>, local: Local<'_>) -> Result<(), Raised> {
-    // SAFETY: attached; a valid object and its class, and arguments that it owns.
-    unsafe {
-        let object = local.object().as_ptr();
-        let class = ffi::Py_TYPE(object);
-        let failed = !compat::inherits_init(class)
-            && (*class).tp_init.is_some_and(|init| init(object, local.args, local.kwargs) < 0);
-        if failed { Err(Raised) } else { Ok(()) }
+fn init_again(py: Attached<'_>, local: Local<'_>) -> Result<(), Raised> {
+    let object = local.object();
+    match local.args() {
+        Some(args) if !object.class().inherits_init() => object.call_init(py, args, local.kwargs()),
+        _ => Ok(()),
     }
 }
 
 /// Whether the name of an attribute is `__dict__`. The name may be any object, because a program
 /// can call `__getattribute__` directly.
 #[inline]
-unsafe fn is_dict(name: *mut PyObject) -> Result<bool, Raised> {
-    const LENGTH: ffi::Py_ssize_t = "__dict__".len() as ffi::Py_ssize_t;
-    // SAFETY: attached, a valid object.
-    unsafe {
-        if ffi::PyUnicode_CheckExact(name) == 0 {
-            return equals_dict(name);
-        }
-        Ok(ffi::PyUnicode_GET_LENGTH(name) == LENGTH
-            && ffi::PyUnicode_CompareWithASCIIString(name, c"__dict__".as_ptr()) == 0)
+fn is_dict(py: Attached<'_>, name: Borrowed<'_>) -> Result<bool, Raised> {
+    match name.exact_string_length() {
+        Some(length) => Ok(length == "__dict__".len() && name.is_text(c"__dict__")),
+        None => equals_dict(py, name),
     }
 }
 
 #[cold]
-unsafe fn equals_dict(name: *mut PyObject) -> Result<bool, Raised> {
-    // SAFETY: attached, a valid object; the new reference is given back.
-    unsafe {
-        let dict = ffi::PyUnicode_InternFromString(c"__dict__".as_ptr());
-        if dict.is_null() {
-            return Err(Raised);
-        }
-        let equal = ffi::PyObject_RichCompareBool(name, dict, ffi::Py_EQ);
-        drop_ref(dict);
-        if equal < 0 { Err(Raised) } else { Ok(equal != 0) }
-    }
+fn equals_dict(py: Attached<'_>, name: Borrowed<'_>) -> Result<bool, Raised> {
+    let dict = py.name(c"__dict__")?;
+    let equal = name.compare(py, Order::Equal, dict.borrow());
+    dict.release(py);
+    equal
 }
 
 /// The second part of `get_attribute`, after the dict has been found.
 fn look_up(py: Attached<'_>, local: Local<'_>, dict: &Owned, name: Borrowed<'_>) -> Answer {
-    // SAFETY: attached; valid objects; the results are new references, or null.
-    unsafe {
-        if is_dict(name.as_ptr())? {
-            return Ok(dict.borrow().own(py));
-        }
-        let (object, dict) = (local.object().as_ptr(), dict.borrow().as_ptr());
-        if ffi::Py_TYPE(object) == (*local.module).local_type {
-            // In this very class only `__class__` and similar attributes could take precedence over
-            // the dict.
-            if let Some(value) = py.own_if_any(compat::dict_get(dict, name.as_ptr())?) {
-                return Ok(value);
-            }
-        }
-        py.own(compat::_PyObject_GenericGetAttrWithDict(object, name.as_ptr(), dict, 0))
+    if is_dict(py, name)? {
+        return Ok(dict.borrow().own(py));
     }
+    let (object, dict) = (local.object(), as_dict(dict));
+    if Some(object.class()) == local.state().local_type.get() {
+        // In this very class only `__class__` and similar attributes could take precedence over the
+        // dict.
+        if let Some(value) = dict.get(py, name)? {
+            return Ok(value);
+        }
+    }
+    object.attribute_with_dict(py, name, dict)
+}
+
+/// The second part of `set_attribute`.
+fn store(
+    py: Attached<'_>,
+    local: Local<'_>,
+    dict: &Owned,
+    name: Borrowed<'_>,
+    value: Option<Borrowed<'_>>,
+) -> Result<(), Raised> {
+    if is_dict(py, name)? {
+        return Err(py.read_only_attribute(local.object(), name));
+    }
+    local.object().set_attribute_with_dict(py, name, value, as_dict(dict))
+}
+
+/// The result of [`dict_of`] as a dict.
+fn as_dict(dict: &Owned) -> Dict<'_> {
+    // SAFETY: the values in the table are made by `make_dict`.
+    unsafe { Dict::assume(dict.borrow()) }
 }
 
 fn get_attribute(py: Attached<'_>, local: Local<'_>, name: Borrowed<'_>) -> Answer {
@@ -374,30 +363,7 @@ fn set_attribute(
     value: Option<Borrowed<'_>>,
 ) -> Result<(), Raised> {
     let dict = dict_of(py, local)?;
-    // SAFETY: attached; valid objects.
-    let result = unsafe {
-        let (object, name) = (local.object().as_ptr(), name.as_ptr());
-        let value = value.map_or(ptr::null_mut(), Borrowed::as_ptr);
-        match is_dict(name) {
-            Ok(false) => {
-                let dict = dict.borrow().as_ptr();
-                match compat::_PyObject_GenericSetAttrWithDict(object, name, value, dict) {
-                    0 => Ok(()),
-                    _ => Err(Raised),
-                }
-            }
-            Ok(true) => {
-                ffi::PyErr_Format(
-                    ffi::PyExc_AttributeError,
-                    c"'%.100s' object attribute %R is read-only".as_ptr(),
-                    types::type_name(object),
-                    name,
-                );
-                Err(Raised)
-            }
-            Err(raised) => Err(raised),
-        }
-    };
+    let result = store(py, local, &dict, name, value);
     dict.release(py);
     result
 }

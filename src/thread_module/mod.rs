@@ -7,6 +7,7 @@ pub mod functions;
 pub mod handle;
 pub mod local;
 pub mod lock;
+pub mod lock_type;
 pub mod os_thread_name;
 pub mod rlock;
 pub mod sentinel;

@@ -5,27 +5,29 @@
 //! not the same: up to 3.12 the threads that call into one take turns with its state. A slot would
 //! then outlive its value.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::offset_of;
-use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+use pyo3_ffi as ffi;
 
+use crate::capi::collected::{self, Collected};
+use crate::capi::entry::{Instance, New, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::object::{Answer, Attached, Borrowed, Instance, This, entry, release};
-use crate::capi::refs::drop_ref;
-use crate::capi::types::{self, Call, Doc, Function, Like, PLAIN, Property, Type};
-use crate::capi::{compat, trashcan};
+use crate::capi::field::WeakRefs;
+use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, OwnedClass, Tuple, release};
+use crate::capi::types::{Call, Doc, Function, Like, PLAIN, Property, Type};
 use crate::runtime::state::State;
-use crate::runtime::thread_values::keys::{self, Current, Owner};
+use crate::runtime::thread_values::keys::{self, Current, Owner, Owning, owner};
 
 #[repr(C)]
 struct TssObject {
     owner: Owner,
     /// Odd while the key is created. Each `create` or `delete` that changes this adds one.
     life: AtomicUsize,
-    module: *const State,
+    /// Valid as long as the type, which every instance keeps alive. Written before other threads
+    /// have the object.
+    state: *const State,
 }
 
 const METHODS: &[Function] = &[
@@ -68,46 +70,66 @@ const METHODS: &[Function] = &[
     },
 ];
 
-const DOC: &core::ffi::CStr = c"TSS()\n--\n\n\
+const DOC: &CStr = c"TSS()\n--\n\n\
     Thread specific storage: one value for each thread.\n\n\
     A new object has no key yet: create() makes it, and delete() drops it with all values.\n\
     See PyThread_tss_create() in CPython's C API, and PEP 539.";
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_type(module: *mut PyObject) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the slots are of the kinds that their numbers say, and expect a TssObject.
-    unsafe {
-        Type {
-            name: c"rthread.TSS",
-            size: size_of::<TssObject>(),
-            weakrefs: Some(offset_of!(TssObject, owner.weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE,
-            like: Like::Nothing(DOC),
-            methods: METHODS,
-            properties: &[Property {
-                name: c"is_created",
-                get: entry!(getter, is_created: TssObject),
-                set: None,
-                doc: Some(c"Whether the key is created: set() and get() work."),
-            }],
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-                (ffi::Py_tp_repr, repr as *mut c_void),
-                (ffi::Py_tp_traverse, traverse as *mut c_void),
-                (ffi::Py_tp_clear, clear_values as *mut c_void),
-            ],
-            ..PLAIN
-        }
-        .make(module)
-    }
+/// Makes the type.
+pub fn make_type(py: Attached<'_>, module: Borrowed<'_>) -> Result<OwnedClass, Raised> {
+    let tss = Type {
+        name: c"rthread.TSS",
+        size: size_of::<TssObject>(),
+        weakrefs: Some(offset_of!(TssObject, owner.weakrefs)),
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+        like: Like::Nothing(DOC),
+        methods: METHODS,
+        properties: &[Property {
+            name: c"is_created",
+            get: entry!(getter, is_created: TssObject),
+            set: None,
+            doc: Some(c"Whether the key is created: set() and get() work."),
+        }],
+        slots: &[
+            (ffi::Py_tp_new, entry!(new, new) as *mut c_void),
+            (ffi::Py_tp_dealloc, collected::dealloc::<TssObject> as *mut c_void),
+            (ffi::Py_tp_repr, entry!(repr, repr: TssObject) as *mut c_void),
+            (ffi::Py_tp_traverse, collected::traverse::<TssObject> as *mut c_void),
+            (ffi::Py_tp_clear, collected::clear_all::<TssObject> as *mut c_void),
+        ],
+        ..PLAIN
+    };
+    // SAFETY: the slots are of the kinds that their numbers say, and expect a `TssObject`.
+    unsafe { tss.make(py, module) }
 }
 
-// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header.
+// SAFETY: laid out by C's rules, and begins with an `Owner`, which begins with the header; all zero
+// bytes are a valid object.
 unsafe impl Instance for TssObject {}
+
+// SAFETY: it begins with an `Owner`.
+unsafe impl Owning for TssObject {}
+
+impl Collected for TssObject {
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.owner.weakrefs
+    }
+
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        self.owner.table.visit(visitor)
+    }
+
+    /// Does the same as `delete`. Afterwards only finalizers can use the object, and they find it
+    /// without a key.
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.set_created(false);
+        this.owner.table.clear(py);
+    }
+
+    fn end(&mut self, _: Attached<'_>) {
+        self.owner.table.end();
+    }
+}
 
 impl TssObject {
     /// The number of the key's present life; None if the key is not created.
@@ -116,9 +138,9 @@ impl TssObject {
     }
 
     /// The calling thread's key in the tables of values.
-    fn current(&self) -> Result<Current, Raised> {
-        // SAFETY: a method is called attached; the state lives as long as the type.
-        unsafe { keys::current(self.module) }
+    fn current<'py>(&self, py: Attached<'py>) -> Result<Current<'py>, Raised> {
+        // SAFETY: see the field.
+        keys::current(py, unsafe { &*self.state })
     }
 
     /// Makes the key created or not created, by going on to the next number.
@@ -134,90 +156,28 @@ fn is_odd(life: usize) -> bool {
     life % 2 == 1
 }
 
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython with valid arguments; all zero is a valid TssObject.
-    unsafe {
-        if compat::refuse_arguments(c"TSS", args, kwargs).is_err() {
-            return ptr::null_mut();
-        }
-        let Ok(module) = State::of_type(class) else { return ptr::null_mut() };
-        let tss = types::allocate::<TssObject>(class);
-        if tss.is_null() {
-            return ptr::null_mut();
-        }
-        (*tss).module = module;
-        if (*tss).owner.table.fill(Attached::assume(), None).is_err() {
-            drop_ref(tss.cast());
-            return ptr::null_mut();
-        }
-        tss.cast()
-    }
-}
-
-unsafe extern "C-unwind" fn dealloc(slf: *mut PyObject) {
-    // SAFETY: called by CPython when the last reference is gone.
-    unsafe { trashcan::free_with(slf, dealloc, dealloc_now) };
-}
-
-unsafe extern "C-unwind" fn dealloc_now(slf: *mut PyObject) {
-    // SAFETY: as in `dealloc`.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        ffi::PyObject_GC_UnTrack(slf.cast());
-        if !(*tss).owner.weakrefs.is_null() {
-            ffi::PyObject_ClearWeakRefs(slf);
-        }
-        (*tss).owner.table.end(Attached::assume());
-        types::free(slf);
-    }
-}
-
-unsafe extern "C-unwind" fn traverse(
-    slf: *mut PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: called by the collector with a TssObject.
-    unsafe {
-        match visit(ffi::Py_TYPE(slf).cast(), arg) {
-            0 => (*slf.cast::<TssObject>()).owner.table.traverse(visit, arg),
-            stop => stop,
+fn new(py: Attached<'_>, class: Class<'_>, args: Tuple<'_>, kwargs: Option<Dict<'_>>) -> Answer {
+    py.refuse_arguments(c"TSS", args, kwargs)?;
+    let state = State::of_class(py, class)?;
+    // SAFETY: the class was made for this struct, or is derived from it.
+    let mut tss = unsafe { New::<TssObject>::allocate(py, class)? };
+    tss.state = state;
+    match tss.owner.table.fill(py, None) {
+        Ok(()) => Ok(tss.into_owned()),
+        Err(raised) => {
+            tss.release(py);
+            Err(raised)
         }
     }
-}
-
-/// Called by the collector to break a cycle. Does the same as `delete`. Afterwards only finalizers
-/// can use the object, and they find it without a key.
-unsafe extern "C-unwind" fn clear_values(slf: *mut PyObject) -> c_int {
-    // SAFETY: called by the collector with a TssObject.
-    unsafe {
-        let tss = slf.cast::<TssObject>();
-        (*tss).set_created(false);
-        (*tss).owner.table.clear(Attached::assume());
-    }
-    0
 }
 
 fn not_created(py: Attached<'_>) -> Raised {
     py.runtime_error(c"TSS key is not created: call create() first")
 }
 
-unsafe extern "C-unwind" fn repr(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a TssObject; the format takes two strings and a pointer.
-    unsafe {
-        let created = (*slf.cast::<TssObject>()).life().is_some();
-        let state = if created { c"created" } else { c"not created" };
-        ffi::PyUnicode_FromFormat(
-            c"<%s %s object at %p>".as_ptr(),
-            state.as_ptr(),
-            types::type_name(slf),
-            slf,
-        )
-    }
+fn repr(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
+    let state = if this.life().is_some() { c"created" } else { c"not created" };
+    py.repr_with_state(state, this.object())
 }
 
 fn is_created(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
@@ -233,21 +193,20 @@ fn get(py: Attached<'_>, this: This<'_, TssObject>) -> Answer {
     if this.life().is_none() {
         return Err(not_created(py));
     }
-    let current = this.current()?;
+    let current = this.current(py)?;
     Ok(this.owner.table.get(py, current.key()).unwrap_or_else(|| py.none()))
 }
 
 fn set(py: Attached<'_>, this: This<'_, TssObject>, value: Borrowed<'_>) -> Answer {
     let life = this.life().ok_or_else(|| not_created(py))?;
-    let table = &this.owner.table;
-    let current = this.current()?;
-    let before = table.insert(py, this.object(), current, value)?;
+    let current = this.current(py)?;
+    let before = Owner::insert(py, owner(this), current, value)?;
     // A `delete` in another thread may have cleared the table before this value was stored. A
     // `delete` that comes later finds the value in the table.
     let result = if this.life() == Some(life) {
         Ok(py.none())
     } else {
-        table.remove(py, this.object(), current.key());
+        Owner::remove(py, owner(this), current.key());
         Err(not_created(py))
     };
     // At the very end: if a finalizer of the old value calls get(), it finds the new one.

@@ -11,30 +11,23 @@
 //! fails only while another thread waits for it. Otherwise it tries again until there is memory.
 //! Nothing can be raised from the wait for an event that is written in Python.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject};
-
-use crate::capi::call::call_method;
-use crate::capi::compat;
-use crate::capi::errors::{Raised, runtime_error};
-use crate::capi::refs::drop_ref;
+use crate::capi::errors::Raised;
+use crate::capi::object::{Attached, Borrowed, Dict, Exception, Owned, release};
 use crate::runtime::blocking;
 use crate::runtime::state::State;
 use crate::runtime::try_arc::RawArc;
 use crate::sync::{Awaitable, Event, Mutex, spin};
 use crate::thread_module::start::Boot;
+use crate::thread_module::start::given::Given;
 
-/// The event by which a thread says that it runs.
+/// The wait of a starter for its thread.
 pub struct Waiting {
-    /// The `_started` of the `Thread` object; null if there is none. If it is not null, this
-    /// reference and the next one belong to the new thread.
-    pub started: *mut PyObject,
-    /// The name of the attribute `_ident`. That is None in a `Thread` that has not been started.
-    pub ident: *mut PyObject,
-    /// The primitive inside `started` if that is a native event, else null.
-    event: *const Event,
+    /// The primitive inside the event by which the thread says that it runs, if that event is a
+    /// native one. [`Given`] has the reference to it.
+    event: Option<NonNull<Event>>,
     /// A [`Failure`] as a number.
     failure: AtomicU8,
 }
@@ -64,36 +57,20 @@ struct List(*mut core::ffi::c_void);
 unsafe impl Send for List {}
 
 impl Waiting {
-    /// # Safety
-    /// Attached; `module` belongs to this interpreter; `function` is the function that the thread
-    /// will call.
-    pub unsafe fn of(module: *const State, function: *mut PyObject) -> Waiting {
-        let mut waiting = Waiting {
-            started: ptr::null_mut(),
-            ident: ptr::null_mut(),
-            event: ptr::null(),
-            failure: AtomicU8::new(Failure::Ended as u8),
-        };
-        // SAFETY: as the caller promises.
-        unsafe {
-            waiting.started = starting_event(module, function);
-            if !waiting.started.is_null() {
-                ffi::Py_INCREF((*module).ident_name);
-                waiting.ident = (*module).ident_name;
-                waiting.event = ((*module).event_inside)(module, waiting.started);
-            }
-        }
-        waiting
+    /// `started` is the event, if there is one.
+    pub fn of(py: Attached<'_>, state: &State, started: Option<Borrowed<'_>>) -> Waiting {
+        let event = started.and_then(|started| (state.event_inside)(py, state, started));
+        Waiting { event: event.map(NonNull::from), failure: AtomicU8::new(Failure::Ended as u8) }
     }
 
     /// Whether the starter can be told, without Python code, that the thread has failed.
     pub fn can_fail(&self) -> bool {
-        !self.event.is_null()
+        self.event.is_some()
     }
 
     fn event(&self) -> Option<&Event> {
-        // SAFETY: the event is a part of `started`, which is alive.
-        unsafe { self.event.as_ref() }
+        // SAFETY: a part of the event object, which is alive.
+        self.event.map(|event| unsafe { event.as_ref() })
     }
 
     /// Notes that the thread will run soon, so that a thread that waits for it spins for a moment
@@ -129,144 +106,132 @@ pub fn fail(place: RawArc<Boot>, failure: Failure) -> bool {
         return true;
     }
     // The event has become one that is written in Python.
-    // SAFETY: `started` is alive. The reference that is taken out is the one that was put in.
-    unsafe {
-        if let Some(place) = take_failed(waiting.started) {
-            drop(place.into_arc());
-        }
+    if let Some(place) = boot.given.started().and_then(take_failed) {
+        // SAFETY: the reference that is taken out is the one that was put in.
+        unsafe { drop(place.into_arc()) };
     }
     false
 }
 
 /// Takes the thread with this event out of the list.
-///
-/// # Safety
-/// `started` is alive.
-unsafe fn take_failed(started: *mut PyObject) -> Option<RawArc<Boot>> {
+fn take_failed(started: Borrowed<'_>) -> Option<RawArc<Boot>> {
     let mut failed = FAILED.lock();
     let mut before: Option<RawArc<Boot>> = None;
     let mut next = failed.0;
     while !next.is_null() {
         // SAFETY: the list owns what is in it, so that is alive under the list's mutex.
-        unsafe {
+        let (place, boot) = unsafe {
             let place = RawArc::<Boot>::from_ptr(next);
-            next = place.get().next.load(Ordering::Relaxed);
-            if place.get().waiting.started == started {
-                match before {
-                    Some(before) => before.get().next.store(next, Ordering::Relaxed),
-                    None => failed.0 = next,
-                }
-                COUNT.fetch_sub(1, Ordering::Relaxed);
-                return Some(place);
+            (place, place.get())
+        };
+        next = boot.next.load(Ordering::Relaxed);
+        if boot.given.started() == Some(started) {
+            match before {
+                // SAFETY: as above.
+                Some(before) => unsafe { before.get() }.next.store(next, Ordering::Relaxed),
+                None => failed.0 = next,
             }
-            before = Some(place);
+            COUNT.fetch_sub(1, Ordering::Relaxed);
+            return Some(place);
         }
+        before = Some(place);
     }
     None
 }
 
 /// Called after a wait for a native event, however the wait ended. Raises if the event belongs to a
 /// thread that has failed. If an exception is set already, it stays.
-///
-/// # Safety
-/// Attached; `event` is a native event.
 #[inline]
-pub unsafe fn check_started(event: *mut PyObject) -> Result<(), Raised> {
+pub fn check_started(py: Attached<'_>, event: Borrowed<'_>) -> Result<(), Raised> {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Ok(());
     }
-    // SAFETY: as the caller promises.
-    unsafe { check_failed(event) }
+    check_failed(py, event)
 }
 
 #[cold]
-unsafe fn check_failed(started: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller of `check_started` promises. The references that the list owned belong
-    // to this function now.
-    unsafe {
-        let Some(place) = take_failed(started) else { return Ok(()) };
-        let raised = !ffi::PyErr_Occurred().is_null();
-        let pending = compat::take_exception();
-        let boot = place.get();
-        // As after any other failed start, the thread counts as not started.
-        if let Some(event) = boot.waiting.event() {
-            let _ = event.clear();
-        }
-        if let Some(handle) = &boot.handle {
-            handle.reap();
-            handle.abandon();
-        }
-        match boot.waiting.failure.load(Ordering::Relaxed) {
-            failure if failure == Failure::NoMemory as u8 => {
-                leave_limbo(boot.function);
-                crate::thread_module::start::drop_arguments(boot);
-            }
-            failure if failure == Failure::Ended as u8 => drop_ref(started),
-            _ => {}
-        }
-        drop(place.into_arc());
-        if raised {
-            compat::restore_exception(pending);
-        } else {
-            runtime_error(c"can't start new thread");
-        }
-        Err(Raised)
+fn check_failed(py: Attached<'_>, started: Borrowed<'_>) -> Result<(), Raised> {
+    let Some(place) = take_failed(started) else { return Ok(()) };
+    let raised = py.error_is_set();
+    let pending = py.take_exception();
+    // SAFETY: the reference that the list owned belongs to this function now.
+    let boot = unsafe { place.get() };
+    // As after any other failed start, the thread counts as not started.
+    if let Some(event) = boot.waiting.event() {
+        let _ = event.clear();
     }
+    if let Some(handle) = &boot.handle {
+        handle.reap(py);
+        handle.abandon();
+    }
+    match boot.waiting.failure.load(Ordering::Relaxed) {
+        failure if failure == Failure::NoMemory as u8 => {
+            leave_limbo(py, boot.given.function());
+            // SAFETY: the thread has left its references, and is over.
+            unsafe { boot.given.release(py) };
+        }
+        failure if failure == Failure::Ended as u8 => {
+            // SAFETY: `end_failed` has left a reference.
+            unsafe { Owned::assume(started.as_ptr()) }.release(py);
+        }
+        _ => {}
+    }
+    // SAFETY: as above.
+    unsafe { drop(place.into_arc()) };
+    if raised {
+        pending.restore(py);
+        return Err(Raised);
+    }
+    pending.forget(py);
+    Err(py.runtime_error(c"can't start new thread"))
 }
 
 /// Called by the new thread at its end. If it has never said that it runs, it has failed. No
-/// exception is set afterwards.
-///
-/// # Safety
-/// Attached; no exception is set. The calling thread owns the `Boot`, and has not dropped its
-/// arguments.
-pub unsafe fn end(place: RawArc<Boot>) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let waiting = &place.get().waiting;
-        let runs = match waiting.event() {
-            // Not by calling the method: that may find no memory, and the thread would be taken for
-            // one that has failed.
-            Some(event) => event.is_set(),
-            None => waiting.started.is_null() || is_set(waiting.started),
-        };
-        if !runs {
-            end_failed(place);
-        }
+/// exception is set before or afterwards. The calling thread owns the `Boot`, and has not dropped
+/// its arguments.
+pub fn end(py: Attached<'_>, place: RawArc<Boot>) {
+    // SAFETY: the calling thread is one of its owners.
+    let boot = unsafe { place.get() };
+    let runs = match (boot.waiting.event(), boot.given.started()) {
+        // Not by calling the method: that may find no memory, and the thread would be taken for one
+        // that has failed.
+        (Some(event), _) => event.is_set(),
+        (None, Some(started)) => is_set(py, started),
+        (None, None) => true,
+    };
+    if !runs {
+        end_failed(py, place, &boot.given);
     }
 }
 
 #[cold]
-unsafe fn end_failed(place: RawArc<Boot>) {
-    // SAFETY: as the caller of `end` promises. The references belong to this thread; new ones are
-    // given back.
-    unsafe {
-        let boot = place.get();
-        let waiting = &boot.waiting;
-        let thread = compat::PyMethod_Self(boot.function);
-        if ffi::PyObject_SetAttr(thread, waiting.ident, ffi::Py_None()) < 0 {
-            ffi::PyErr_Clear();
-        }
-        leave_limbo(boot.function);
-        // The list needs a reference of its own, because the thread drops its reference next.
-        ffi::Py_INCREF(waiting.started);
-        if fail(place, Failure::Ended) {
+fn end_failed(py: Attached<'_>, place: RawArc<Boot>, given: &Given) {
+    let Some((thread, started, ident)) = given.thread() else { return };
+    let none = py.none();
+    if thread.set_attribute(py, ident, Some(none.borrow())).is_err() {
+        py.clear_error();
+    }
+    none.release(py);
+    leave_limbo(py, given.function());
+    // The list needs a reference of its own, because the thread drops its reference next.
+    let another = started.own(py);
+    if fail(place, Failure::Ended) {
+        let _listed = another.into_raw();
+        return;
+    }
+    another.release(py);
+    // The starter waits in Python code, where nothing can be raised: it only sees that the thread
+    // is over. The call can fail for lack of memory. Then it is repeated, because the starter waits
+    // for it.
+    loop {
+        let done = started.call_method_named(py, c"set", &[]);
+        let lacks_memory = done.is_err() && py.has_raised(Exception::Memory);
+        release(done.ok(), py);
+        py.clear_error();
+        if !lacks_memory {
             return;
         }
-        ffi::Py_DECREF(waiting.started);
-        // The starter waits in Python code, where nothing can be raised: it only sees that the
-        // thread is over. The call can fail for lack of memory. Then it is repeated, because the
-        // starter waits for it.
-        loop {
-            let done = call_method(waiting.started, c"set", ptr::null(), 0, ptr::null_mut());
-            drop_ref(done);
-            if !done.is_null() || ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) == 0 {
-                ffi::PyErr_Clear();
-                return;
-            }
-            ffi::PyErr_Clear();
-            blocking::pause(blocking::UNTIL_MEMORY);
-        }
+        blocking::pause(py, blocking::UNTIL_MEMORY);
     }
 }
 
@@ -282,82 +247,56 @@ pub unsafe fn after_fork() {
     unsafe { FAILED.unlock_after_fork() };
 }
 
-/// Takes a thread out of `threading`'s dict of threads that are about to run.
-unsafe fn leave_limbo(bootstrap: *mut PyObject) {
-    // SAFETY: attached, as every caller promises. `bootstrap` is a method of a Python function, and
-    // the function keeps its globals alive. The new reference is given back.
-    unsafe {
-        let globals = ffi::PyFunction_GetGlobals(compat::PyMethod_Function(bootstrap));
-        if let Ok(limbo) = compat::dict_get_named(globals, c"_limbo") {
-            if !limbo.is_null() && ffi::PyDict_Check(limbo) != 0 {
-                ffi::PyDict_DelItem(limbo, compat::PyMethod_Self(bootstrap));
-            }
-            drop_ref(limbo);
-        }
-        ffi::PyErr_Clear();
+/// Takes a thread out of `threading`'s dict of threads that are about to run. No exception is set
+/// afterwards.
+fn leave_limbo(py: Attached<'_>, bootstrap: Borrowed<'_>) {
+    if let Some((function, thread)) = bootstrap.method_parts()
+        && let Some(globals) = function.function_globals(py)
+        && let Ok(Some(limbo)) = globals.get_named(py, c"_limbo")
+    {
+        let _ = Dict::of(limbo.borrow()).map(|dict| dict.remove(py, thread));
+        limbo.release(py);
     }
+    py.clear_error();
 }
 
 /// Whether an event is set. False if that cannot be found out.
-unsafe fn is_set(event: *mut PyObject) -> bool {
-    // SAFETY: attached, as every caller promises; the new reference is given back.
-    unsafe {
-        let set = call_method(event, c"is_set", ptr::null(), 0, ptr::null_mut());
-        let truth = if set.is_null() { -1 } else { ffi::PyObject_IsTrue(set) };
-        drop_ref(set);
-        ffi::PyErr_Clear();
-        truth > 0
-    }
+fn is_set(py: Attached<'_>, event: Borrowed<'_>) -> bool {
+    let set = event.call_method_named(py, c"is_set", &[]);
+    let truth = set.as_ref().is_ok_and(|set| set.borrow().truth(py).unwrap_or(false));
+    release(set.ok(), py);
+    py.clear_error();
+    truth
 }
 
-/// The attribute `_started` of a `Thread`, if `function` is its `_bootstrap`. Returns a new
-/// reference, or null.
-unsafe fn starting_event(module: *const State, function: *mut PyObject) -> *mut PyObject {
-    // SAFETY: attached, as every caller promises; the new reference is given back.
-    unsafe {
-        if !compat::is_method(function) {
-            return ptr::null_mut();
-        }
-        let plain = compat::PyMethod_Function(function);
-        let started = if is_bootstrap(module, plain) {
-            ffi::PyObject_GetAttr(compat::PyMethod_Self(function), (*module).started_name)
-        } else {
-            ptr::null_mut()
-        };
-        if started.is_null() {
-            ffi::PyErr_Clear();
-        }
-        started
+/// The attribute `_started` of a `Thread`, if `function` is its `_bootstrap`.
+pub fn starting_event(py: Attached<'_>, state: &State, function: Borrowed<'_>) -> Option<Owned> {
+    let (plain, thread) = function.method_parts()?;
+    let started = match state.started_name.get() {
+        Some(name) if is_bootstrap(py, state, plain) => thread.attribute(py, name),
+        _ => Err(Raised),
+    };
+    if started.is_err() {
+        py.clear_error();
     }
+    started.ok()
 }
 
 /// Whether a function is the `Thread._bootstrap` of `threading` or of `rthread.threading`. A
-/// function of another class may have the same name, and a `_started` of another meaning.
-///
-/// # Safety
-/// Attached. An exception may be set afterwards.
-unsafe fn is_bootstrap(module: *const State, plain: *mut PyObject) -> bool {
-    // SAFETY: attached, as every caller promises; new references are given back.
-    unsafe {
-        if ffi::PyFunction_Check(plain) == 0 {
-            return false;
-        }
-        let name = ffi::PyObject_GetAttr(plain, (*module).qualname_name);
-        let is_named_so = !name.is_null()
-            && ffi::PyUnicode_Check(name) != 0
-            && ffi::PyUnicode_CompareWithASCIIString(name, c"Thread._bootstrap".as_ptr()) == 0;
-        drop_ref(name);
-        if !is_named_so {
-            return false;
-        }
-        let globals = ffi::PyFunction_GetGlobals(plain);
-        [c"threading", c"rthread.threading"].iter().any(|name| {
-            let found = compat::imported_module(name);
-            let is_its_own = !found.is_null()
-                && ffi::PyModule_Check(found) != 0
-                && ffi::PyModule_GetDict(found) == globals;
-            drop_ref(found);
+/// function of another class may have the same name, and a `_started` of another meaning. An
+/// exception may be set afterwards.
+fn is_bootstrap(py: Attached<'_>, state: &State, plain: Borrowed<'_>) -> bool {
+    let Some(globals) = plain.function_globals(py) else { return false };
+    let Some(qualname) = state.qualname_name.get() else { return false };
+    let Ok(name) = plain.attribute(py, qualname) else { return false };
+    let is_named_so = name.borrow().is_text(c"Thread._bootstrap");
+    name.release(py);
+    is_named_so
+        && [c"threading", c"rthread.threading"].iter().any(|name| {
+            let Some(found) = py.imported(name) else { return false };
+            let names = found.borrow().module_dict(py);
+            let is_its_own = names.is_some_and(|names| names.object() == globals.object());
+            found.release(py);
             is_its_own
         })
-    }
 }

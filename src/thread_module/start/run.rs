@@ -6,11 +6,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
-use pyo3_ffi::{self as ffi, PyThreadState};
+use pyo3_ffi::PyThreadState;
 
-use crate::capi::call::PyObject_Call;
 use crate::capi::compat::{self, Kept};
-use crate::capi::refs::drop_ref;
+use crate::capi::errors::Raised;
+use crate::capi::object::{Attached, Exception};
 use crate::runtime::idle_threads::{self, Next, Worker};
 use crate::runtime::lifetime::{Entered, Lifetime};
 use crate::runtime::os_thread::inherited::Mask;
@@ -20,7 +20,7 @@ use crate::runtime::shutdown::Epoch;
 use crate::runtime::try_arc::RawArc;
 use crate::sync::{fork, wait};
 use crate::thread_module::start::late_failure::{self, Failure};
-use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY, drop_arguments};
+use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY};
 
 /// The whole life of a thread: its first job, and further jobs if the thread is kept.
 ///
@@ -40,24 +40,24 @@ unsafe fn run(boot: *mut c_void) {
     let mut next = boot;
     loop {
         // SAFETY: the argument from `start`; called once for each job.
-        unsafe {
-            if !run_job(RawArc::from_ptr(next), &mut worker) {
-                break;
+        if !unsafe { run_job(RawArc::from_ptr(next), &mut worker) } {
+            break;
+        }
+        // A thread that is kept has a worker.
+        // SAFETY: the thread owns a reference to it.
+        let Some(kept) = worker.map(|place| unsafe { place.get() }) else { break };
+        match kept.wait() {
+            Next::Job(job) => {
+                kept.inherit();
+                next = job;
             }
-            // A thread that is kept has a worker.
-            let Some(kept) = worker.map(|place| place.get()) else { break };
-            match kept.wait() {
-                Next::Job(job) => {
-                    kept.inherit();
-                    next = job;
+            Next::End => {
+                if let Some((state, lifetime)) = kept.take_state() {
+                    // SAFETY: the state that this thread has kept. `wait` has counted the thread.
+                    unsafe { end_state(state, lifetime) };
                 }
-                Next::End => {
-                    if let Some((state, lifetime)) = kept.take_state() {
-                        end_state(state, lifetime);
-                    }
-                    idle_threads::leave(kept.thread);
-                    break;
-                }
+                idle_threads::leave(kept.thread);
+                break;
             }
         }
     }
@@ -165,12 +165,13 @@ unsafe fn keep(boot: &Boot, place: Option<RawArc<Worker>>, ended: Ended) -> bool
 /// # Safety
 /// Called once for each job.
 unsafe fn begin(place: RawArc<Boot>, worker: Option<RawArc<Worker>>) -> Begun {
-    // SAFETY: the thread owns `place` until the job is done. The worker belongs to the thread.
-    unsafe {
-        if let Some((kept, lifetime)) = worker.and_then(|worker| worker.get().take_state()) {
-            drop(lifetime);
-            let boot = place.get();
-            // Attaching may end the thread.
+    // SAFETY: the worker belongs to the thread.
+    if let Some((kept, lifetime)) = worker.and_then(|worker| unsafe { worker.get() }.take_state()) {
+        drop(lifetime);
+        // SAFETY: the thread owns `place` until the job is done.
+        let boot = unsafe { place.get() };
+        // SAFETY: the thread has kept the state, detached. Attaching may end the thread.
+        unsafe {
             compat::attach_first(kept.state);
             if compat::take_up(kept) {
                 boot.reserve.keep();
@@ -179,8 +180,9 @@ unsafe fn begin(place: RawArc<Boot>, worker: Option<RawArc<Worker>>) -> Begun {
             boot.lifetime.closing.count_leaving();
             give_up(boot, kept);
         }
-        make_state(place)
     }
+    // SAFETY: as the caller promises.
+    unsafe { make_state(place) }
 }
 
 /// Clears and deletes a kept state that is not as good as new any more.
@@ -287,51 +289,49 @@ unsafe fn run_attached(
 ) -> Ended {
     // SAFETY: the thread owns `place` until it ends.
     let boot = unsafe { place.get() };
-    // SAFETY: as the caller promises. During finalization, attaching may end the thread.
-    unsafe {
-        if !is_attached {
-            if let Some(worker) = worker {
-                worker.get().await_turn();
-            }
-            compat::attach_first(state);
+    if !is_attached {
+        if let Some(worker) = worker {
+            // SAFETY: the worker belongs to the thread.
+            unsafe { worker.get() }.await_turn();
         }
-        boot.count.fetch_add(1, Ordering::Relaxed);
-        call(boot);
-        late_failure::end(place);
-        let counted = boot.lifetime.begin_exit(boot.interpreter);
-        drop_arguments(boot);
-        boot.count.fetch_sub(1, Ordering::Relaxed);
-        if idle_threads::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed)) {
-            // Now, while attached: if allocations are traced, an allocation attaches.
-            if worker.is_none() {
-                *worker = Worker::new(boot.stack).map(|worker| worker.into_raw());
-            }
-            if worker.is_some()
-                && let Some(kept) = compat::set_down(state)
-            {
-                compat::PyEval_SaveThread();
-                return Some((kept, counted));
-            }
-        }
-        boot.lifetime.delete_state(state, counted);
+        // SAFETY: as the caller promises. During finalization this may end the thread.
+        unsafe { compat::attach_first(state) };
     }
+    // SAFETY: attached until the state is set down or deleted.
+    let py = unsafe { Attached::assume() };
+    boot.count.fetch_add(1, Ordering::Relaxed);
+    call(py, boot);
+    late_failure::end(py, place);
+    let counted = boot.lifetime.begin_exit(py, boot.interpreter);
+    // SAFETY: the references belong to this thread, which is through with them.
+    unsafe { boot.given.release(py) };
+    boot.count.fetch_sub(1, Ordering::Relaxed);
+    if idle_threads::may_keep(boot.lifetime.kept_threads.load(Ordering::Relaxed)) {
+        // Now, while attached: if allocations are traced, an allocation attaches.
+        if worker.is_none() {
+            *worker = Worker::new(boot.stack).map(|worker| worker.into_raw());
+        }
+        if worker.is_some()
+            // SAFETY: attached with this state.
+            && let Some(kept) = unsafe { compat::set_down(state) }
+        {
+            // SAFETY: as above. No Python object is used afterwards.
+            unsafe { compat::PyEval_SaveThread() };
+            return Some((kept, counted));
+        }
+    }
+    // SAFETY: attached with this state; `counted` is from `begin_exit`.
+    unsafe { boot.lifetime.delete_state(state, counted) };
     None
 }
 
 /// Calls the function. SystemExit is ignored, any other exception is reported.
-///
-/// # Safety
-/// Attached.
-unsafe fn call(boot: &Boot) {
-    // SAFETY: attached; the references belong to this thread.
-    unsafe {
-        let result = PyObject_Call(boot.function, boot.args, boot.kwargs);
-        if !result.is_null() {
-            drop_ref(result);
-        } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0 {
-            ffi::PyErr_Clear();
-        } else {
-            compat::unraisable_in_thread(boot.function);
-        }
+fn call(py: Attached<'_>, boot: &Boot) {
+    let given = &boot.given;
+    match given.function().call_with(py, given.args(), given.kwargs()) {
+        Ok(result) => result.release(py),
+        Err(Raised) if py.has_raised(Exception::SystemExit) => py.clear_error(),
+        // SAFETY: attached, with an exception set; the function is alive.
+        Err(Raised) => unsafe { compat::unraisable_in_thread(given.function().as_ptr()) },
     }
 }
