@@ -4,180 +4,119 @@
 //! words.
 
 use core::ffi::CStr;
-use core::ptr;
 use core::time::Duration;
+use std::time::Instant;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
-
+use crate::capi::entry::Args;
 use crate::capi::errors::Raised;
+use crate::capi::object::values::Order;
+use crate::capi::object::{Answer, Attached, Borrowed, Dict, Tuple};
 use crate::runtime::blocking::Timeout;
+use crate::sync::Deadline;
 use crate::thread_module::acquire_args;
 
-/// Returns the arguments by position, null for each that was not given. `None` if they do not fit.
-///
-/// # Safety
-/// Attached; the arguments are as CPython passes them to a `METH_FASTCALL | METH_KEYWORDS` method.
-#[inline]
-pub unsafe fn bind<const N: usize>(
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-    names: [&CStr; N],
-) -> Option<[*mut PyObject; N]> {
-    let mut bound = [ptr::null_mut(); N];
-    let given = nargs as usize;
-    if given > N {
-        return None;
-    }
-    // SAFETY: as the caller promises.
-    unsafe {
-        for (index, place) in bound[..given].iter_mut().enumerate() {
-            *place = *args.add(index);
-        }
-        if kwnames.is_null() {
-            return Some(bound);
-        }
-        bind_keywords(args.add(given), kwnames, names, bound)
+/// The arguments of a method by position, with None for each that was not given.
+type Bound<'a, const N: usize> = [Option<Borrowed<'a>>; N];
+
+/// Returns the arguments by position, None for each that was not given. `None` if they do not fit.
+// Inlined always: the arguments and the result would be passed in memory.
+#[inline(always)]
+pub fn bind<'a, const N: usize>(args: Args<'a>, names: [&CStr; N]) -> Option<Bound<'a, N>> {
+    let bound = bind_positional(args.positional())?;
+    match args.names() {
+        Some(keywords) => bind_keywords(keywords, args.values(), names, bound),
+        None => Some(bound),
     }
 }
 
-unsafe fn bind_keywords<const N: usize>(
-    values: *const *mut PyObject,
-    kwnames: *mut PyObject,
+#[inline]
+fn bind_positional<'a, const N: usize>(given: &[Borrowed<'a>]) -> Option<Bound<'a, N>> {
+    let mut bound = [None; N];
+    for (place, &argument) in bound.get_mut(..given.len())?.iter_mut().zip(given) {
+        *place = Some(argument);
+    }
+    Some(bound)
+}
+
+fn bind_keywords<'a, const N: usize>(
+    keywords: Tuple<'a>,
+    values: &[Borrowed<'a>],
     names: [&CStr; N],
-    mut bound: [*mut PyObject; N],
-) -> Option<[*mut PyObject; N]> {
-    // SAFETY: as in `bind`: a value for each name.
-    unsafe {
-        for index in 0..ffi::PyTuple_GET_SIZE(kwnames) {
-            let name = ffi::PyTuple_GET_ITEM(kwnames, index);
-            let place = names.iter().position(|known| {
-                ffi::PyUnicode_CompareWithASCIIString(name, known.as_ptr()) == 0
-            })?;
-            if !bound[place].is_null() {
-                return None;
-            }
-            bound[place] = *values.offset(index);
+    mut bound: Bound<'a, N>,
+) -> Option<Bound<'a, N>> {
+    for (keyword, &value) in keywords.items().iter().zip(values) {
+        let place = names.iter().position(|known| keyword.is_text(known))?;
+        if bound[place].replace(value).is_some() {
+            return None;
         }
     }
     Some(bound)
 }
 
 /// [`bind`] for the arguments of `tp_init`.
-///
-/// # Safety
-/// Attached; a tuple, and a dict or null.
-pub unsafe fn bind_tuple<const N: usize>(
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
+pub fn bind_tuple<'a, const N: usize>(
+    _: Attached<'_>,
+    args: Tuple<'a>,
+    kwargs: Option<Dict<'a>>,
     names: [&CStr; N],
-) -> Option<[*mut PyObject; N]> {
-    let mut bound = [ptr::null_mut(); N];
-    // SAFETY: as the caller promises.
-    unsafe {
-        let given = ffi::PyTuple_GET_SIZE(args) as usize;
-        if given > N {
-            return None;
-        }
-        for (index, place) in bound[..given].iter_mut().enumerate() {
-            *place = ffi::PyTuple_GET_ITEM(args, index as Py_ssize_t);
-        }
-        if kwargs.is_null() {
-            return Some(bound);
-        }
-        let mut unknown = ffi::PyDict_Size(kwargs);
-        for (place, name) in bound.iter_mut().zip(names).skip(given) {
-            *place = ffi::PyDict_GetItemString(kwargs, name.as_ptr());
-            unknown -= Py_ssize_t::from(!place.is_null());
-        }
-        (unknown == 0).then_some(bound)
+) -> Option<Bound<'a, N>> {
+    let mut bound = bind_positional(args.items())?;
+    let Some(kwargs) = kwargs else { return Some(bound) };
+    let mut unknown = kwargs.len();
+    for (place, name) in bound.iter_mut().zip(names).skip(args.len()) {
+        // SAFETY: nothing changes the keywords of a call before the call returns.
+        *place = unsafe { kwargs.peek(name) };
+        unknown -= usize::from(place.is_some());
     }
+    (unknown == 0).then_some(bound)
 }
 
 /// Reads a time-out as `Condition.wait` does. `None` or no argument means no limit. A number that
 /// is not larger than zero means no wait at all.
-///
-/// # Safety
-/// Attached; a valid object or null.
 #[inline]
-pub unsafe fn timeout(seconds: *mut PyObject) -> Result<Timeout, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if seconds.is_null() || seconds == ffi::Py_None() {
-            return Ok(Timeout::Never);
-        }
-        let positive = if ffi::PyFloat_CheckExact(seconds) != 0 {
-            // NaN is not larger than zero.
-            ffi::PyFloat_AS_DOUBLE(seconds) > 0.0
-        } else {
-            let zero = ffi::PyLong_FromLong(0);
-            let compared = ffi::PyObject_RichCompareBool(seconds, zero, ffi::Py_GT);
-            ffi::Py_DECREF(zero);
-            if compared < 0 {
-                return Err(Raised);
-            }
-            compared > 0
-        };
-        if positive { acquire_args::timeout(true, seconds) } else { Ok(Timeout::Zero) }
-    }
+pub fn timeout(py: Attached<'_>, seconds: Option<Borrowed<'_>>) -> Result<Timeout, Raised> {
+    let Some(seconds) = seconds.filter(|seconds| !seconds.is_none()) else {
+        return Ok(Timeout::Never);
+    };
+    let positive = if seconds.is_exact_float() {
+        // NaN is not larger than zero.
+        seconds.float_value().is_some_and(|value| value > 0.0)
+    } else {
+        seconds.compare_with_zero(py, Order::Greater)?
+    };
+    if positive { acquire_args::timeout(py, true, Some(seconds)) } else { Ok(Timeout::Zero) }
 }
 
 /// Whether a time-out is not given, or is exactly of type `None`, float or int. Comparing such a
 /// value runs no code of the program.
-///
-/// # Safety
-/// A valid object or null.
-pub unsafe fn is_plain_timeout(seconds: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        seconds.is_null()
-            || seconds == ffi::Py_None()
-            || ffi::PyFloat_CheckExact(seconds) != 0
-            || ffi::PyLong_CheckExact(seconds) != 0
-    }
+pub fn is_plain_timeout(seconds: Option<Borrowed<'_>>) -> bool {
+    seconds.is_none_or(|seconds| {
+        seconds.is_none() || seconds.is_exact_float() || seconds.is_exact_int()
+    })
 }
 
 /// Whether [`timeout`] reads a time-out as the Python functions do that look at the clock. This is
 /// so for each time-out that [`is_timeout`] accepts, except NaN.
-///
-/// # Safety
-/// A valid object or null.
-pub unsafe fn is_ordinary_timeout(seconds: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises; the type says that it is a float.
-    unsafe {
-        is_timeout(seconds)
-            && (seconds.is_null()
-                || ffi::PyFloat_Check(seconds) == 0
-                || !ffi::PyFloat_AS_DOUBLE(seconds).is_nan())
-    }
+pub fn is_ordinary_timeout(seconds: Option<Borrowed<'_>>) -> bool {
+    let value = seconds.and_then(Borrowed::float_value);
+    is_timeout(seconds) && !value.is_some_and(f64::is_nan)
 }
 
 /// Whether [`timeout`] reads a time-out as the Python functions do. This is so if it is not given,
 /// `None` or a number, which may be of a derived type.
-///
-/// # Safety
-/// A valid object or null.
-pub unsafe fn is_timeout(seconds: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        is_plain_timeout(seconds)
-            || ffi::PyFloat_Check(seconds) != 0
-            || ffi::PyLong_Check(seconds) != 0
-    }
+pub fn is_timeout(seconds: Option<Borrowed<'_>>) -> bool {
+    is_plain_timeout(seconds)
+        || seconds.is_some_and(|seconds| seconds.is_float() || seconds.is_int())
 }
 
-/// Returns the time left until a deadline, as an argument for a Python function: a new reference to
-/// a float, or to `None` if there is no deadline.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn remaining(deadline: crate::sync::Deadline) -> *mut PyObject {
+/// Returns the time left until a deadline, as an argument for a Python function: a float, or `None`
+/// if there is no deadline.
+pub fn remaining(py: Attached<'_>, deadline: Deadline) -> Answer {
     match deadline {
-        None => crate::capi::compat::none(),
+        None => Ok(py.none()),
         Some(at) => {
-            let left = at.checked_duration_since(std::time::Instant::now());
-            // SAFETY: attached.
-            unsafe { ffi::PyFloat_FromDouble(left.unwrap_or(Duration::ZERO).as_secs_f64()) }
+            let left = at.checked_duration_since(Instant::now());
+            py.float(left.unwrap_or(Duration::ZERO).as_secs_f64())
         }
     }
 }

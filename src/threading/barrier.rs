@@ -10,17 +10,15 @@
 //! The attributes get a lock that is held. The thread that runs the action then ends the round as
 //! the Python class does, and releases the lock.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem::offset_of;
-use core::ptr;
+use core::ffi::{CStr, c_int};
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
-
-use crate::capi::call::call_no_args;
-use crate::capi::compat;
+use crate::capi::collected::Collected;
+use crate::capi::entry::{Args, Instance, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::refs::{self, drop_ref, visit_all};
-use crate::capi::types::{self, Call, Collected, Property};
+use crate::capi::field::{Field, WeakRefs};
+use crate::capi::object::values::IntValue;
+use crate::capi::object::{Answer, Attached, Borrowed, Dict, Owned, OwnedClass, release};
+use crate::capi::types::{Call, Getter, Property};
 use crate::runtime::blocking::{self, NewWaiter, Signals};
 use crate::runtime::natives::{Helper, Kind, Namespace};
 use crate::runtime::state::State;
@@ -28,11 +26,11 @@ use crate::sync::{
     Arrival, Awaitable, Barrier, BarrierState, Deadline, Retire, Ticket, Turn, TurnEnd, Verdict,
 };
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::Head;
+use crate::threading::head::{Head, Headed};
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native, native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, reply};
 use crate::threading::ticket::{self, Ended};
-use crate::threading::{arguments, condition};
+use crate::threading::{arguments, condition, lookups};
 
 #[repr(C)]
 struct BarrierObject {
@@ -40,17 +38,21 @@ struct BarrierObject {
     barrier: Barrier,
     /// Set before the barrier becomes native, and never after that. Only the collector may clear
     /// action and time-out.
-    action: *mut PyObject,
-    timeout: *mut PyObject,
-    dict: *mut PyObject,
-    weakrefs: *mut PyObject,
+    action: Field,
+    timeout: Field,
 }
+
+// SAFETY: the struct begins with a head. All other bytes zero are a barrier that is not begun, and
+// empty fields.
+unsafe impl Instance for BarrierObject {}
+// SAFETY: as above.
+unsafe impl Headed for BarrierObject {}
 
 const METHODS: &[Native] = &[
     native(c"__init__", Call::FastKeywords(class::init_method::<BarrierObject, 3>)),
-    native(c"wait", Call::FastKeywords(wait)),
-    native(c"reset", Call::NoArgs(reset)),
-    native(c"abort", Call::NoArgs(abort)),
+    native(c"wait", Call::FastKeywords(entry!(fast_keywords, wait: BarrierObject))),
+    native(c"reset", Call::NoArgs(entry!(no_args, reset: BarrierObject))),
+    native(c"abort", Call::NoArgs(entry!(no_args, abort: BarrierObject))),
     // Internal steps of the Python class.
     native(c"_enter", class::PYTHON),
     native(c"_release", class::PYTHON),
@@ -63,227 +65,182 @@ const METHODS: &[Native] = &[
 const PARTS: &[&CStr] = &[c"_cond", c"_parties", c"_action", c"_timeout", c"_state", c"_count"];
 
 const PROPERTIES: &[Property] = &[
-    private(c"_parties", get_parties),
-    private(c"_action", get_action),
-    private(c"_timeout", get_timeout),
-    private(c"_state", get_state),
-    private(c"_count", get_count),
+    private(c"_parties", entry!(named_getter, get_parties: BarrierObject)),
+    private(c"_action", entry!(named_getter, get_action: BarrierObject)),
+    private(c"_timeout", entry!(named_getter, get_timeout: BarrierObject)),
+    private(c"_state", entry!(named_getter, get_state: BarrierObject)),
+    private(c"_count", entry!(named_getter, get_count: BarrierObject)),
     materialize::part::<BarrierObject>(c"_cond"),
     materialize::dict_property::<BarrierObject>(),
 ];
 
 /// An attribute that a native barrier has. Setting it materializes the barrier.
-const fn private(name: &'static CStr, get: types::Getter) -> Property {
-    Property { name, get, set: Some(materialize::set::<BarrierObject>), doc: None }
+const fn private(name: &'static CStr, get: Getter) -> Property {
+    let set = entry!(named_setter, materialize::set::<BarrierObject>: BarrierObject);
+    Property { name, get, set: Some(set), doc: None }
 }
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the struct is described as it is.
-    unsafe {
-        class::Class {
-            name: c"threading.Barrier",
-            short_name: c"Barrier",
-            kind: Kind::Barrier,
-            weakrefs: offset_of!(BarrierObject, weakrefs),
-            dict: offset_of!(BarrierObject, dict),
-            base: ptr::null_mut(),
-            methods: METHODS,
-            of_objects: None,
-            builtin: &[],
-            properties: PROPERTIES,
-            init: class::init_slot::<BarrierObject, 3>,
-            vectorcall: Some(class::vectorcall::<BarrierObject, 3>),
-        }
-        .make::<BarrierObject>(making)
+/// Makes the type.
+pub fn make_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    class::Class {
+        name: c"threading.Barrier",
+        short_name: c"Barrier",
+        kind: Kind::Barrier,
+        base: None,
+        methods: METHODS,
+        of_objects: None,
+        builtin: &[],
+        properties: PROPERTIES,
+        init: class::init_slot::<BarrierObject, 3>,
+        vectorcall: Some(class::vectorcall::<BarrierObject, 3>),
     }
-}
-
-/// # Safety
-/// `slf` is a BarrierObject, and outlives the result.
-#[inline]
-unsafe fn this<'a>(slf: *mut PyObject) -> &'a BarrierObject {
-    // SAFETY: as the caller promises.
-    unsafe { &*slf.cast::<BarrierObject>() }
-}
-
-/// # Safety
-/// As [`this`].
-#[inline]
-unsafe fn of<'a>(slf: *mut PyObject) -> &'a Barrier {
-    // SAFETY: as the caller promises.
-    unsafe { &this(slf).barrier }
+    .make::<BarrierObject>(making)
 }
 
 impl Materialize for BarrierObject {
     const STATE: &'static [&'static CStr] = &[c"_state", c"_count"];
 
-    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
-        // SAFETY: as the caller promises; the format takes a number, two objects with their
-        // references, and a number.
-        unsafe {
-            let (action, timeout) = (new_ref(this(slf).action), new_ref(this(slf).timeout));
-            let parties = of(slf).parties();
-            let args = ffi::Py_BuildValue(c"(INNn)".as_ptr(), parties, action, timeout, tickets[0]);
-            materialize::make_parts(state, Kind::Barrier, args)
-        }
+    fn parts(py: Attached<'_>, this: This<'_, Self>, state: &State, tickets: Counts) -> Answer {
+        let args = recipe_arguments(py, this, tickets[0]);
+        materialize::make_parts(py, state, Kind::Barrier, args)
     }
 
-    unsafe fn retire(
-        slf: *mut PyObject,
-        dict: *mut PyObject,
+    fn retire(
+        py: Attached<'_>,
+        this: This<'_, Self>,
+        dict: Dict<'_>,
         tickets: [&[Ticket]; CONDITIONS],
         values: &mut Values,
     ) -> Retirement {
-        // SAFETY: as the caller promises; attached. The condition is one that this thread has made.
-        unsafe {
-            match of(slf).retire(tickets[0]) {
-                Retire::Done { state, used } => {
-                    let broken = state.state == BarrierState::Broken;
-                    values[0] = ffi::PyLong_FromLong(if broken { -2 } else { 0 });
-                    values[1] = ffi::PyLong_FromUnsignedLong(state.count.into());
-                    if state.acting {
-                        condition::hold_lock(ffi::PyDict_GetItemString(dict, c"_cond".as_ptr()));
+        match this.barrier.retire(tickets[0]) {
+            Retire::Done { state, used } => {
+                let broken = state.state == BarrierState::Broken;
+                values[0] = py.signed(if broken { -2 } else { 0 }).ok();
+                values[1] = py.unsigned(state.count.into()).ok();
+                if state.acting {
+                    // SAFETY: this thread has put the condition into the dict. No other thread
+                    // replaces it before the change of the object ends.
+                    let made = unsafe { dict.peek(c"_cond") };
+                    if let Some(made) = made {
+                        condition::hold_lock(py, made);
                     }
-                    Retirement::Done([used, 0, 0])
                 }
-                Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
-                Retire::Already => Retirement::Done([0; CONDITIONS]),
+                Retirement::Done([used, 0, 0])
             }
+            Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+            Retire::Already => Retirement::Done([0; CONDITIONS]),
         }
     }
+}
+
+/// The arguments of the function that makes the attributes.
+fn recipe_arguments(py: Attached<'_>, this: This<'_, BarrierObject>, tickets: usize) -> Answer {
+    let parties = py.unsigned(this.barrier.parties().into())?;
+    let Ok(tickets) = py.size(tickets) else {
+        parties.release(py);
+        return Err(Raised);
+    };
+    let [action, timeout] = [&this.action, &this.timeout].map(|field| own(py, field.get()));
+    let args = py.tuple(&[parties.borrow(), action.borrow(), timeout.borrow(), tickets.borrow()]);
+    for part in [parties, action, timeout, tickets] {
+        part.release(py);
+    }
+    args
 }
 
 impl NativeClass<3> for BarrierObject {
+    type Object = BarrierObject;
+
     const ARGUMENTS: [&'static CStr; 3] = [c"parties", c"action", c"timeout"];
     const PARTS: &'static [&'static CStr] = PARTS;
 
-    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 3]) -> Result<bool, Raised> {
-        // SAFETY: as the caller promises: no other thread looks at the fields.
-        unsafe {
-            let [parties, action, timeout] = given;
-            let Some(parties) = ordinary_parties(parties) else { return Ok(false) };
-            if !arguments::is_ordinary_timeout(timeout) || !of(slf).claim_parties(parties) {
-                return Ok(false);
-            }
-            let own = slf.cast::<BarrierObject>();
-            (*own).action = new_ref(action);
-            (*own).timeout = new_ref(timeout);
-            of(slf).begin();
+    fn begin(
+        py: Attached<'_>,
+        this: This<'_, BarrierObject>,
+        given: [Option<Borrowed<'_>>; 3],
+    ) -> Result<bool, Raised> {
+        let [parties, action, timeout] = given;
+        let Some(parties) = parties.and_then(|parties| ordinary_parties(py, parties)) else {
+            return Ok(false);
+        };
+        if !arguments::is_ordinary_timeout(timeout) || !this.barrier.claim_parties(parties) {
+            return Ok(false);
         }
+        this.action.fill(py, own(py, action));
+        this.timeout.fill(py, own(py, timeout));
+        this.barrier.begin();
         Ok(true)
     }
-
-    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { &raw mut (*slf.cast::<BarrierObject>()).dict }
-    }
 }
 
-/// Returns a new reference to the object, or to None if it is null.
-///
-/// # Safety
-/// Attached; a valid object or null.
-unsafe fn new_ref(object: *mut PyObject) -> *mut PyObject {
-    if object.is_null() {
-        return compat::none();
-    }
-    // SAFETY: as the caller promises.
-    unsafe { ffi::Py_INCREF(object) };
-    object
+/// A new reference to the object, or to `None`.
+fn own(py: Attached<'_>, object: Option<Borrowed<'_>>) -> Owned {
+    object.map_or_else(|| py.none(), |object| object.own(py))
 }
 
-/// Returns the number of parties if it is an exact int, at least one, and can be counted to.
-///
-/// # Safety
-/// Attached; a valid object or null.
-unsafe fn ordinary_parties(parties: *mut PyObject) -> Option<u32> {
-    // SAFETY: as the caller promises; an exact int has no code of its own.
-    unsafe {
-        if parties.is_null() || ffi::PyLong_CheckExact(parties) == 0 {
-            return None;
-        }
-        let mut overflow = 0;
-        let parties = ffi::PyLong_AsLongLongAndOverflow(parties, &mut overflow);
-        u32::try_from(parties).ok().filter(|&parties| overflow == 0 && parties > 0)
+/// The number of parties, if it is an exact int, at least one, and can be counted to.
+fn ordinary_parties(py: Attached<'_>, parties: Borrowed<'_>) -> Option<u32> {
+    match parties.exact_int(py)? {
+        IntValue::Fits(parties) => u32::try_from(parties).ok().filter(|&parties| parties > 0),
+        IntValue::TooLarge | IntValue::TooSmall => None,
     }
 }
 
 impl Collected for BarrierObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { (*slf.cast::<BarrierObject>()).weakrefs }
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.head.weakrefs
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let this = this(slf);
-            visit_all(&[this.dict, this.action, this.timeout], visit, arg)
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        match self.head.visit(visitor) {
+            0 => visitor.visit_all(&[self.action.get(), self.timeout.get()]),
+            stop => stop,
         }
     }
 
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            refs::clear(&mut (*slf.cast::<BarrierObject>()).dict);
-            refs::clear(&mut (*slf.cast::<BarrierObject>()).action);
-            refs::clear(&mut (*slf.cast::<BarrierObject>()).timeout);
-        }
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.head.clear(py);
+        this.action.clear(py);
+        this.timeout.clear(py);
     }
 }
 
-unsafe extern "C-unwind" fn wait(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native BarrierObject that the caller keeps alive.
-    unsafe {
-        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
-            return LEFT_TO_PYTHON;
-        };
-        let action = this(slf).action;
-        if (action.is_null() || action == ffi::Py_None())
-            && let Some(number) = of(slf).pass()
-        {
-            return ffi::PyLong_FromUnsignedLong(number.into());
-        }
-        let default = seconds.is_null() || seconds == ffi::Py_None();
-        let seconds = if default { this(slf).timeout } else { seconds };
-        if !arguments::is_ordinary_timeout(seconds) {
-            return LEFT_TO_PYTHON;
-        }
-        wait_for_others(slf, seconds)
+#[inline]
+fn wait(py: Attached<'_>, this: This<'_, BarrierObject>, args: Args<'_>) -> Outcome {
+    let Some([seconds]) = arguments::bind(args, [c"timeout"]) else { return LEFT_TO_PYTHON };
+    if this.action.get().is_none_or(Borrowed::is_none)
+        && let Some(number) = this.barrier.pass()
+    {
+        return reply(py.unsigned(number.into()));
     }
+    let seconds = seconds.filter(|seconds| !seconds.is_none()).or(this.timeout.get());
+    if !arguments::is_ordinary_timeout(seconds) {
+        return LEFT_TO_PYTHON;
+    }
+    wait_for_others(py, this, seconds)
 }
 
-/// # Safety
-/// As `wait`; `seconds` is kept alive by the caller, or by the object.
-unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `wait`. The waiter is freed while it is in no queue: it was not put into one,
-    // or the wait is over.
-    unsafe {
-        loop {
-            let Ok(waiter) = NewWaiter::allocate() else { return ptr::null_mut() };
-            let arrival = of(slf).arrive(waiter.get());
-            if let Arrival::Wait(number) = arrival {
-                return wait_queued(slf, waiter, number, seconds);
-            }
-            waiter.free();
-            match arrival {
-                Arrival::Last(turn) => return take_turn(slf, turn),
-                Arrival::Broken => return raise_broken(slf),
-                Arrival::Retired => return LEFT_TO_PYTHON,
-                Arrival::Later | Arrival::Wait(_) => {
-                    if ticket::wait(slf, of(slf).entrance(), None).is_err() {
-                        return ptr::null_mut();
-                    }
-                }
+fn wait_for_others(
+    py: Attached<'_>,
+    this: This<'_, BarrierObject>,
+    seconds: Option<Borrowed<'_>>,
+) -> Outcome {
+    loop {
+        let waiter = NewWaiter::allocate(py)?;
+        // SAFETY: the waiter stays in place until it is freed, when it is in no queue.
+        let arrival = unsafe { this.barrier.arrive(waiter.get()) };
+        if let Arrival::Wait(number) = arrival {
+            // SAFETY: the answer means that the waiter is in the queue.
+            return reply(unsafe { wait_queued(py, this, waiter, number, seconds) });
+        }
+        // SAFETY: it was not put into the queue.
+        unsafe { waiter.free() };
+        match arrival {
+            Arrival::Last(turn) => return reply(take_turn(py, this, turn)),
+            Arrival::Broken => return Err(raise_broken(py, this)),
+            Arrival::Retired => return LEFT_TO_PYTHON,
+            Arrival::Later | Arrival::Wait(_) => {
+                ticket::wait(py, this.object(), this.barrier.entrance(), None)?;
             }
         }
     }
@@ -294,235 +251,197 @@ unsafe fn wait_for_others(slf: *mut PyObject, seconds: *mut PyObject) -> *mut Py
 /// again.
 ///
 /// # Safety
-/// As `wait`; the waiter is in the queue.
+/// The waiter is in the queue.
 unsafe fn wait_queued(
-    slf: *mut PyObject,
+    py: Attached<'_>,
+    this: This<'_, BarrierObject>,
     waiter: NewWaiter,
     number: u32,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises; after `abandon` or a wait it is in no queue.
-    unsafe {
-        let timeout = blocking::refuse_at_shutdown().and_then(|()| arguments::timeout(seconds));
-        let deadline = timeout.as_ref().map_or(None, |&timeout| blocking::deadline(timeout));
-        let waited = match timeout {
-            Ok(_) => blocking::wait_queued(&waiter, of(slf), deadline, Signals::Handle),
-            Err(Raised) => {
-                of(slf).abandon(waiter.get());
-                Err(Raised)
-            }
-        };
-        let verdict = Barrier::verdict(waiter.get());
-        let ticket = waiter.get().ticket();
-        waiter.free();
-        let condition = ticket.map(|ticket| ticket::condition_of(ticket));
-        let result = match ticket::end(slf, waited, ticket, deadline) {
-            Ok(Ended::Got) => match ticket::run_pending(slf) {
-                Ok(()) => ffi::PyLong_FromUnsignedLong(number.into()),
-                Err(Raised) => ptr::null_mut(),
-            },
-            Ok(Ended::Notified(_)) => rejoin(slf, number, deadline, condition),
-            Ok(Ended::TimedOut | Ended::SentAway) if verdict != Verdict::Passed => {
-                match ticket::run_pending(slf) {
-                    Ok(()) => raise_broken(slf),
-                    Err(Raised) => ptr::null_mut(),
-                }
-            }
-            Ok(_) => ffi::PyLong_FromUnsignedLong(number.into()),
-            Err(Raised) => {
-                if let Some(condition) = condition {
-                    leave(slf, condition);
-                }
-                ptr::null_mut()
-            }
-        };
-        drop_ref(condition.unwrap_or(ptr::null_mut()));
-        result
-    }
+    seconds: Option<Borrowed<'_>>,
+) -> Answer {
+    let (slf, barrier) = (this.object(), &this.barrier);
+    let timeout = blocking::refuse_at_shutdown(py).and_then(|()| arguments::timeout(py, seconds));
+    let deadline = timeout.as_ref().map_or(None, |&timeout| blocking::deadline(timeout));
+    let waited = match timeout {
+        // SAFETY: the waiter is in the queue, as the caller promises.
+        Ok(_) => unsafe { blocking::wait_queued(py, &waiter, barrier, deadline, Signals::Handle) },
+        Err(Raised) => {
+            // SAFETY: as above.
+            unsafe { barrier.abandon(waiter.get()) };
+            Err(Raised)
+        }
+    };
+    let verdict = Barrier::verdict(waiter.get());
+    let ticket = waiter.get().ticket();
+    // SAFETY: after `abandon` or a wait it is in no queue.
+    unsafe { waiter.free() };
+    let condition = ticket.map(|ticket| ticket::condition_of(py, ticket));
+    let ended = ticket::end(py, slf, waited, ticket, deadline);
+    let result = match (ended, &condition) {
+        (Ok(Ended::Got), _) => {
+            ticket::run_pending(py, slf).and_then(|()| py.unsigned(number.into()))
+        }
+        // A thread that was notified has had a ticket.
+        (Ok(Ended::Notified(_)), Some(condition)) => {
+            rejoin(py, slf, number, deadline, condition.borrow())
+        }
+        (Ok(Ended::TimedOut | Ended::SentAway), _) if verdict != Verdict::Passed => {
+            ticket::run_pending(py, slf).and_then(|()| Err(raise_broken(py, this)))
+        }
+        (Ok(_), _) => py.unsigned(number.into()),
+        (Err(Raised), Some(condition)) => {
+            leave(py, slf, condition.borrow());
+            Err(Raised)
+        }
+        (Err(Raised), None) => Err(Raised),
+    };
+    release(condition, py);
+    result
 }
 
 /// Continues the wait at the barrier, which has been materialized.
-///
-/// # Safety
-/// As `wait`.
-unsafe fn rejoin(
-    slf: *mut PyObject,
+fn rejoin(
+    py: Attached<'_>,
+    slf: Borrowed<'_>,
     number: u32,
     deadline: Deadline,
-    condition: Option<*mut PyObject>,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        let index = ffi::PyLong_FromUnsignedLong(number.into());
-        let left = arguments::remaining(deadline);
-        let result = match condition {
-            Some(condition) if !index.is_null() && !left.is_null() => {
-                Helper::RejoinBarrier.call(slf, &[slf, index, left, condition])
-            }
-            _ => ptr::null_mut(),
-        };
-        drop_ref(index);
-        drop_ref(left);
+    condition: Borrowed<'_>,
+) -> Answer {
+    let index = py.unsigned(number.into())?;
+    let result = arguments::remaining(py, deadline).and_then(|left| {
+        let args = [slf, index.borrow(), left.borrow(), condition];
+        let result = Helper::RejoinBarrier.call(py, slf, &args);
+        left.release(py);
         result
-    }
+    });
+    index.release(py);
+    result
 }
 
-/// Takes this thread out of the count of a barrier that has been materialized.
-///
-/// # Safety
-/// As `wait`, with an exception set, which is set afterwards as well.
-unsafe fn leave(slf: *mut PyObject, condition: *mut PyObject) {
-    // SAFETY: as the caller promises; the new reference is released.
-    unsafe {
-        let pending = compat::take_exception();
-        let result = Helper::LeaveBarrier.call(slf, &[slf, condition]);
-        if result.is_null() {
-            ffi::PyErr_Clear();
-        }
-        drop_ref(result);
-        compat::restore_exception(pending);
+/// Takes this thread out of the count of a barrier that has been materialized. An exception is set,
+/// before and afterwards.
+fn leave(py: Attached<'_>, slf: Borrowed<'_>, condition: Borrowed<'_>) {
+    let pending = py.take_exception();
+    if let Ok(result) = Helper::LeaveBarrier.call(py, slf, &[slf, condition]) {
+        result.release(py);
     }
+    // An exception of the call is forgotten.
+    pending.restore(py);
 }
 
 /// Runs the action, as the last thread of the round, and then ends the round.
-///
-/// # Safety
-/// As `wait`; the turn is the thread's.
-unsafe fn take_turn(slf: *mut PyObject, turn: Turn) -> *mut PyObject {
-    // SAFETY: as the caller promises; the action stays alive while it runs, and new references are
-    // released.
-    unsafe {
-        let action = new_ref(this(slf).action);
-        let truth = ffi::PyObject_IsTrue(action);
-        let done = if truth > 0 {
-            let result = call_no_args(action);
-            drop_ref(result);
-            !result.is_null()
-        } else {
-            truth == 0
-        };
-        drop_ref(action);
-        let end = if done { of(slf).open(turn) } else { of(slf).spoil(turn) };
-        match end {
-            TurnEnd::Retired => return end_turn_in_python(slf, turn, done),
-            TurnEnd::Over if done => return raise_broken(slf),
-            TurnEnd::Over | TurnEnd::InTime => {}
-        }
-        if done { ffi::PyLong_FromUnsignedLong(turn.number.into()) } else { ptr::null_mut() }
+fn take_turn(py: Attached<'_>, this: This<'_, BarrierObject>, turn: Turn) -> Answer {
+    // The reference keeps the action alive while it runs.
+    let action = own(py, this.action.get());
+    let done = act(py, action.borrow());
+    action.release(py);
+    let end = if done.is_ok() { this.barrier.open(turn) } else { this.barrier.spoil(turn) };
+    match end {
+        TurnEnd::Retired => return end_turn_in_python(py, this.object(), turn, done),
+        TurnEnd::Over if done.is_ok() => return Err(raise_broken(py, this)),
+        TurnEnd::Over | TurnEnd::InTime => {}
     }
+    done.and_then(|()| py.unsigned(turn.number.into()))
+}
+
+/// Calls the action if it is a true value.
+fn act(py: Attached<'_>, action: Borrowed<'_>) -> Result<(), Raised> {
+    if action.truth(py)? {
+        action.call(py, &[])?.release(py);
+    }
+    Ok(())
 }
 
 /// Ends the turn in Python. The barrier was materialized during the turn, with the lock of its
-/// condition held for this thread.
-///
-/// # Safety
-/// As `take_turn`; an exception is set if it is not `done`.
+/// condition held for this thread. `done` is the result of the action.
 #[cold]
-unsafe fn end_turn_in_python(slf: *mut PyObject, turn: Turn, done: bool) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        let pending = if done { None } else { Some(compat::take_exception()) };
-        let truth = compat::bool_object(done);
-        let result = Helper::EndTurn.call(slf, &[slf, truth]);
-        drop_ref(truth);
-        drop_ref(result);
-        match pending {
-            Some(pending) => {
-                if result.is_null() {
-                    ffi::PyErr_Clear();
-                }
-                compat::restore_exception(pending);
-                ptr::null_mut()
-            }
-            None if result.is_null() => ptr::null_mut(),
-            None => ffi::PyLong_FromUnsignedLong(turn.number.into()),
+fn end_turn_in_python(
+    py: Attached<'_>,
+    slf: Borrowed<'_>,
+    turn: Turn,
+    done: Result<(), Raised>,
+) -> Answer {
+    let pending = done.is_err().then(|| py.take_exception());
+    let truth = py.bool(done.is_ok());
+    let ended = Helper::EndTurn.call(py, slf, &[slf, truth.borrow()]);
+    truth.release(py);
+    let ended = ended.map(|result| result.release(py));
+    match pending {
+        Some(pending) => {
+            // An exception of the call is forgotten.
+            pending.restore(py);
+            Err(Raised)
         }
+        None => ended.and_then(|()| py.unsigned(turn.number.into())),
     }
 }
 
-/// # Safety
-/// Attached; a native object.
 #[cold]
-unsafe fn raise_broken(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        crate::threading::lookups::raise_named(slf, Namespace::Threading, Kind::BrokenBarrierError)
-    }
+fn raise_broken(py: Attached<'_>, this: This<'_, BarrierObject>) -> Raised {
+    lookups::raise_named(py, this.object(), Namespace::Threading, Kind::BrokenBarrierError)
 }
 
-unsafe extern "C-unwind" fn reset(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native BarrierObject.
-    let barrier = unsafe { of(slf) };
+#[inline]
+fn reset(py: Attached<'_>, this: This<'_, BarrierObject>) -> Outcome {
     // In the Python class the action runs with the lock held, and a reset waits for that lock.
-    if !barrier.is_in_turn() && barrier.reset() { compat::none() } else { LEFT_TO_PYTHON }
-}
-
-unsafe extern "C-unwind" fn abort(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native BarrierObject.
-    let barrier = unsafe { of(slf) };
-    // As in `reset`.
-    if !barrier.is_in_turn() && barrier.abort() { compat::none() } else { LEFT_TO_PYTHON }
-}
-
-/// Returns this number if the barrier is native, else the attribute.
-///
-/// # Safety
-/// Called by CPython, attached, with a BarrierObject and the name of a property.
-unsafe fn number(slf: *mut PyObject, name: *mut c_void, number: u32) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if !is_native(slf) {
-            return materialize::get::<BarrierObject>(slf, name);
-        }
-        ffi::PyLong_FromUnsignedLong(number.into())
+    if !this.barrier.is_in_turn() && this.barrier.reset() {
+        Reply::none(py)
+    } else {
+        LEFT_TO_PYTHON
     }
+}
+
+#[inline]
+fn abort(py: Attached<'_>, this: This<'_, BarrierObject>) -> Outcome {
+    // As in `reset`.
+    if !this.barrier.is_in_turn() && this.barrier.abort() {
+        Reply::none(py)
+    } else {
+        LEFT_TO_PYTHON
+    }
+}
+
+/// This number if the barrier is native, else the attribute of this name.
+fn number(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr, number: u32) -> Answer {
+    if !is_native(this) {
+        return materialize::get(py, this, name);
+    }
+    py.unsigned(number.into())
 }
 
 /// Whether a value just read from the primitive is still valid: the barrier has not been
 /// materialized meanwhile.
-unsafe fn is_native(slf: *mut PyObject) -> bool {
-    // SAFETY: a native object, as the callers promise.
-    unsafe { class::is_of_phase_native(slf) && of(slf).state() != BarrierState::Retired }
+fn is_native(this: This<'_, BarrierObject>) -> bool {
+    this.head.is_native_phase() && this.barrier.state() != BarrierState::Retired
 }
 
-unsafe extern "C-unwind" fn get_parties(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject.
-    unsafe { number(slf, name, of(slf).parties()) }
+fn get_parties(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr) -> Answer {
+    number(py, this, name, this.barrier.parties())
 }
 
-unsafe extern "C-unwind" fn get_count(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject.
-    unsafe { number(slf, name, of(slf).count()) }
+fn get_count(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr) -> Answer {
+    number(py, this, name, this.barrier.count())
 }
 
 /// Returns one of two states. The Python class has two more, for a barrier that its threads are
 /// about to leave.
-unsafe extern "C-unwind" fn get_state(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject.
-    unsafe {
-        if !is_native(slf) {
-            return materialize::get::<BarrierObject>(slf, name);
-        }
-        ffi::PyLong_FromLong(if of(slf).state() == BarrierState::Broken { -2 } else { 0 })
+fn get_state(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr) -> Answer {
+    if !is_native(this) {
+        return materialize::get(py, this, name);
     }
+    py.signed(if this.barrier.state() == BarrierState::Broken { -2 } else { 0 })
 }
 
-unsafe extern "C-unwind" fn get_action(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject; it keeps the action.
-    unsafe {
-        if !is_native(slf) {
-            return materialize::get::<BarrierObject>(slf, name);
-        }
-        new_ref(this(slf).action)
+fn get_action(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr) -> Answer {
+    if !is_native(this) {
+        return materialize::get(py, this, name);
     }
+    Ok(own(py, this.action.get()))
 }
 
-unsafe extern "C-unwind" fn get_timeout(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a BarrierObject; it keeps the time-out.
-    unsafe {
-        if !is_native(slf) {
-            return materialize::get::<BarrierObject>(slf, name);
-        }
-        new_ref(this(slf).timeout)
+fn get_timeout(py: Attached<'_>, this: This<'_, BarrierObject>, name: &CStr) -> Answer {
+    if !is_native(this) {
+        return materialize::get(py, this, name);
     }
+    Ok(own(py, this.timeout.get()))
 }

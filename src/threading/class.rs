@@ -1,76 +1,74 @@
 //! Making native classes, and their `__init__`.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::mem::{self, offset_of};
 
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
-use crate::capi::call::{PyObject_Call, tuple_and_dict};
-use crate::capi::compat;
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::drop_ref;
-use crate::capi::types::{
-    self, Call, Collected, Doc, FastKeywords, Function, Like, Property, Type,
+use crate::capi::collected::{self, Collected};
+use crate::capi::entry::{Args, IntoResult, Module, New, This, entry, status};
+use crate::capi::errors::Raised;
+use crate::capi::object::{
+    self, Answer, Attached, Borrowed, Dict, Exception, Owned, OwnedClass, Tuple, release,
 };
-use crate::runtime::natives::{Fitness, Kind};
+use crate::capi::types::{
+    self, Call, Doc, FastKeywords, Function, Like, Property, Type, VarArgsKeywords,
+};
+use crate::runtime::natives::{Fitness, Kind, gone};
 use crate::runtime::state::State;
-use crate::threading::head::{self, Head, Phase};
-use crate::threading::method::{self, LEFT_TO_PYTHON, Native, OfObjects};
-use crate::threading::{arguments, materialize, python_class};
+use crate::threading::head::{self, Head, Headed, Phase};
+use crate::threading::method::{self, LEFT_TO_PYTHON, Native, OfObjects, Outcome, Reply};
+use crate::threading::{arguments, materialize};
 
 /// The arguments for making a native class.
-pub struct Making {
-    pub module: *mut PyObject,
-    /// A Python function, borrowed. It gives a new class the attributes that the Python class has
-    /// beside its methods.
-    pub finish: *mut PyObject,
-    /// A Python function, borrowed. It adapts a function of the Python class to the native class.
-    pub adapt: *mut PyObject,
+pub struct Making<'a> {
+    pub py: Attached<'a>,
+    pub module: Module<'a>,
+    /// A Python function. It gives a new class the attributes that the Python class has beside its
+    /// methods.
+    pub finish: Borrowed<'a>,
+    /// A Python function. It adapts a function of the Python class to the native class.
+    pub adapt: Borrowed<'a>,
 }
 
 /// A class with an `__init__` of `N` arguments.
 pub trait NativeClass<const N: usize> {
+    /// The layout of the objects.
+    type Object: Headed;
     /// The names of the arguments.
     const ARGUMENTS: [&'static CStr; N];
     /// Attributes that `__init__` of the Python class sets.
     const PARTS: &'static [&'static CStr];
 
-    /// Fills in the state of a new native object from these arguments, each null if it was not
-    /// given. Returns false, with nothing changed, if they are not ordinary ones and the Python
-    /// class has to read them.
-    ///
-    /// # Safety
-    /// Attached; `slf` is an object of the class that this thread is changing. Runs no Python code.
-    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; N]) -> Result<bool, Raised>;
-
-    /// The place of an object's dict.
-    ///
-    /// # Safety
-    /// `slf` is an object of the class.
-    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject;
+    /// Fills in the state of a new native object, which this thread is changing, from these
+    /// arguments, each None if it was not given. Returns false, with nothing changed, if they are
+    /// not ordinary ones and the Python class has to read them. Runs no Python code.
+    fn begin(
+        py: Attached<'_>,
+        this: This<'_, Self::Object>,
+        given: [Option<Borrowed<'_>>; N],
+    ) -> Result<bool, Raised>;
 }
 
 /// A method that is always left to the Python function. It is in the table so that the native class
 /// has a method of that name.
-pub const PYTHON: Call = Call::NoArgs(left_to_python);
+pub const PYTHON: Call = Call::NoArgs(entry!(no_args, left_to_python: Head));
 
-unsafe extern "C-unwind" fn left_to_python(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+fn left_to_python(_: Attached<'_>, _: This<'_, Head>) -> Outcome {
     LEFT_TO_PYTHON
 }
 
 pub type Slot<R> = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> R;
-/// The description of a native class.
+
+/// The description of a native class. All its functions expect objects of the same layout.
 pub struct Class<'a> {
     /// The name with its module.
     pub name: &'static CStr,
     /// The name without its module.
     pub short_name: &'static CStr,
     pub kind: Kind,
-    pub weakrefs: usize,
-    pub dict: usize,
-    /// Borrowed; null for `object`.
-    pub base: *mut PyTypeObject,
+    /// The base; None for `object`.
+    pub base: Option<object::Class<'a>>,
     /// The methods that stand in for those of the Python class.
     pub methods: &'a [Native],
     /// Methods for which an object may have an attribute of its own.
@@ -83,29 +81,27 @@ pub struct Class<'a> {
 }
 
 impl Class<'_> {
-    /// Makes the type. Its objects are laid out as `T`. Returns a new reference.
-    ///
-    /// # Safety
-    /// Attached; the struct is described as it is.
-    pub unsafe fn make<T: Collected>(self, making: &Making) -> Result<*mut PyTypeObject, Raised> {
-        // SAFETY: as the caller promises; each slot is of the kind that its number says; no other
-        // thread has the type before it is finished.
-        unsafe {
-            let slots = [
-                (ffi::Py_tp_dealloc, types::dealloc::<T> as *mut c_void),
-                (ffi::Py_tp_traverse, types::traverse::<T> as *mut c_void),
-                (ffi::Py_tp_clear, types::clear_all::<T> as *mut c_void),
-            ];
-            // A class with a native base inherits the methods and the slot.
-            let (setters, setattr): (&[Function], _) = match self.base.is_null() {
-                true => (SETTERS, Some(slot_of_python_setattr()?)),
-                false => (&[], (*self.base).tp_setattro),
-            };
-            let made = Type {
+    /// Makes the type. Its objects are laid out as `T`.
+    pub fn make<T: Collected + Headed>(self, making: &Making<'_>) -> Result<OwnedClass, Raised> {
+        let py = making.py;
+        let slots = [
+            (ffi::Py_tp_dealloc, collected::dealloc::<T> as *mut c_void),
+            (ffi::Py_tp_traverse, collected::traverse::<T> as *mut c_void),
+            (ffi::Py_tp_clear, collected::clear_all::<T> as *mut c_void),
+        ];
+        // A class with a native base inherits the methods and the slot.
+        let (setters, setattr): (&[Function], _) = match self.base {
+            None => (SETTERS, Some(slot_of_python_setattr(py)?)),
+            // SAFETY: the class is alive.
+            Some(base) => (&[], unsafe { (*base.as_ptr()).tp_setattro }),
+        };
+        // SAFETY: each slot is of the kind that its number says; every `T` begins with a `Head`.
+        let made = unsafe {
+            Type {
                 name: self.name,
                 size: size_of::<T>(),
-                weakrefs: Some(self.weakrefs),
-                dict: Some(self.dict),
+                weakrefs: Some(offset_of!(Head, weakrefs)),
+                dict: Some(offset_of!(Head, dict)),
                 flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
                 like: Like::Nothing(c""),
                 base: self.base,
@@ -114,18 +110,22 @@ impl Class<'_> {
                 vectorcall: self.vectorcall,
                 slots: &slots,
             }
-            .make(making.module)?;
-            let finished = finish(made, &self, making);
-            if finished.is_err() {
-                drop_ref(made.cast());
-                return Err(Raised);
-            }
-            (*made).tp_setattro = setattr;
-            // This slot and the method `__init__` do the same.
-            (*made).tp_init = Some(core::mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
-            types::set_short_name(made, self.short_name);
-            Ok(made)
+            .make(py, making.module.object())?
+        };
+        if finish(made.borrow(), &self, making).is_err() {
+            made.release(py);
+            return Err(Raised);
         }
+        let class = made.borrow().as_ptr();
+        // SAFETY: no other thread has the type before it is finished. CPython calls `tp_init` with
+        // these arguments. The only difference is that it may be unwound.
+        unsafe {
+            (*class).tp_setattro = setattr;
+            // This slot and the method `__init__` do the same.
+            (*class).tp_init = Some(mem::transmute::<Slot<c_int>, ffi::initproc>(self.init));
+            types::set_short_name(class, self.short_name);
+        }
+        Ok(made)
     }
 }
 
@@ -135,95 +135,86 @@ impl Class<'_> {
 const SETTERS: &[Function] = &[
     Function {
         name: c"__setattr__",
-        call: Call::VarArgs(materialize::set_attribute),
+        call: materialize::SET_ATTRIBUTE,
         doc: Doc::Own(
             c"__setattr__($self, name, value, /)\n--\n\nImplement setattr(self, name, value).",
         ),
     },
     Function {
         name: c"__delattr__",
-        call: Call::VarArgs(materialize::delete_attribute),
+        call: materialize::DELETE_ATTRIBUTE,
         doc: Doc::Own(c"__delattr__($self, name, /)\n--\n\nImplement delattr(self, name)."),
     },
 ];
 
 /// Returns the `tp_setattro` that the interpreter gives to a class with a `__setattr__` in Python.
 /// That slot calls the `__setattr__` of the class.
-unsafe fn slot_of_python_setattr() -> Result<ffi::setattrofunc, Raised> {
-    // SAFETY: attached, as in `make`; the format takes two strings and an object. The function is
-    // the interpreter's, and outlives the class.
-    unsafe {
-        let class = ffi::PyObject_CallFunction(
-            (&raw mut ffi::PyType_Type).cast(),
+fn slot_of_python_setattr(py: Attached<'_>) -> Result<ffi::setattrofunc, Raised> {
+    // SAFETY: attached; the format takes two strings and an object. The result is a new reference
+    // to a class. The function in the slot is the interpreter's, and outlives the class.
+    let (class, slot) = unsafe {
+        let class = py.own(ffi::PyObject_CallFunction(
+            object::Class::base_type().object().as_ptr(),
             c"s(){sO}".as_ptr(),
             c"Setting".as_ptr(),
             c"__setattr__".as_ptr(),
             ffi::Py_None(),
-        );
-        if class.is_null() {
-            return Err(Raised);
-        }
-        let slot = (*class.cast::<PyTypeObject>()).tp_setattro;
-        drop_ref(class);
-        slot.ok_or_else(|| {
-            raise(ffi::PyExc_SystemError, c"a class without tp_setattro");
-            Raised
-        })
-    }
+        ))?;
+        let slot = (*class.borrow().as_ptr().cast::<PyTypeObject>()).tp_setattro;
+        (class, slot)
+    };
+    class.release(py);
+    slot.ok_or_else(|| py.raise(Exception::System, c"a class without tp_setattro"))
 }
 
 /// Gives a new class its methods, and the other attributes of the Python class.
-unsafe fn finish(made: *mut PyTypeObject, class: &Class, making: &Making) -> Result<(), Raised> {
-    // SAFETY: attached, as in `make`.
-    unsafe {
-        let state = State::of(making.module);
-        let python = (*state).natives.python[class.kind as usize];
-        method::install(made, class.kind, class.methods, class.of_objects, making)?;
-        let rest = making.finish;
-        let args = [made.cast(), python];
-        let done = compat::vectorcall(rest, args.as_ptr(), 2, ptr::null_mut());
-        drop_ref(done);
-        if done.is_null() { Err(Raised) } else { Ok(()) }
-    }
-}
-
-/// Whether the object's state is in the primitive, that is, whether its phase is [`Phase::Native`].
-///
-/// # Safety
-/// A native object.
-#[inline]
-pub unsafe fn is_of_phase_native(slf: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe { Head::of(slf) }.phase() == Phase::Native
+fn finish(made: object::Class<'_>, class: &Class<'_>, making: &Making<'_>) -> Result<(), Raised> {
+    let py = making.py;
+    let natives = &State::of(making.module).natives;
+    let python = natives.python(class.kind).ok_or_else(|| gone(py))?;
+    method::install(py, made, class.kind, class.methods, class.of_objects, making)?;
+    making.finish.call(py, &[made.object(), python])?.release(py);
+    Ok(())
 }
 
 /// `tp_init`.
 ///
 /// # Safety
 /// Called by CPython with an object of the class, a tuple, and a dict or null.
-pub unsafe extern "C-unwind" fn init_slot<T: NativeClass<N>, const N: usize>(
+pub unsafe extern "C-unwind" fn init_slot<C: NativeClass<N>, const N: usize>(
     slf: *mut PyObject,
     args: *mut PyObject,
     kwargs: *mut PyObject,
 ) -> c_int {
-    // SAFETY: as the caller promises.
+    // SAFETY: as the caller promises; attached.
     unsafe {
-        if let Some(given) = arguments::bind_tuple(args, kwargs, T::ARGUMENTS) {
-            match init::<T, N>(slf, given) {
-                Ok(true) => return 0,
-                Ok(false) => {}
-                Err(Raised) => return -1,
-            }
-        }
-        init_in_python(slf, args, kwargs)
+        let this = This::<C::Object>::assume(slf);
+        let args = Tuple::assume(Borrowed::assume(args));
+        let kwargs = Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs));
+        status(init_with_tuple::<C, N>(Attached::assume(), this, args, kwargs))
     }
+}
+
+#[inline]
+fn init_with_tuple<C: NativeClass<N>, const N: usize>(
+    py: Attached<'_>,
+    this: This<'_, C::Object>,
+    args: Tuple<'_>,
+    kwargs: Option<Dict<'_>>,
+) -> Result<(), Raised> {
+    if let Some(given) = arguments::bind_tuple(py, args, kwargs, C::ARGUMENTS)
+        && init::<C, N>(py, this, given)?
+    {
+        return Ok(());
+    }
+    init_in_python(py, this.object(), args, kwargs)
 }
 
 /// The method `__init__`.
 ///
 /// # Safety
-/// Called, attached, with an object of the class.
-pub unsafe extern "C-unwind" fn init_method<T: NativeClass<N>, const N: usize>(
+/// Called, attached, with an object of the class and as many arguments.
+pub unsafe extern "C-unwind" fn init_method<C: NativeClass<N>, const N: usize>(
     slf: *mut PyObject,
     args: *const *mut PyObject,
     nargs: Py_ssize_t,
@@ -231,131 +222,135 @@ pub unsafe extern "C-unwind" fn init_method<T: NativeClass<N>, const N: usize>(
 ) -> *mut PyObject {
     // SAFETY: as the caller promises.
     unsafe {
-        let Some(given) = arguments::bind(args, nargs, kwnames, T::ARGUMENTS) else {
-            return LEFT_TO_PYTHON;
-        };
-        match init::<T, N>(slf, given) {
-            Ok(true) => compat::none(),
-            Ok(false) => LEFT_TO_PYTHON,
-            Err(Raised) => ptr::null_mut(),
-        }
+        let this = This::<C::Object>::assume(slf);
+        let args = Args::assume(args, nargs, kwnames);
+        init_with_array::<C, N>(Attached::assume(), this, args).into_result()
+    }
+}
+
+#[inline]
+fn init_with_array<C: NativeClass<N>, const N: usize>(
+    py: Attached<'_>,
+    this: This<'_, C::Object>,
+    args: Args<'_>,
+) -> Outcome {
+    match arguments::bind(args, C::ARGUMENTS) {
+        Some(given) if init::<C, N>(py, this, given)? => Reply::none(py),
+        _ => LEFT_TO_PYTHON,
     }
 }
 
 /// Makes a new object native. Returns false if the Python class has to initialise the object: it is
 /// not new, or its class, the arguments or the names that `__init__` looks up are not the usual
 /// ones.
-///
-/// # Safety
-/// Attached; an object of the class.
-unsafe fn init<T: NativeClass<N>, const N: usize>(
-    slf: *mut PyObject,
-    given: [*mut PyObject; N],
+fn init<C: NativeClass<N>, const N: usize>(
+    py: Attached<'_>,
+    this: This<'_, C::Object>,
+    given: [Option<Borrowed<'_>>; N],
 ) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let class = ffi::Py_TYPE(slf);
-        let state = State::of_type(class)?;
-        let fitness = head::fitness(class, state)?;
-        if fitness.0 == Fitness::Unfit || !head::is_world_usual(state) {
-            return Ok(false);
-        }
-        let dict = AtomicPtr::from_ptr(T::dict(slf)).load(Ordering::Acquire);
-        if materialize::has_parts(dict, T::PARTS)? {
-            return Ok(false);
-        }
-        let head = Head::of(slf);
-        if !head.begin_change(Phase::Python) {
-            return Ok(false);
-        }
-        let begun = T::begin(slf, given);
-        let native = matches!(begun, Ok(true)) && head::note_fitness(slf, fitness);
-        head.end_change(if native { Phase::Native } else { Phase::Python });
-        begun.map(|_| native)
+    let class = this.object().class();
+    let state = State::of_class(py, class)?;
+    let fitness = head::fitness(py, class, state)?;
+    if fitness.0 == Fitness::Unfit || !head::is_world_usual(py, state) {
+        return Ok(false);
     }
+    let head = this.head();
+    if materialize::has_parts(py, head, C::PARTS)? || !head.begin_change(Phase::Python) {
+        return Ok(false);
+    }
+    let begun = C::begin(py, this, given);
+    let native = matches!(begun, Ok(true)) && head::note_fitness(head, fitness);
+    head.end_change(if native { Phase::Native } else { Phase::Python });
+    begun.map(|_| native)
 }
 
 /// Calls `__init__` of the Python class. From then on the Python class serves the object.
-///
-/// # Safety
-/// Attached; a native object; a tuple, and a dict or null.
 #[cold]
-unsafe fn init_in_python(slf: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        let class = ffi::Py_TYPE(slf);
-        let Ok(state) = State::of_type(class) else { return -1 };
-        let Some(kind) = head::kind_of(class, state) else { return -1 };
-        let all = python_class::with_first(slf, args);
-        if all.is_null() {
-            return -1;
-        }
-        let result = PyObject_Call((*state).natives.inits[kind as usize], all, kwargs);
-        drop_ref(all);
-        drop_ref(result);
-        if result.is_null() { -1 } else { 0 }
-    }
+fn init_in_python(
+    py: Attached<'_>,
+    object: Borrowed<'_>,
+    args: Tuple<'_>,
+    kwargs: Option<Dict<'_>>,
+) -> Result<(), Raised> {
+    let class = object.class();
+    let state = State::of_class(py, class)?;
+    let init = head::kind_of(class, state)
+        .and_then(|kind| state.natives.inits[kind as usize].get())
+        .ok_or_else(|| gone(py))?;
+    let all = args.with_first(py, object)?;
+    // SAFETY: a new tuple.
+    let result = init.call_with(py, unsafe { Tuple::assume(all.borrow()) }, kwargs);
+    all.release(py);
+    result?.release(py);
+    Ok(())
 }
 
 /// `tp_vectorcall`: makes an object without a tuple of its arguments. This is done only while the
 /// class has its original `__new__` and `__init__`.
 ///
 /// # Safety
-/// Called by CPython, attached, with the type; `T` is the struct of its objects, and all zero is a
-/// valid one.
-pub unsafe extern "C-unwind" fn vectorcall<T: NativeClass<N>, const N: usize>(
+/// Called by CPython, attached, with the type and as many arguments. The type was made for objects
+/// of this layout.
+pub unsafe extern "C-unwind" fn vectorcall<C: NativeClass<N>, const N: usize>(
     class: *mut PyObject,
     args: *const *mut PyObject,
     nargsf: Py_ssize_t,
     kwnames: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: as the caller promises; the highest bit of the number of arguments is a flag; no
-    // other thread has the new object.
+    // SAFETY: as the caller promises; the highest bit of the number of arguments is a flag.
     unsafe {
-        let nargs = nargsf & Py_ssize_t::MAX;
-        let own: Slot<c_int> = init_slot::<T, N>;
-        let is_own = |init: ffi::initproc| init as usize == own as usize;
-        let new = |class: *mut PyTypeObject| (*class).tp_new.map(|new| new as usize);
-        if (*class.cast::<PyTypeObject>()).tp_init.is_some_and(is_own)
-            && new(class.cast()) == new(&raw mut ffi::PyBaseObject_Type)
-            && let Some(given) = arguments::bind(args, nargs, kwnames, T::ARGUMENTS)
-        {
-            let made = types::allocate::<PyObject>(class.cast());
-            if made.is_null() {
-                return made;
-            }
-            match init::<T, N>(made, given) {
-                Ok(true) => return made,
-                Ok(false) => drop_ref(made),
-                Err(Raised) => {
-                    drop_ref(made);
-                    return ptr::null_mut();
-                }
+        let class = object::Class::assume(class.cast());
+        let args = Args::assume(args, nargsf & Py_ssize_t::MAX, kwnames);
+        construct::<C, N>(Attached::assume(), class, args).into_result()
+    }
+}
+
+#[inline]
+fn construct<C: NativeClass<N>, const N: usize>(
+    py: Attached<'_>,
+    class: object::Class<'_>,
+    args: Args<'_>,
+) -> Answer {
+    let own: Slot<c_int> = init_slot::<C, N>;
+    if class.init_slot() == own as *const c_void
+        && class.new_slot() == object::Class::base_object().new_slot()
+        && let Some(given) = arguments::bind(args, C::ARGUMENTS)
+    {
+        // SAFETY: the function in `tp_init` tells that the class was made for these objects.
+        let made = unsafe { New::<C::Object>::allocate(py, class)? };
+        match init::<C, N>(py, made.this(), given) {
+            Ok(true) => return Ok(made.into_owned()),
+            Ok(false) => made.release(py),
+            Err(Raised) => {
+                made.release(py);
+                return Err(Raised);
             }
         }
-        call_type(class, args, nargs, kwnames)
     }
+    call_type(py, class, args)
 }
 
 /// Makes an object as the interpreter does for a type without `tp_vectorcall`.
 #[cold]
-unsafe fn call_type(
-    class: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: attached, as in `vectorcall`; new references are released.
-    unsafe {
-        let Ok((args, kwargs)) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames) else {
-            return ptr::null_mut();
-        };
-        let made = match (*ffi::Py_TYPE(class)).tp_call {
-            Some(call) => call(class, args, kwargs),
-            None => ptr::null_mut(),
-        };
-        drop_ref(args);
-        drop_ref(kwargs);
-        made
-    }
+fn call_type(py: Attached<'_>, class: object::Class<'_>, args: Args<'_>) -> Answer {
+    let (args, kwargs) = args.to_tuple_and_dict(py)?;
+    let made = {
+        let args = args.borrow().as_ptr();
+        let kwargs = object::as_ptr(kwargs.as_ref().map(Owned::borrow));
+        let class = class.object();
+        // SAFETY: attached; a class, a tuple, and a dict or null. The slot may run Python code, and
+        // so it may be unwound. Its type is the same otherwise.
+        unsafe {
+            match (*class.class().as_ptr()).tp_call {
+                Some(call) => {
+                    let call = mem::transmute::<ffi::ternaryfunc, VarArgsKeywords>(call);
+                    py.own(call(class.as_ptr(), args, kwargs))
+                }
+                None => Err(py.raise(Exception::Type, c"a class that cannot be called")),
+            }
+        }
+    };
+    args.release(py);
+    release(kwargs, py);
+    made
 }

@@ -1,14 +1,18 @@
 //! The head of every native object. It tells whether native code or the Python class serves the
 //! object.
 
+use core::ffi::{CStr, c_int};
 use core::ptr;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use core::time::Duration;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::capi::compat;
+use crate::capi::entry::{Header, Instance, This, Visitor};
 use crate::capi::errors::Raised;
-use crate::capi::refs::drop_ref;
+use crate::capi::field::WeakRefs;
+use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, release};
+use crate::runtime::blocking;
 use crate::runtime::natives::{Fitness, Kind};
 use crate::runtime::state::State;
 use crate::threading::lookups;
@@ -30,26 +34,49 @@ pub enum Phase {
 /// The beginning of every native object. All zero bytes are phase `Python`.
 #[repr(C)]
 pub struct Head {
-    base: PyObject,
+    base: Header,
     /// The version of the object's class in which that was last found fit, see [`Fitness`].
     class_version: AtomicU32,
     phase: AtomicU8,
     /// Whether the object's class replaces a method that other methods call through the object.
     replaces_called: AtomicU8,
+    /// The dict of attributes, owned; null if there is none. CPython knows its offset, and makes
+    /// and replaces the dict.
+    pub dict: AtomicPtr<PyObject>,
+    pub weakrefs: WeakRefs,
+}
+
+// SAFETY: the first field is the header of an object; all zero bytes are a valid head.
+unsafe impl Instance for Head {}
+
+/// The layout of a native object.
+///
+/// # Safety
+/// `repr(C)`, and the struct begins with a [`Head`].
+pub unsafe trait Headed: Instance {}
+
+// SAFETY: it is one.
+unsafe impl Headed for Head {}
+
+impl<'a, T: Headed> This<'a, T> {
+    /// The head of the object.
+    #[inline]
+    #[must_use]
+    pub fn head(self) -> &'a Head {
+        self.as_native().get()
+    }
+
+    /// The object as any native object.
+    #[inline]
+    #[must_use]
+    pub fn as_native(self) -> This<'a, Head> {
+        // SAFETY: the struct begins with a head, as the trait promises.
+        unsafe { This::assume(self.object().as_ptr()) }
+    }
 }
 
 impl Head {
-    /// Returns the head of an object.
-    ///
-    /// # Safety
-    /// A native object, which outlives the result.
-    #[inline]
-    pub unsafe fn of<'a>(object: *mut PyObject) -> &'a Head {
-        // SAFETY: as the caller promises: every native object begins with one.
-        unsafe { &*object.cast::<Head>() }
-    }
-
-    /// Returns the phase. Everything that was done before the change to this phase is visible.
+    /// The phase. Everything that was done before the change to this phase is visible.
     #[inline]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -59,8 +86,14 @@ impl Head {
         }
     }
 
-    /// Returns the version of the object's class in which that was last found fit; zero if it never
-    /// was.
+    /// Whether the object's state is in the primitive, that is, whether its phase is
+    /// [`Phase::Native`].
+    #[inline]
+    pub fn is_native_phase(&self) -> bool {
+        self.phase() == Phase::Native
+    }
+
+    /// The version of the object's class in which that was last found fit; zero if it never was.
     #[inline]
     pub fn class_version(&self) -> u32 {
         self.class_version.load(Ordering::Relaxed)
@@ -78,15 +111,11 @@ impl Head {
         self.phase.store(to as u8, Ordering::Release);
     }
 
-    /// Returns the phase. Waits while a thread is changing it.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn settled_phase(&self) -> Phase {
+    /// The phase. Waits while a thread is changing it.
+    pub fn settled_phase(&self, py: Attached<'_>) -> Phase {
         loop {
             match self.phase() {
-                // SAFETY: attached, as the caller promises.
-                Phase::Changing => unsafe { crate::runtime::blocking::pause(CHANGE_TAKES) },
+                Phase::Changing => blocking::pause(py, CHANGE_TAKES),
                 phase => return phase,
             }
         }
@@ -98,111 +127,104 @@ impl Head {
     pub fn replaces_called(&self) -> bool {
         self.replaces_called.load(Ordering::Relaxed) != 0
     }
+
+    /// Visits the reference to the dict, for the collector.
+    pub fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        // SAFETY: the object owns the reference, and nothing replaces it during the traversal.
+        visitor.visit(unsafe { Borrowed::assume_if_any(self.dict.load(Ordering::Relaxed)) })
+    }
+
+    /// Drops the dict of an object that no thread can reach any more.
+    pub fn clear(&self, py: Attached<'_>) {
+        let dict = self.dict.load(Ordering::Acquire);
+        if !dict.is_null() {
+            self.dict.store(ptr::null_mut(), Ordering::Relaxed);
+            // SAFETY: the object owned the reference.
+            release(unsafe { py.own_if_any(dict) }, py);
+        }
+    }
 }
 
 /// How long to sleep before looking again at an object that another thread is changing.
-const CHANGE_TAKES: core::time::Duration = core::time::Duration::from_micros(20);
+const CHANGE_TAKES: Duration = Duration::from_micros(20);
 
 /// Whether native code serves this object at present. Its phase is `Native`, and neither its class
 /// nor a base has replaced something that the Python class relies on (see also [`is_world_usual`]).
-///
-/// # Safety
-/// Attached; a native object, and the state of its module.
+/// The state is that of the object's module.
 #[inline]
-pub unsafe fn is_native(object: *mut PyObject, state: *const State) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let head = Head::of(object);
-        if head.phase() != Phase::Native {
-            return false;
-        }
-        let version = compat::class_version(ffi::Py_TYPE(object));
-        let is_fit = version == head.class_version() && version != 0;
-        (is_fit || check_class(object, state)) && is_world_usual(state)
+pub fn is_native(py: Attached<'_>, object: This<'_, Head>, state: &State) -> bool {
+    if !object.is_native_phase() {
+        return false;
     }
+    let version = object.object().class().version();
+    let is_fit = version == object.class_version() && version != 0;
+    (is_fit || check_class(py, object, state)) && is_world_usual(py, state)
 }
 
 /// Whether nothing is replaced that all classes rely on: the names that they look up, and the class
 /// of conditions, of which the Python classes make attributes.
-///
-/// # Safety
-/// Attached; the state of a module with native classes.
 #[inline]
-pub unsafe fn is_world_usual(state: *const State) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let natives = &(*state).natives;
-        let class = natives.types[Kind::Condition as usize];
-        let checked = natives.condition_version.load(Ordering::Relaxed);
-        ((checked != 0 && compat::class_version(class) == checked) || is_condition_whole(state))
-            && lookups::are_as_expected(state)
-    }
+pub fn is_world_usual(py: Attached<'_>, state: &State) -> bool {
+    let natives = &state.natives;
+    let checked = natives.condition_version.load(Ordering::Relaxed);
+    let is_checked = checked != 0
+        && natives.class(Kind::Condition).is_some_and(|class| class.version() == checked);
+    (is_checked || is_condition_whole(py, state)) && lookups::are_as_expected(py, state)
 }
 
 /// Whether the native class of conditions still has each attribute that it was made with. Its ways
 /// to make objects and to find attributes must be the original ones, too.
 #[cold]
-unsafe fn is_condition_whole(state: *const State) -> bool {
-    // SAFETY: attached, as in `is_world_usual`; nothing changes the dict of the original.
-    unsafe {
-        let natives = &(*state).natives;
-        let class = natives.types[Kind::Condition as usize];
-        let original = natives.condition_dict;
-        if class.is_null() || original.is_null() {
-            // There is no native class: it is still to be made, or `threading` has a class that is
-            // not the interpreter's.
-            return class.is_null();
-        }
-        // The version is read first. A change that comes after that gives the class another
-        // version.
-        let version = compat::assign_class_version(class, (*state).qualname_name);
-        // An attribute that was added does no harm. An example is `__annotations__`, which is added
-        // when a program reads it. Only names that stand for slots matter, so the slots are
-        // checked.
-        let base = &raw const ffi::PyBaseObject_Type;
-        if !finds_attributes_generically(class)
-            || (*class).tp_new.map(|new| new as usize) != (*base).tp_new.map(|new| new as usize)
-        {
+fn is_condition_whole(py: Attached<'_>, state: &State) -> bool {
+    let natives = &state.natives;
+    // Without a native class, it is still to be made, or `threading` has a class that is not the
+    // interpreter's.
+    let Some(class) = natives.class(Kind::Condition) else { return true };
+    let Some(original) = natives.condition_dict.get().and_then(Dict::of) else { return false };
+    // The version is read first. A change that comes after that gives the class another version.
+    let version = version_of(py, class, state);
+    // An attribute that was added does no harm. An example is `__annotations__`, which is added
+    // when a program reads it. Only names that stand for slots matter, so the slots are checked.
+    if !class.finds_attributes_generically() || class.new_slot() != Class::base_object().new_slot()
+    {
+        return false;
+    }
+    let Some(attributes) = class.dict() else { return false };
+    // SAFETY: nothing changes the dict of the original.
+    for (name, value) in unsafe { original.entries() } {
+        let Ok(found) = attributes.get(py, name) else {
+            py.clear_error();
+            return false;
+        };
+        let is_same = found.as_ref().is_some_and(|found| found.borrow() == value);
+        release(found, py);
+        if !is_same {
             return false;
         }
-        let (mut position, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-        while ffi::PyDict_Next(original, &mut position, &mut name, &mut value) != 0 {
-            let Ok(found) = compat::dict_get((*class).tp_dict, name) else {
-                ffi::PyErr_Clear();
-                return false;
-            };
-            drop_ref(found);
-            if found != value {
-                return false;
-            }
-        }
-        natives.condition_version.store(version, Ordering::Relaxed);
-        true
     }
+    natives.condition_version.store(version, Ordering::Relaxed);
+    true
+}
+
+/// The version of a class, which is given one if it has none; 0 if it gets no more.
+fn version_of(py: Attached<'_>, class: Class<'_>, state: &State) -> u32 {
+    state.qualname_name.get().map_or(0, |name| class.assign_version(py, name))
 }
 
 #[cold]
-unsafe fn check_class(object: *mut PyObject, state: *const State) -> bool {
-    // SAFETY: as in `is_native`. A class that raises when it is examined is not fit.
-    unsafe {
-        match fitness(ffi::Py_TYPE(object), state) {
-            Ok(fitness) => note_fitness(object, fitness),
-            Err(Raised) => {
-                ffi::PyErr_Clear();
-                false
-            }
+fn check_class(py: Attached<'_>, object: This<'_, Head>, state: &State) -> bool {
+    match fitness(py, object.object().class(), state) {
+        Ok(fitness) => note_fitness(object.get(), fitness),
+        // A class that raises when it is examined is not fit.
+        Err(Raised) => {
+            py.clear_error();
+            false
         }
     }
 }
 
 /// Notes in the object the fitness that was found for its class. Returns whether the class is fit.
-///
-/// # Safety
-/// A native object.
-pub unsafe fn note_fitness(object: *mut PyObject, found: (Fitness, u32)) -> bool {
-    // SAFETY: as the caller promises.
-    let head = unsafe { Head::of(object) };
-    let (fitness, version) = found;
+pub fn note_fitness(head: &Head, (fitness, version): (Fitness, u32)) -> bool {
     if fitness == Fitness::Unfit {
         return false;
     }
@@ -211,131 +233,100 @@ pub unsafe fn note_fitness(object: *mut PyObject, found: (Fitness, u32)) -> bool
     true
 }
 
-/// Returns the fitness of a class, and the version of the class for which that holds. The version
-/// is 0 if the class has none.
-///
-/// # Safety
-/// Attached; a native class or one derived from one, and the state of its module.
-pub unsafe fn fitness(
-    class: *mut PyTypeObject,
-    state: *const State,
+/// The fitness of a class, and the version of the class for which that holds. The version is 0 if
+/// the class has none. The state is that of the class's module.
+pub fn fitness(
+    py: Attached<'_>,
+    class: Class<'_>,
+    state: &State,
 ) -> Result<(Fitness, u32), Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let natives = &(*state).natives;
-        // The version is read first. A change that comes after that gives the class another
-        // version.
-        let mut version = compat::class_version(class);
-        if version == 0 {
-            version = compat::assign_class_version(class, (*state).qualname_name);
-        }
-        if version != 0
-            && let Some(found) = natives.fitnesses.find(version)
-        {
-            return Ok((found, version));
-        }
-        let fitness = look_at(class, state)?;
-        if version != 0 {
-            natives.fitnesses.store(version, fitness);
-        }
-        Ok((fitness, version))
+    let natives = &state.natives;
+    // The version is read first. A change that comes after that gives the class another version.
+    let mut version = class.version();
+    if version == 0 {
+        version = version_of(py, class, state);
     }
+    if version != 0
+        && let Some(found) = natives.fitnesses.find(version)
+    {
+        return Ok((found, version));
+    }
+    let fitness = look_at(py, class, state)?;
+    if version != 0 {
+        natives.fitnesses.store(version, fitness);
+    }
+    Ok((fitness, version))
 }
 
-/// Returns the kind of a class: that of the first native class among the class itself and its
-/// bases.
-///
-/// # Safety
-/// Attached; a native class or one derived from one, and the state of its module.
-pub unsafe fn kind_of(class: *mut PyTypeObject, state: *const State) -> Option<Kind> {
-    // SAFETY: as the caller promises; a base is a type or null.
-    unsafe {
-        let mut base = class;
-        while !base.is_null() {
-            for kind in Kind::CLASSES {
-                if (*state).natives.types[kind as usize] == base {
-                    return Some(kind);
-                }
+/// The kind of a class: that of the first native class among the class itself and its bases. The
+/// state is that of the class's module.
+pub fn kind_of(class: Class<'_>, state: &State) -> Option<Kind> {
+    let mut base = Some(class);
+    while let Some(class) = base {
+        for kind in Kind::CLASSES {
+            if state.natives.class(kind) == Some(class) {
+                return Some(kind);
             }
-            base = (*base).tp_base;
         }
+        base = class.base();
     }
     None
 }
 
 /// Whether a class finds and sets attributes in the same way as the native class that it is derived
 /// from.
-///
-/// # Safety
-/// Attached; valid types.
-unsafe fn finds_attributes_as_made(
-    class: *mut PyTypeObject,
-    native: *mut PyTypeObject,
+fn finds_attributes_as_made(
+    py: Attached<'_>,
+    class: Class<'_>,
+    native: Class<'_>,
 ) -> Result<bool, Raised> {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        for name in [c"__setattr__", c"__delattr__"] {
-            let [found, own] =
-                [class, native].map(|of| ffi::PyObject_GetAttrString(of.cast(), name.as_ptr()));
-            drop_ref(found);
-            drop_ref(own);
-            if found.is_null() || own.is_null() {
-                return Err(Raised);
-            }
-            if found != own {
-                return Ok(false);
-            }
+    for name in [c"__setattr__", c"__delattr__"] {
+        let found = class.object().attribute_named(py, name)?;
+        let Ok(own) = native.object().attribute_named(py, name) else {
+            found.release(py);
+            return Err(Raised);
+        };
+        let is_same = found.borrow() == own.borrow();
+        found.release(py);
+        own.release(py);
+        if !is_same {
+            return Ok(false);
         }
-        Ok(finds_attributes_generically(class))
     }
-}
-
-/// # Safety
-/// A valid type.
-unsafe fn finds_attributes_generically(class: *mut PyTypeObject) -> bool {
-    let generic = ffi::PyObject_GenericGetAttr as *const () as usize;
-    // SAFETY: as the caller promises.
-    unsafe { (*class).tp_getattro.is_some_and(|get| get as usize == generic) }
+    Ok(class.finds_attributes_generically())
 }
 
 #[cold]
-unsafe fn look_at(class: *mut PyTypeObject, state: *const State) -> Result<Fitness, Raised> {
-    // SAFETY: as in `fitness`; the names are borrowed from a dict that nothing changes; new
-    // references are released.
-    unsafe {
-        let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
-        let native = (*state).natives.types[kind as usize];
-        let finds_as_made = finds_attributes_as_made(class, native)?;
-        if !finds_as_made || (*state).natives.altered.load(Ordering::Relaxed) {
+fn look_at(py: Attached<'_>, class: Class<'_>, state: &State) -> Result<Fitness, Raised> {
+    let natives = &state.natives;
+    let Some(kind) = kind_of(class, state) else { return Ok(Fitness::Unfit) };
+    let Some(native) = natives.class(kind) else { return Ok(Fitness::Unfit) };
+    let finds_as_made = finds_attributes_as_made(py, class, native)?;
+    if !finds_as_made || natives.altered.load(Ordering::Relaxed) {
+        return Ok(Fitness::Unfit);
+    }
+    let snapshot = natives.snapshots[kind as usize].get().and_then(Dict::of);
+    let Some(snapshot) = snapshot else { return Ok(Fitness::Unfit) };
+    let mut fitness = Fitness::Fit;
+    // SAFETY: nothing changes a snapshot.
+    for (name, entry) in unsafe { snapshot.entries() } {
+        let found = class.object().attribute_if_any(py, name)?;
+        let is_same = found.as_ref().is_some_and(|found| found.borrow() == entry);
+        release(found, py);
+        if is_same {
+            continue;
+        }
+        if !name.is_one_of(called(kind)) {
             return Ok(Fitness::Unfit);
         }
-        let mut fitness = Fitness::Fit;
-        let snapshot = (*state).natives.snapshots[kind as usize];
-        let (mut position, mut name, mut entry) = (0, ptr::null_mut(), ptr::null_mut());
-        while ffi::PyDict_Next(snapshot, &mut position, &mut name, &mut entry) != 0 {
-            let found = compat::PyObject_GetAttr(class.cast(), name);
-            if found.is_null() {
-                if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
-                    return Err(Raised);
-                }
-                ffi::PyErr_Clear();
-            }
-            drop_ref(found);
-            if found == entry {
-                continue;
-            }
-            if !is_named(name, called(kind)) {
-                return Ok(Fitness::Unfit);
-            }
-            fitness = Fitness::ReplacesCalled;
-        }
-        Ok(fitness)
+        fitness = Fitness::ReplacesCalled;
     }
+    Ok(fitness)
 }
 
 /// Methods that other methods call through the object. If a class replaces one of them, those other
 /// methods are left to Python (see [`Fitness::ReplacesCalled`]).
-fn called(kind: Kind) -> &'static [&'static core::ffi::CStr] {
+fn called(kind: Kind) -> &'static [&'static CStr] {
     match kind {
         Kind::Condition => &[c"wait", c"notify"],
         Kind::Semaphore | Kind::BoundedSemaphore => &[c"release"],
@@ -345,7 +336,7 @@ fn called(kind: Kind) -> &'static [&'static core::ffi::CStr] {
 }
 
 /// Methods that no other method calls. A class may replace them, and all others work as before.
-fn uncalled(kind: Kind) -> &'static [&'static core::ffi::CStr] {
+fn uncalled(kind: Kind) -> &'static [&'static CStr] {
     match kind {
         Kind::Condition => &[c"acquire", c"release", c"locked", c"wait_for", c"notify_all"],
         Kind::Event => &[c"is_set", c"set", c"clear", c"wait"],
@@ -365,48 +356,48 @@ fn uncalled(kind: Kind) -> &'static [&'static core::ffi::CStr] {
     }
 }
 
-/// # Safety
-/// Attached; a string.
-unsafe fn is_named(name: *mut PyObject, names: &[&core::ffi::CStr]) -> bool {
-    // SAFETY: as the caller promises.
-    names
-        .iter()
-        .any(|known| unsafe { ffi::PyUnicode_CompareWithASCIIString(name, known.as_ptr()) == 0 })
+/// A new dict of attributes of a native class of this kind, which no other thread has yet. Its
+/// objects are native only while they find all of these unchanged in their class. `base` is the
+/// dict of the class that it is derived from.
+pub fn snapshot(py: Attached<'_>, class: Class<'_>, kind: Kind, base: Option<Dict<'_>>) -> Answer {
+    let made = base.map_or_else(|| py.dict(), |base| base.copy(py))?;
+    // SAFETY: a new dict.
+    let all = unsafe { Dict::assume(made.borrow()) };
+    match add_attributes(py, all, class, kind) {
+        Ok(()) => Ok(made),
+        Err(Raised) => {
+            made.release(py);
+            Err(Raised)
+        }
+    }
 }
 
-/// Returns a new dict of attributes of a native class. Its objects are native only while they find
-/// all of these unchanged in their class.
-///
-/// # Safety
-/// Attached; `class` is the native class of this kind; `base` is the dict of the class that it is
-/// derived from, or null.
-pub unsafe fn snapshot(
-    class: *mut PyTypeObject,
+/// Adds the attributes of a class itself to a snapshot.
+fn add_attributes(
+    py: Attached<'_>,
+    all: Dict<'_>,
+    class: Class<'_>,
     kind: Kind,
-    base: *mut PyObject,
-) -> Result<*mut PyObject, Raised> {
-    // SAFETY: as the caller promises; a heap type has a dict, and no other thread has the class.
-    unsafe {
-        let made = if base.is_null() { ffi::PyDict_New() } else { ffi::PyDict_Copy(base) };
-        if made.is_null() {
-            return Err(Raised);
+) -> Result<(), Raised> {
+    let Some(attributes) = class.dict() else { return Ok(()) };
+    // SAFETY: no other thread has the class.
+    for (name, value) in unsafe { attributes.entries() } {
+        if !is_special(name) && !name.is_one_of(uncalled(kind)) {
+            all.set(py, name, value)?;
         }
-        let (mut position, mut name, mut value) =
-            (0 as Py_ssize_t, ptr::null_mut(), ptr::null_mut());
-        while ffi::PyDict_Next((*class).tp_dict, &mut position, &mut name, &mut value) != 0 {
-            // The Python class does not rely on names that begin with two underscores: those are
-            // the interpreter's.
-            let special = ffi::PyUnicode_ReadChar(name, 0) == u32::from(b'_')
-                && ffi::PyUnicode_GetLength(name) > 1
-                && ffi::PyUnicode_ReadChar(name, 1) == u32::from(b'_');
-            if special || is_named(name, uncalled(kind)) {
-                continue;
-            }
-            if ffi::PyDict_SetItem(made, name, value) < 0 {
-                drop_ref(made);
-                return Err(Raised);
-            }
-        }
-        Ok(made)
     }
+    Ok(())
+}
+
+/// Whether a name begins with two underscores. The Python class does not rely on such names: those
+/// are the interpreter's.
+fn is_special(name: Borrowed<'_>) -> bool {
+    // SAFETY: a string of at least two characters, where these are read.
+    name.is_string()
+        && unsafe {
+            ffi::PyUnicode_GetLength(name.as_ptr()) > 1
+                && [0, 1]
+                    .into_iter()
+                    .all(|index| ffi::PyUnicode_ReadChar(name.as_ptr(), index) == u32::from(b'_'))
+        }
 }

@@ -3,18 +3,20 @@
 use core::ffi::CStr;
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, PyObject, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyObject};
 
 use crate::capi::compat;
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::drop_ref;
-use crate::runtime::natives::{COUNT, Helper, Kind, Namespace};
+use crate::capi::entry::Module;
+use crate::capi::errors::Raised;
+use crate::capi::field::Field;
+use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, Exception, OwnedClass, Tuple};
+use crate::runtime::natives::{COUNT, Helper, Kind, Namespace, gone};
 use crate::runtime::state::State;
 use crate::threading::class::Making;
 use crate::threading::queue::{self, simple_queue};
 use crate::threading::{barrier, condition, event, head, method, semaphore};
 
-type Make = unsafe fn(&Making) -> Result<*mut PyTypeObject, Raised>;
+type Make = fn(&Making<'_>) -> Result<OwnedClass, Raised>;
 
 /// The native classes, and the kinds that each class needs: its base, the classes that it is
 /// materialized with, the exceptions that it raises. A needed class that is made here comes before
@@ -44,20 +46,14 @@ const _: () = {
 /// by their names. A native type is made for each of them, unless that is done already. `helpers`
 /// is a dict of the functions of `rthread._native` that help native classes. Returns a dict of the
 /// types.
-///
-/// # Safety
-/// Called by CPython with the module and a tuple.
-pub unsafe extern "C-unwind" fn make_native(
-    module: *mut PyObject,
-    args: *mut PyObject,
-) -> *mut PyObject {
-    let mut classes: *mut PyObject = ptr::null_mut();
-    let mut helpers: *mut PyObject = ptr::null_mut();
-    // SAFETY: attached; the variables are of the types that the format asks for.
-    unsafe {
+pub fn make_native(py: Attached<'_>, module: Module<'_>, args: Tuple<'_>) -> Answer {
+    let (mut classes, mut helpers) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
+    // SAFETY: attached; the variables are of the types that the format asks for. They are dicts
+    // then, which the tuple keeps alive.
+    let (classes, helpers) = unsafe {
         let dict = &raw mut ffi::PyDict_Type;
         if compat::PyArg_ParseTuple(
-            args,
+            args.object().as_ptr(),
             c"O!O!:__make_native__".as_ptr(),
             dict,
             &raw mut classes,
@@ -65,66 +61,59 @@ pub unsafe extern "C-unwind" fn make_native(
             &raw mut helpers,
         ) == 0
         {
-            return ptr::null_mut();
-        }
-        let made = ffi::PyDict_New();
-        if made.is_null() || fill(module, classes, helpers, made).is_err() {
-            drop_ref(made);
-            return ptr::null_mut();
-        }
-        made
-    }
-}
-
-/// Returns the entry of `helpers` under this name, borrowed. Raises `TypeError` if there is none.
-unsafe fn helper(helpers: *mut PyObject, name: &CStr) -> Result<*mut PyObject, Raised> {
-    // SAFETY: attached; a dict, as the callers promise.
-    unsafe {
-        let found = ffi::PyDict_GetItemString(helpers, name.as_ptr());
-        if found.is_null() {
-            raise(ffi::PyExc_TypeError, c"a helper is missing");
             return Err(Raised);
         }
-        Ok(found)
+        (Dict::assume(Borrowed::assume(classes)), Dict::assume(Borrowed::assume(helpers)))
+    };
+    let made = py.dict()?;
+    // SAFETY: a new dict.
+    let filled = fill(py, module, classes, helpers, unsafe { Dict::assume(made.borrow()) });
+    match filled {
+        Ok(()) => Ok(made),
+        Err(Raised) => {
+            made.release(py);
+            Err(Raised)
+        }
     }
 }
 
-/// Stores a new reference in `place` if that is null.
-unsafe fn keep(place: &mut *mut PyObject, object: *mut PyObject) {
-    if place.is_null() {
-        // SAFETY: attached, and a valid object, as the callers promise.
-        unsafe { ffi::Py_INCREF(object) };
-        *place = object;
+/// An entry of a dict that was given, or that is in one.
+fn given<'a>(dict: Dict<'a>, name: &CStr) -> Option<Borrowed<'a>> {
+    // SAFETY: `rthread._native` makes these dicts for one call, and changes them only afterwards.
+    unsafe { dict.peek(name) }
+}
+
+/// The entry of `helpers` under this name. Raises `TypeError` if there is none.
+fn helper<'a>(py: Attached<'_>, helpers: Dict<'a>, name: &CStr) -> Result<Borrowed<'a>, Raised> {
+    given(helpers, name).ok_or_else(|| py.raise(Exception::Type, c"a helper is missing"))
+}
+
+/// Fills a field if it is empty.
+fn keep(py: Attached<'_>, field: &Field, object: Borrowed<'_>) {
+    if field.get().is_none() {
+        field.fill(py, object.own(py));
     }
 }
 
 /// Stores the Python functions that help native classes, and the objects that the names of
 /// `threading` and `queue` are expected to hold.
-///
-/// # Safety
-/// Attached; `helpers` is a dict.
-unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the state owns each reference that it takes.
-    unsafe {
-        let natives = &mut (*state).natives;
-        for (place, name) in natives.helpers.iter_mut().zip(Helper::NAMES) {
-            keep(place, helper(helpers, name)?);
-        }
-        for (namespace, names, expected) in [
-            (Namespace::Threading, c"threading", c"threading_expected"),
-            (Namespace::Queue, c"queue", c"queue_expected"),
-        ] {
-            let names = ffi::PyDict_GetItemString(helpers, names.as_ptr());
-            let expected = ffi::PyDict_GetItemString(helpers, expected.as_ptr());
-            if names.is_null() || expected.is_null() {
-                continue;
-            }
-            if ffi::PyDict_Check(names) == 0 || ffi::PyDict_Check(expected) == 0 {
-                raise(ffi::PyExc_TypeError, c"names must be dicts");
-                return Err(Raised);
-            }
-            natives.lookups.expect(namespace, names, expected);
-        }
+fn take_helpers(py: Attached<'_>, state: &State, helpers: Dict<'_>) -> Result<(), Raised> {
+    let natives = &state.natives;
+    for (field, name) in natives.helpers.iter().zip(Helper::NAMES) {
+        keep(py, field, helper(py, helpers, name)?);
+    }
+    for (namespace, names, expected) in [
+        (Namespace::Threading, c"threading", c"threading_expected"),
+        (Namespace::Queue, c"queue", c"queue_expected"),
+    ] {
+        let (Some(names), Some(expected)) = (given(helpers, names), given(helpers, expected))
+        else {
+            continue;
+        };
+        let (Some(names), Some(expected)) = (Dict::of(names), Dict::of(expected)) else {
+            return Err(py.raise(Exception::Type, c"names must be dicts"));
+        };
+        natives.lookups.expect(py, namespace, names, expected);
     }
     Ok(())
 }
@@ -132,111 +121,91 @@ unsafe fn take_helpers(state: *mut State, helpers: *mut PyObject) -> Result<(), 
 /// Raises `TypeError` unless all of `classes` fit: a class is a class, an exception is an exception
 /// class, and the kinds that a class needs are given or were made before. A native object relies on
 /// that.
-///
-/// # Safety
-/// Attached; a dict.
-unsafe fn check(state: *const State, classes: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        for index in 0..COUNT {
-            let class = ffi::PyDict_GetItemString(classes, Kind::NAMES[index].as_ptr());
-            if class.is_null() {
-                continue;
+fn check(py: Attached<'_>, state: &State, classes: Dict<'_>) -> Result<(), Raised> {
+    let natives = &state.natives;
+    for index in 0..COUNT {
+        let Some(class) = given(classes, Kind::NAMES[index]) else { continue };
+        let Some((_, _, needs)) = CLASSES.get(index) else {
+            if !class.is_exception_class() {
+                return Err(py.raise(Exception::Type, c"not an exception class"));
             }
-            let Some((_, _, needs)) = CLASSES.get(index) else {
-                if ffi::PyExceptionClass_Check(class) == 0 {
-                    raise(ffi::PyExc_TypeError, c"not an exception class");
-                    return Err(Raised);
-                }
-                continue;
+            continue;
+        };
+        // The methods of built-in types, such as `dict`, accept only objects of their own type.
+        if Class::of(class).is_none_or(|class| class.flags() & ffi::Py_TPFLAGS_HEAPTYPE == 0) {
+            return Err(py.raise(Exception::Type, c"not a class of a program's"));
+        }
+        for &need in *needs {
+            let made = match CLASSES.get(need as usize) {
+                Some(_) => natives.class(need).map(Class::object),
+                None => natives.python(need),
             };
-            // The methods of built-in types, such as `dict`, accept only objects of their own type.
-            if ffi::PyType_Check(class) == 0
-                || ffi::PyType_GetFlags(class.cast()) & ffi::Py_TPFLAGS_HEAPTYPE == 0
-            {
-                raise(ffi::PyExc_TypeError, c"not a class of a program's");
-                return Err(Raised);
-            }
-            for &need in *needs {
-                let need = need as usize;
-                let natives = &(*state).natives;
-                let made = if need < CLASSES.len() {
-                    natives.types[need].cast()
-                } else {
-                    natives.python[need]
-                };
-                let given = ffi::PyDict_GetItemString(classes, Kind::NAMES[need].as_ptr());
-                if given.is_null() && made.is_null() {
-                    raise(ffi::PyExc_TypeError, c"a class that another one needs is missing");
-                    return Err(Raised);
-                }
+            if given(classes, Kind::NAMES[need as usize]).or(made).is_none() {
+                let words = c"a class that another one needs is missing";
+                return Err(py.raise(Exception::Type, words));
             }
         }
     }
     Ok(())
 }
 
-unsafe fn fill(
-    module: *mut PyObject,
-    classes: *mut PyObject,
-    helpers: *mut PyObject,
-    made: *mut PyObject,
+fn fill(
+    py: Attached<'_>,
+    module: Module<'_>,
+    classes: Dict<'_>,
+    helpers: Dict<'_>,
+    made: Dict<'_>,
 ) -> Result<(), Raised> {
-    // SAFETY: as in `make_native`; the state owns each object that is stored in it.
-    unsafe {
-        let state = State::of(module).cast_mut();
-        check(state, classes)?;
-        take_helpers(state, helpers)?;
-        if (*state).natives.method_type.is_null() {
-            (*state).natives.method_type = method::make_type(module)?;
+    let state = State::of(module);
+    let natives = &state.natives;
+    check(py, state, classes)?;
+    take_helpers(py, state, helpers)?;
+    if natives.method_type.get().is_none() {
+        natives.method_type.fill(py, method::make_type(py, module.object())?);
+    }
+    let making = Making {
+        py,
+        module,
+        finish: helper(py, helpers, c"finish")?,
+        adapt: helper(py, helpers, c"adapt")?,
+    };
+    let recipes = Dict::of(helper(py, helpers, c"recipes")?);
+    for (index, name) in Kind::NAMES.iter().enumerate().skip(CLASSES.len()) {
+        if let Some(class) = given(classes, name) {
+            keep(py, &natives.python[index], class);
         }
-        let making = Making {
-            module,
-            finish: helper(helpers, c"finish")?,
-            adapt: helper(helpers, c"adapt")?,
-        };
-        let recipes = helper(helpers, c"recipes")?;
-        for (index, name) in Kind::NAMES.iter().enumerate().skip(CLASSES.len()) {
-            let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
-            if !class.is_null() {
-                keep(&mut (*state).natives.python[index], class);
-            }
+    }
+    for (index, &(kind, make, _)) in CLASSES.iter().enumerate() {
+        let name = Kind::NAMES[index];
+        let Some(class) = given(classes, name) else { continue };
+        keep(py, &natives.python[index], class);
+        if let Some(recipe) = recipes.and_then(|recipes| given(recipes, name)) {
+            keep(py, &natives.recipes[index], recipe);
         }
-        for (index, &(kind, make, _)) in CLASSES.iter().enumerate() {
-            let name = Kind::NAMES[index];
-            let class = ffi::PyDict_GetItemString(classes, name.as_ptr());
-            if class.is_null() {
-                continue;
-            }
-            keep(&mut (*state).natives.python[index], class);
-            let recipe = ffi::PyDict_GetItemString(recipes, name.as_ptr());
-            if !recipe.is_null() {
-                keep(&mut (*state).natives.recipes[index], recipe);
-            }
-            if (*state).natives.types[index].is_null() {
-                let class = make(&making)?;
-                (*state).natives.types[index] = class;
-                let base = CLASSES.iter().position(|&(kind, ..)| {
-                    (*state).natives.types[kind as usize] == (*class).tp_base
-                });
-                if let Some(base) = base {
-                    let init = (*state).natives.inits[base];
-                    keep(&mut (*state).natives.inits[index], init);
-                }
-                let base = base.map_or(ptr::null_mut(), |base| (*state).natives.snapshots[base]);
-                (*state).natives.snapshots[index] = head::snapshot(class, kind, base)?;
-                if kind == Kind::Condition {
-                    (*state).natives.condition_dict = ffi::PyDict_Copy((*class).tp_dict);
-                    if (*state).natives.condition_dict.is_null() {
-                        return Err(Raised);
-                    }
-                }
-            }
-            let class = (*state).natives.types[index].cast();
-            if ffi::PyDict_SetItemString(made, name.as_ptr(), class) < 0 {
-                return Err(Raised);
-            }
+        if natives.class(kind).is_none() {
+            natives.types[index].fill(py, make(&making)?);
+            note_attributes(py, state, kind)?;
         }
+        let class = natives.class(kind).ok_or_else(|| gone(py))?;
+        made.set_named(py, name, class.object())?;
+    }
+    Ok(())
+}
+
+/// Stores the facts about a new native class by which its objects are served natively or not.
+fn note_attributes(py: Attached<'_>, state: &State, kind: Kind) -> Result<(), Raised> {
+    let natives = &state.natives;
+    let class = natives.class(kind).ok_or_else(|| gone(py))?;
+    let base = class.base().and_then(|base| head::kind_of(base, state));
+    if let Some(init) = base.and_then(|base| natives.inits[base as usize].get()) {
+        keep(py, &natives.inits[kind as usize], init);
+    }
+    let base = base.and_then(|base| natives.snapshots[base as usize].get()).and_then(Dict::of);
+    natives.snapshots[kind as usize].fill(py, head::snapshot(py, class, kind, base)?);
+    if kind == Kind::Condition
+        && let Some(attributes) = class.dict()
+    {
+        natives.condition_dict.fill(py, attributes.copy(py)?);
     }
     Ok(())
 }

@@ -22,19 +22,20 @@
 use core::cell::Cell;
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
+use core::sync::atomic::Ordering;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
+use pyo3_ffi::PyObject;
 
-use crate::capi::call::PyObject_Call;
-use crate::capi::compat;
-use crate::capi::errors::{Raised, raise_no_attribute};
-use crate::capi::refs::drop_ref;
-use crate::capi::types::Property;
-use crate::runtime::natives::Kind;
+use crate::capi::entry::{IntoResult, This, entry, status};
+use crate::capi::errors::Raised;
+use crate::capi::object::{
+    Answer, Attached, Borrowed, Class, Dict, Exception, Owned, Tuple, release,
+};
+use crate::capi::types::{Call, Property};
+use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
 use crate::sync::Ticket;
-use crate::threading::head::{Head, Phase};
-use crate::threading::python_class;
+use crate::threading::head::{Head, Headed, Phase};
 
 /// The largest number of conditions of any class.
 pub const CONDITIONS: usize = 3;
@@ -50,305 +51,291 @@ pub enum Retirement {
     Need(Counts),
 }
 
-/// The values of the attributes that hold the last state, as new references in the order of
-/// [`Materialize::STATE`]. A value is null if it could not be made, with an exception set, or if it
-/// is not needed.
-pub type Values = [*mut PyObject; 3];
+/// The largest number of attributes that hold the last state.
+const STATES: usize = 3;
+
+/// The values of the attributes that hold the last state, in the order of [`Materialize::STATE`]. A
+/// value is None if it could not be made, with an exception set, or if it is not needed.
+pub type Values = [Option<Owned>; STATES];
 
 /// A native class with objects that can be materialized.
-pub trait Materialize {
+pub trait Materialize: Headed + Sized {
     /// The names of the attributes that hold the state.
     const STATE: &'static [&'static CStr];
 
-    /// Lets the Python side make the attributes of an object like this one. Returns a new tuple,
-    /// see `rthread._native`.
-    ///
-    /// # Safety
-    /// Attached; `slf` is an object of the class.
-    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject;
+    /// Lets the Python side make the attributes of an object like this one. Returns a tuple, see
+    /// `rthread._native`.
+    fn parts(py: Attached<'_>, this: This<'_, Self>, state: &State, tickets: Counts) -> Answer;
 
-    /// Retires the primitive of the object. Runs no Python code.
-    ///
-    /// # Safety
-    /// As [`Materialize::parts`]; `dict` holds the attributes; this thread is changing the object.
-    unsafe fn retire(
-        slf: *mut PyObject,
-        dict: *mut PyObject,
+    /// Retires the primitive of the object, which this thread is changing. Runs no Python code.
+    /// `dict` holds the attributes.
+    fn retire(
+        py: Attached<'_>,
+        this: This<'_, Self>,
+        dict: Dict<'_>,
         tickets: [&[Ticket]; CONDITIONS],
         values: &mut Values,
     ) -> Retirement;
 }
 
 thread_local! {
-    /// The object that this thread is changing.
+    /// The address of the object that this thread is changing.
     static CHANGING: Cell<*mut PyObject> = const { Cell::new(ptr::null_mut()) };
 }
 
 /// Returns the phase of an object. Waits while another thread is changing it.
-unsafe fn phase(slf: *mut PyObject) -> Phase {
-    // SAFETY: attached and a native object, as every caller promises.
-    unsafe {
-        let head = Head::of(slf);
-        match head.phase() {
-            // This thread is changing the object. It can get here all the same: a key in the dict
-            // may be of a type that has code of its own.
-            Phase::Changing if CHANGING.get() == slf => Phase::Python,
-            Phase::Changing => head.settled_phase(),
-            phase => phase,
-        }
+fn phase(py: Attached<'_>, this: This<'_, Head>) -> Phase {
+    match this.phase() {
+        // This thread is changing the object. It can get here all the same: a key in the dict may
+        // be of a type that has code of its own.
+        Phase::Changing if CHANGING.get() == this.object().as_ptr() => Phase::Python,
+        Phase::Changing => this.settled_phase(py),
+        phase => phase,
     }
 }
 
 /// Materializes the object, unless the Python class serves it already.
-///
-/// # Safety
-/// Attached; `slf` is an object of the class.
-pub unsafe fn materialize<T: Materialize>(slf: *mut PyObject) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        if phase(slf) != Phase::Native {
-            return Ok(());
-        }
-        let state = State::of_type(ffi::Py_TYPE(slf))?;
-        let dict = dict(slf)?;
-        let mut tickets = [0; CONDITIONS];
-        let done = loop {
-            let parts = T::parts(slf, state, tickets);
-            let Ok(parts) = Parts::of(parts) else { break Err(Raised) };
-            let change = change_with::<T>(slf, dict, &parts);
-            parts.end();
-            match change {
-                Ok(None) => break Ok(()),
-                Ok(Some(needed)) => tickets = needed,
-                Err(Raised) => break Err(Raised),
-            }
-        };
-        drop_ref(dict);
-        done
+pub fn materialize<T: Materialize>(py: Attached<'_>, this: This<'_, T>) -> Result<(), Raised> {
+    if phase(py, this.as_native()) != Phase::Native {
+        return Ok(());
     }
+    let state = State::of_object(py, this.object())?;
+    let dict = OwnDict::of(py, this.object())?;
+    let mut tickets = [0; CONDITIONS];
+    let done = loop {
+        let Ok(parts) = T::parts(py, this, state, tickets) else { break Err(Raised) };
+        let change = change_with(py, this, dict.get(), &Parts(parts.borrow()));
+        parts.release(py);
+        match change {
+            Ok(None) => break Ok(()),
+            Ok(Some(needed)) => tickets = needed,
+            Err(Raised) => break Err(Raised),
+        }
+    };
+    dict.release(py);
+    done
 }
 
-/// Changes the object. Returns the number of tickets that are needed, if there are not enough.
-///
-/// # Safety
-/// As [`materialize`]; the dict is the object's.
-unsafe fn change_with<T: Materialize>(
-    slf: *mut PyObject,
-    dict: *mut PyObject,
-    parts: &Parts,
+/// The names of the attributes that hold the last state.
+type Keys = [Option<Owned>; STATES];
+
+/// Changes the object, which has this dict. Returns the number of tickets that are needed, if there
+/// are not enough.
+fn change_with<T: Materialize>(
+    py: Attached<'_>,
+    this: This<'_, T>,
+    dict: Dict<'_>,
+    parts: &Parts<'_>,
 ) -> Result<Option<Counts>, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let mut keys = [ptr::null_mut(); 3];
-        for (key, name) in keys.iter_mut().zip(T::STATE) {
-            *key = ffi::PyUnicode_InternFromString(name.as_ptr());
-            if key.is_null() {
-                keys.into_iter().for_each(|key| drop_ref(key));
-                return Err(Raised);
-            }
-        }
-        let head = Head::of(slf);
-        while !head.begin_change(Phase::Native) {
-            if phase(slf) == Phase::Python {
-                // Another thread was first.
-                keys.into_iter().for_each(|key| drop_ref(key));
-                return Ok(None);
-            }
-        }
-        let outer = CHANGING.replace(slf);
-        let (end, result) = change::<T>(slf, dict, parts, keys);
-        head.end_change(end);
-        CHANGING.set(outer);
-        keys.into_iter().for_each(|key| drop_ref(key));
-        result
+    let mut keys: Keys = [const { None }; STATES];
+    let result = match make_keys(py, T::STATE, &mut keys) {
+        Ok(()) => change_named(py, this, dict, parts, &keys),
+        Err(Raised) => Err(Raised),
+    };
+    for key in &mut keys {
+        release(key.take(), py);
     }
+    result
 }
 
-/// # Safety
-/// As [`change_with`], and this thread is changing the object.
-unsafe fn change<T: Materialize>(
-    slf: *mut PyObject,
-    dict: *mut PyObject,
-    parts: &Parts,
-    keys: [*mut PyObject; 3],
+fn make_keys(py: Attached<'_>, names: &[&CStr], keys: &mut Keys) -> Result<(), Raised> {
+    for (key, name) in keys.iter_mut().zip(names) {
+        *key = Some(py.name(name)?);
+    }
+    Ok(())
+}
+
+fn change_named<T: Materialize>(
+    py: Attached<'_>,
+    this: This<'_, T>,
+    dict: Dict<'_>,
+    parts: &Parts<'_>,
+    keys: &Keys,
+) -> Result<Option<Counts>, Raised> {
+    while !this.head().begin_change(Phase::Native) {
+        if phase(py, this.as_native()) == Phase::Python {
+            // Another thread was first.
+            return Ok(None);
+        }
+    }
+    let outer = CHANGING.replace(this.object().as_ptr());
+    let (end, result) = change(py, this, dict, parts, keys);
+    this.head().end_change(end);
+    CHANGING.set(outer);
+    result
+}
+
+/// [`change_with`] for an object that this thread is changing.
+fn change<T: Materialize>(
+    py: Attached<'_>,
+    this: This<'_, T>,
+    former: Dict<'_>,
+    parts: &Parts<'_>,
+    keys: &Keys,
 ) -> (Phase, Result<Option<Counts>, Raised>) {
-    // SAFETY: as the caller promises. A waiter owns the ticket that it gets; the others are
-    // released.
-    unsafe {
-        // This comes first, because it may find no memory, and nothing has changed up to here. The
-        // attributes that the object has already come after the new ones, as if `__init__` had set
-        // the new ones before.
-        if ffi::PyDict_Update(parts.dict, dict) < 0
-            || ffi::PyObject_GenericSetDict(slf, parts.dict, ptr::null_mut()) < 0
-        {
-            return (Phase::Native, Err(Raised));
+    let object = this.object();
+    let dict = parts.dict();
+    // This comes first, because it may find no memory, and nothing has changed up to here. The
+    // attributes that the object has already come after the new ones, as if `__init__` had set the
+    // new ones before.
+    if dict.update(py, former).is_err() || object.set_own_dict(py, Some(dict.object())).is_err() {
+        return (Phase::Native, Err(Raised));
+    }
+    let mut values: Values = [const { None }; STATES];
+    let tickets = [0, 1, 2].map(|index| parts.tickets(index));
+    // A waiter owns the ticket that it gets. The references to the others are dropped below.
+    for ticket in tickets.iter().copied().flatten() {
+        let _given = ticket.own(py).into_raw();
+    }
+    let retirement = T::retire(py, this, dict, tickets.map(as_tickets), &mut values);
+    let (used, needed) = match retirement {
+        Retirement::Done(used) => (used, None),
+        Retirement::Need(needed) => ([0; CONDITIONS], Some(needed)),
+    };
+    for (index, &used) in used.iter().enumerate() {
+        for ticket in &tickets[index][used..] {
+            // SAFETY: the reference from above, which no waiter has got.
+            unsafe { Owned::assume(ticket.as_ptr()) }.release(py);
+            if needed.is_none() {
+                parts.forget_last(py, index);
+            }
         }
-        let former = dict;
-        let dict = parts.dict;
-        let mut values = [ptr::null_mut(); 3];
-        let tickets = [0, 1, 2].map(|index| parts.tickets(index));
-        for ticket in tickets.iter().copied().flatten() {
-            ffi::Py_INCREF(ticket.as_ptr().cast());
-        }
-        let retirement = T::retire(slf, dict, tickets, &mut values);
-        let (used, needed) = match retirement {
-            Retirement::Done(used) => (used, None),
-            Retirement::Need(needed) => ([0; CONDITIONS], Some(needed)),
+    }
+    if needed.is_some() {
+        // The next attempt reads the former dict. So an attribute that is set before that must go
+        // into it.
+        let put_back = object.set_own_dict(py, Some(former.object()));
+        return (Phase::Native, put_back.map(|()| needed));
+    }
+    let mut result = Ok(None);
+    for (value, key) in values.iter_mut().zip(keys).take(T::STATE.len()) {
+        let stored = match (&*value, key) {
+            (Some(value), Some(key)) => dict.set(py, key.borrow(), value.borrow()).is_ok(),
+            _ => !py.error_is_set(),
         };
-        for (index, &used) in used.iter().enumerate() {
-            for ticket in &tickets[index][used..] {
-                ffi::Py_DECREF(ticket.as_ptr().cast());
-                if needed.is_none() {
-                    parts.forget_last(index);
-                }
-            }
+        release(value.take(), py);
+        if !stored {
+            result = Err(Raised);
         }
-        if needed.is_some() {
-            // The next attempt reads the former dict. So an attribute that is set before that must
-            // go into it.
-            let put_back = ffi::PyObject_GenericSetDict(slf, former, ptr::null_mut());
-            return (Phase::Native, if put_back < 0 { Err(Raised) } else { Ok(needed) });
-        }
-        let mut result = Ok(None);
-        for (index, _) in T::STATE.iter().enumerate() {
-            let stored = if values[index].is_null() {
-                ffi::PyErr_Occurred().is_null()
-            } else {
-                ffi::PyDict_SetItem(dict, keys[index], values[index]) == 0
-            };
-            drop_ref(values[index]);
-            if !stored {
-                result = Err(Raised);
-            }
-        }
-        (Phase::Python, result)
     }
+    (Phase::Python, result)
 }
 
-/// The attributes of an object, as `rthread._native` makes them. `made` is a tuple of a dict, and
-/// for each condition a tuple of the deque of its waiters and a tuple of tickets.
-struct Parts {
-    made: *mut PyObject,
-    dict: *mut PyObject,
+/// Tickets as the primitives keep them: pointers to tuples.
+fn as_tickets<'a>(tickets: &'a [Borrowed<'_>]) -> &'a [Ticket] {
+    // SAFETY: both are pointers that are not null.
+    unsafe { &*(ptr::from_ref(tickets) as *const [Ticket]) }
 }
 
-impl Parts {
-    /// Takes the reference to the tuple. It is null if making the tuple has raised.
-    unsafe fn of(made: *mut PyObject) -> Result<Parts, Raised> {
-        if made.is_null() {
-            return Err(Raised);
-        }
-        // SAFETY: attached; our own Python code makes them so.
-        Ok(Parts { made, dict: unsafe { ffi::PyTuple_GET_ITEM(made, 0) } })
+const _: () = assert!(size_of::<Ticket>() == size_of::<Borrowed<'_>>());
+
+/// The attributes of an object, as `rthread._native` makes them: a tuple of a dict, and for each
+/// condition a tuple of the deque of its waiters and a tuple of tickets.
+struct Parts<'a>(Borrowed<'a>);
+
+impl<'a> Parts<'a> {
+    fn items(&self) -> &'a [Borrowed<'a>] {
+        // SAFETY: our own Python code makes them so.
+        unsafe { Tuple::assume(self.0) }.items()
     }
 
-    unsafe fn condition(&self, index: usize) -> *mut PyObject {
-        let place = index as Py_ssize_t + 1;
-        // SAFETY: as in `of`.
-        unsafe {
-            if place < ffi::PyTuple_GET_SIZE(self.made) {
-                ffi::PyTuple_GET_ITEM(self.made, place)
-            } else {
-                ptr::null_mut()
-            }
-        }
+    fn dict(&self) -> Dict<'a> {
+        // SAFETY: as above.
+        unsafe { Dict::assume(self.items()[0]) }
     }
 
-    unsafe fn tickets(&self, index: usize) -> &[Ticket] {
-        // SAFETY: as in `of`; the items of a tuple are an array of pointers that are not null, and
-        // live as long as the tuple.
-        unsafe {
-            let condition = self.condition(index);
-            if condition.is_null() {
-                return &[];
-            }
-            let tickets = ffi::PyTuple_GET_ITEM(condition, 1);
-            let count = ffi::PyTuple_GET_SIZE(tickets) as usize;
-            let items = (&raw const (*tickets.cast::<ffi::PyTupleObject>()).ob_item);
-            core::slice::from_raw_parts(items.cast(), count)
+    /// The deque of the waiters of a condition, and the tickets.
+    fn condition(&self, index: usize) -> Option<[Borrowed<'a>; 2]> {
+        // SAFETY: as above.
+        let condition = unsafe { Tuple::assume(*self.items().get(index + 1)?) };
+        condition.items().try_into().ok()
+    }
+
+    fn tickets(&self, index: usize) -> &'a [Borrowed<'a>] {
+        match self.condition(index) {
+            // SAFETY: as above.
+            Some([_, tickets]) => unsafe { Tuple::assume(tickets) }.items(),
+            None => &[],
         }
     }
 
     /// Removes the last lock from the deque. No waiter has got its ticket.
-    unsafe fn forget_last(&self, index: usize) {
-        // SAFETY: as in `of`; the method of a deque runs no Python code, and its result is a lock
-        // that the ticket still refers to.
-        unsafe {
-            let name = ffi::PyUnicode_InternFromString(c"pop".as_ptr());
-            let deque = ffi::PyTuple_GET_ITEM(self.condition(index), 0);
-            let popped = if name.is_null() {
-                name
-            } else {
-                ffi::PyObject_VectorcallMethod(name, &deque, 1, ptr::null_mut())
-            };
-            if popped.is_null() {
-                ffi::PyErr_Clear();
-            }
-            drop_ref(name);
-            drop_ref(popped);
+    fn forget_last(&self, py: Attached<'_>, index: usize) {
+        let Some([deque, _]) = self.condition(index) else { return };
+        // The method of a deque runs no Python code, and its result is a lock that the ticket still
+        // refers to.
+        let popped = py.name(c"pop").and_then(|name| {
+            let popped = Borrowed::call_method(py, name.borrow(), [deque]);
+            name.release(py);
+            popped
+        });
+        match popped {
+            Ok(popped) => popped.release(py),
+            Err(Raised) => py.clear_error(),
         }
-    }
-
-    unsafe fn end(self) {
-        // SAFETY: attached; the reference is ours.
-        unsafe { drop_ref(self.made) };
     }
 }
 
-/// Calls the Python function that makes the attributes of an object of this kind. Returns a new
-/// tuple. Takes the reference to `args`, a tuple, or null if making it has raised.
-///
-/// # Safety
-/// Attached; the state of the module.
-pub unsafe fn make_parts(state: *const State, kind: Kind, args: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if args.is_null() {
-            return args;
-        }
-        let recipe = (*state).natives.recipes[kind as usize];
-        let made = PyObject_Call(recipe, args, ptr::null_mut());
-        drop_ref(args);
-        made
-    }
+/// Calls the Python function that makes the attributes of an object of this kind. `args` is a
+/// tuple.
+pub fn make_parts(py: Attached<'_>, state: &State, kind: Kind, args: Answer) -> Answer {
+    let args = args?;
+    let recipe = state.natives.recipes[kind as usize].get();
+    let made = match (recipe, Tuple::of(args.borrow())) {
+        (Some(recipe), Some(args)) => recipe.call_with(py, args, None),
+        (None, _) => Err(gone(py)),
+        (_, None) => Err(py.raise(Exception::Type, c"the arguments are not a tuple")),
+    };
+    args.release(py);
+    made
 }
 
-/// Returns the dict of an object that has one, as a new reference.
-///
-/// # Safety
-/// Attached; a valid object.
-pub unsafe fn dict(slf: *mut PyObject) -> Result<*mut PyObject, Raised> {
-    // SAFETY: as the caller promises.
-    let dict = unsafe { ffi::PyObject_GenericGetDict(slf, ptr::null_mut()) };
-    if dict.is_null() { Err(Raised) } else { Ok(dict) }
+/// The dict of an object, with a reference to it.
+struct OwnDict(Owned);
+
+impl OwnDict {
+    /// The dict of an object that has one. It is made if it does not exist yet.
+    fn of(py: Attached<'_>, object: Borrowed<'_>) -> Result<OwnDict, Raised> {
+        object.own_dict(py).map(OwnDict)
+    }
+
+    /// The dict of a native object, if it exists.
+    fn existing(py: Attached<'_>, head: &Head) -> Option<OwnDict> {
+        // SAFETY: the object has a reference to its dict.
+        let dict = unsafe { Borrowed::assume_if_any(head.dict.load(Ordering::Acquire)) };
+        dict.map(|dict| OwnDict(dict.own(py)))
+    }
+
+    fn get(&self) -> Dict<'_> {
+        // SAFETY: an object has nothing else in the place of its dict.
+        unsafe { Dict::assume(self.0.borrow()) }
+    }
+
+    fn release(self, py: Attached<'_>) {
+        self.0.release(py);
+    }
 }
 
 /// Whether the dict of an object has one of these names. If so, the Python class has initialised
 /// the object, or the object has been materialized.
-///
-/// # Safety
-/// Attached; a native object with this dict or null.
-pub unsafe fn has_parts(dict: *mut PyObject, names: &[&CStr]) -> Result<bool, Raised> {
-    if dict.is_null() {
-        return Ok(false);
-    }
-    // SAFETY: as the caller promises. The dict is kept alive while keys with code of their own are
-    // compared.
-    unsafe {
-        ffi::Py_INCREF(dict);
-        let mut found = Ok(false);
-        for name in names {
-            let key = ffi::PyUnicode_InternFromString(name.as_ptr());
-            let there = if key.is_null() { -1 } else { ffi::PyDict_Contains(dict, key) };
-            drop_ref(key);
-            if there != 0 {
-                found = if there < 0 { Err(Raised) } else { Ok(true) };
-                break;
-            }
+pub fn has_parts(py: Attached<'_>, head: &Head, names: &[&CStr]) -> Result<bool, Raised> {
+    // The dict is kept alive while keys with code of their own are compared.
+    let Some(dict) = OwnDict::existing(py, head) else { return Ok(false) };
+    let found = has_one(py, dict.get(), names);
+    dict.release(py);
+    found
+}
+
+fn has_one(py: Attached<'_>, dict: Dict<'_>, names: &[&CStr]) -> Result<bool, Raised> {
+    for name in names {
+        let key = py.name(name)?;
+        let found = dict.contains(py, key.borrow());
+        key.release(py);
+        if found? {
+            return Ok(true);
         }
-        drop_ref(dict);
-        found
     }
+    Ok(false)
 }
 
 /// `__dict__`. Reading it materializes the object: `vars()` and `copy.copy()` look for attributes
@@ -362,12 +349,8 @@ unsafe extern "C-unwind" fn get_dict<T: Materialize>(
     _: *mut c_void,
 ) -> *mut PyObject {
     // SAFETY: called by CPython, attached, with an object of the class.
-    unsafe {
-        if materialize::<T>(slf).is_err() {
-            return ptr::null_mut();
-        }
-        ffi::PyObject_GenericGetDict(slf, ptr::null_mut())
-    }
+    let (py, this) = unsafe { (Attached::assume(), This::<T>::assume(slf)) };
+    materialize(py, this).and_then(|()| this.object().own_dict(py)).into_result()
 }
 
 unsafe extern "C-unwind" fn set_dict<T: Materialize>(
@@ -375,169 +358,133 @@ unsafe extern "C-unwind" fn set_dict<T: Materialize>(
     value: *mut PyObject,
     _: *mut c_void,
 ) -> c_int {
-    // SAFETY: called by CPython, attached, with an object of the class.
-    unsafe {
-        if materialize::<T>(slf).is_err() {
-            return -1;
-        }
-        ffi::PyObject_GenericSetDict(slf, value, ptr::null_mut())
-    }
+    // SAFETY: called by CPython, attached, with an object of the class, and a value or null.
+    let (py, this, value) =
+        unsafe { (Attached::assume(), This::<T>::assume(slf), Borrowed::assume_if_any(value)) };
+    status(materialize(py, this).and_then(|()| this.object().set_own_dict(py, value)))
 }
 
 /// An attribute that only a materialized object has.
 pub const fn part<T: Materialize>(name: &'static CStr) -> Property {
-    Property { name, get: get::<T>, set: Some(set::<T>), doc: None }
+    Property { name, get: get_part::<T>, set: Some(set_part::<T>), doc: None }
 }
 
-/// A getter that materializes the object and then reads the attribute from its dict. The closure is
-/// the name.
-///
-/// # Safety
-/// Called by CPython with an object of the class.
-pub unsafe extern "C-unwind" fn get<T: Materialize>(
+unsafe extern "C-unwind" fn get_part<T: Materialize>(
     slf: *mut PyObject,
     name: *mut c_void,
 ) -> *mut PyObject {
-    // SAFETY: attached; the closure is the name of the property, for ever; new references are
-    // released.
-    unsafe {
-        if materialize::<T>(slf).is_err() {
-            return ptr::null_mut();
-        }
-        let key = ffi::PyUnicode_InternFromString(CStr::from_ptr(name.cast()).as_ptr());
-        if key.is_null() {
-            return key;
-        }
-        let value = match dict(slf) {
-            Ok(dict) => {
-                let value = compat::dict_get(dict, key);
-                drop_ref(dict);
-                value
-            }
-            Err(Raised) => Err(Raised),
-        };
-        let value = match value {
-            Ok(value) if value.is_null() => raise_no_attribute(slf, key),
-            Ok(value) => value,
-            Err(Raised) => ptr::null_mut(),
-        };
-        drop_ref(key);
-        value
-    }
+    // SAFETY: called by CPython, attached, with an object of the class. The closure is the name of
+    // the property, for ever.
+    let (py, this, name) =
+        unsafe { (Attached::assume(), This::<T>::assume(slf), CStr::from_ptr(name.cast())) };
+    get(py, this, name).into_result()
 }
 
-/// A setter that materializes the object and then sets the attribute in its dict.
-///
-/// # Safety
-/// Called by CPython with an object of the class, a value or null, and the name.
-pub unsafe extern "C-unwind" fn set<T: Materialize>(
+unsafe extern "C-unwind" fn set_part<T: Materialize>(
     slf: *mut PyObject,
     value: *mut PyObject,
     name: *mut c_void,
 ) -> c_int {
-    // SAFETY: attached; the closure is the name of the property, for ever; new references are
-    // released.
-    unsafe {
-        let name = CStr::from_ptr(name.cast());
-        if materialize::<T>(slf).is_err() {
-            return -1;
-        }
-        let Ok(dict) = dict(slf) else { return -1 };
-        let mut done = if value.is_null() {
-            ffi::PyDict_DelItemString(dict, name.as_ptr())
-        } else {
-            ffi::PyDict_SetItemString(dict, name.as_ptr(), value)
-        };
-        drop_ref(dict);
-        if done < 0 && value.is_null() {
-            ffi::PyErr_Clear();
-            ffi::PyErr_SetString(ffi::PyExc_AttributeError, name.as_ptr());
-            done = -1;
-        }
-        done
+    // SAFETY: as in `get_part`, with a value or null.
+    let (py, this, value, name) = unsafe {
+        let (this, value) = (This::<T>::assume(slf), Borrowed::assume_if_any(value));
+        (Attached::assume(), this, value, CStr::from_ptr(name.cast()))
+    };
+    status(set(py, this, value, name))
+}
+
+/// Materializes the object and then reads the attribute from its dict.
+pub fn get<T: Materialize>(py: Attached<'_>, this: This<'_, T>, name: &CStr) -> Answer {
+    materialize(py, this)?;
+    let key = py.name(name)?;
+    let value = get_from_dict(py, this.object(), key.borrow());
+    key.release(py);
+    value
+}
+
+fn get_from_dict(py: Attached<'_>, object: Borrowed<'_>, key: Borrowed<'_>) -> Answer {
+    let dict = OwnDict::of(py, object)?;
+    let value = dict.get().get(py, key);
+    dict.release(py);
+    value?.ok_or_else(|| py.no_attribute(object, key))
+}
+
+/// Materializes the object and then sets the attribute in its dict, or deletes it.
+pub fn set<T: Materialize>(
+    py: Attached<'_>,
+    this: This<'_, T>,
+    value: Option<Borrowed<'_>>,
+    name: &CStr,
+) -> Result<(), Raised> {
+    materialize(py, this)?;
+    let dict = OwnDict::of(py, this.object())?;
+    let done = match value {
+        Some(value) => dict.get().set_named(py, name, value),
+        None => dict.get().remove_named(py, name),
+    };
+    dict.release(py);
+    if done.is_err() && value.is_none() {
+        py.clear_error();
+        return Err(py.raise(Exception::Attribute, name));
     }
+    done
 }
 
 /// `__setattr__`. An object is materialized when a program replaces one of its methods. Then every
 /// method of the Python class finds the replacement.
-///
-/// # Safety
-/// Called by CPython with an object of the class and a tuple.
-pub unsafe extern "C-unwind" fn set_attribute(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: attached, as CPython promises; there are as many arguments.
-    unsafe {
-        if ffi::PyTuple_GET_SIZE(args) != 2 {
-            return refuse_arguments(c"__setattr__", slf, args);
-        }
-        change_attribute(slf, ffi::PyTuple_GET_ITEM(args, 0), ffi::PyTuple_GET_ITEM(args, 1))
+pub const SET_ATTRIBUTE: Call = Call::VarArgs(entry!(var_args, set_attribute: Head));
+
+fn set_attribute(py: Attached<'_>, this: This<'_, Head>, args: Tuple<'_>) -> Answer {
+    match args.items() {
+        &[name, value] => change_attribute(py, this, name, Some(value)),
+        _ => refuse_arguments(py, c"__setattr__", this.object(), args),
     }
 }
 
 /// `__delattr__`.
-///
-/// # Safety
-/// Called by CPython with an object of the class and a tuple.
-pub unsafe extern "C-unwind" fn delete_attribute(
-    slf: *mut PyObject,
-    args: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: attached, as CPython promises; there are as many arguments.
-    unsafe {
-        if ffi::PyTuple_GET_SIZE(args) != 1 {
-            return refuse_arguments(c"__delattr__", slf, args);
-        }
-        change_attribute(slf, ffi::PyTuple_GET_ITEM(args, 0), ptr::null_mut())
+pub const DELETE_ATTRIBUTE: Call = Call::VarArgs(entry!(var_args, delete_attribute: Head));
+
+fn delete_attribute(py: Attached<'_>, this: This<'_, Head>, args: Tuple<'_>) -> Answer {
+    match args.items() {
+        &[name] => change_attribute(py, this, name, None),
+        _ => refuse_arguments(py, c"__delattr__", this.object(), args),
     }
 }
 
-/// Calls the method of `object`, which raises in the interpreter's words.
-///
-/// # Safety
-/// Attached; an object, and a tuple of another number of arguments than the method takes.
+/// Calls the method of `object` with another number of arguments than it takes. It raises in the
+/// interpreter's words.
 #[cold]
-unsafe fn refuse_arguments(name: &CStr, slf: *mut PyObject, args: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; new references are released.
-    unsafe {
-        let method =
-            ffi::PyObject_GetAttrString((&raw mut ffi::PyBaseObject_Type).cast(), name.as_ptr());
-        let all = python_class::with_first(slf, args);
-        let mut result = ptr::null_mut();
-        if !method.is_null() && !all.is_null() {
-            result = PyObject_Call(method, all, ptr::null_mut());
-        }
-        drop_ref(method);
-        drop_ref(all);
+fn refuse_arguments(
+    py: Attached<'_>,
+    name: &CStr,
+    object: Borrowed<'_>,
+    args: Tuple<'_>,
+) -> Answer {
+    let method = Class::base_object().object().attribute_named(py, name)?;
+    let result = args.with_first(py, object).and_then(|all| {
+        // SAFETY: a new tuple.
+        let result = method.borrow().call_with(py, unsafe { Tuple::assume(all.borrow()) }, None);
+        all.release(py);
         result
-    }
+    });
+    method.release(py);
+    result
 }
 
-/// # Safety
-/// Attached; a native object, a name, and a value or null.
-unsafe fn change_attribute(
-    slf: *mut PyObject,
-    name: *mut PyObject,
-    value: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if Head::of(slf).phase() != Phase::Python && ffi::PyUnicode_Check(name) != 0 {
-            let found = compat::type_of_class_attribute(ffi::Py_TYPE(slf), name);
-            let is_data = found.is_null() || (*found).tp_descr_set.is_some();
-            if !is_data {
-                // Reading `__dict__` materializes the object, whatever its class is.
-                let dict = ffi::PyObject_GetAttrString(slf, c"__dict__".as_ptr());
-                if dict.is_null() {
-                    return ptr::null_mut();
-                }
-                drop_ref(dict);
-            }
-        }
-        if compat::PyObject_GenericSetAttr(slf, name, value) < 0 {
-            return ptr::null_mut();
+fn change_attribute(
+    py: Attached<'_>,
+    this: This<'_, Head>,
+    name: Borrowed<'_>,
+    value: Option<Borrowed<'_>>,
+) -> Answer {
+    let object = this.object();
+    if this.phase() != Phase::Python && name.is_string() {
+        let found = object.class().type_of_attribute(py, name);
+        if !found.is_none_or(Class::is_data_descriptor) {
+            // Reading `__dict__` materializes the object, whatever its class is.
+            object.attribute_named(py, c"__dict__")?.release(py);
         }
     }
-    compat::none()
+    object.set_generic_attribute(py, name, value)?;
+    Ok(py.none())
 }

@@ -20,8 +20,8 @@ mod lookups;
 mod make;
 mod materialize;
 mod method;
-mod python_class;
 mod queue;
+mod reply;
 mod semaphore;
 mod ticket;
 

@@ -2,27 +2,27 @@
 //!
 //! Both use one struct. A semaphore without a bound has the largest possible bound.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem::offset_of;
-use core::ptr;
+use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+use pyo3_ffi::{Py_ssize_t, PyObject};
 
-use crate::capi::call::call_method;
-use crate::capi::compat;
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::{self, drop_ref, visit_all};
-use crate::capi::types::{Call, Collected, Property};
+use crate::capi::collected::Collected;
+use crate::capi::entry::{Args, Instance, This, Visitor, entry};
+use crate::capi::errors::Raised;
+use crate::capi::field::WeakRefs;
+use crate::capi::object::values::IntValue;
+use crate::capi::object::{self, Answer, Attached, Borrowed, Dict, Exception, OwnedClass};
+use crate::capi::types::{Call, Property};
 use crate::runtime::blocking::{self, Timeout};
 use crate::runtime::natives::Kind;
 use crate::runtime::state::State;
-use crate::sync::{NotReleased, Retire, Semaphore, Ticket};
+use crate::sync::{Deadline, NotReleased, Retire, Semaphore, Ticket};
 use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::Head;
+use crate::threading::head::{Head, Headed};
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native, native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, reply};
 use crate::threading::ticket::{self, Ended};
 
 #[repr(C)]
@@ -31,9 +31,12 @@ struct SemaphoreObject {
     semaphore: Semaphore,
     /// The largest value that the semaphore may have, or [`UNBOUNDED`].
     bound: AtomicU64,
-    dict: *mut PyObject,
-    weakrefs: *mut PyObject,
 }
+
+// SAFETY: the struct begins with a head, and all other bytes zero are a semaphore of value zero.
+unsafe impl Instance for SemaphoreObject {}
+// SAFETY: as above.
+unsafe impl Headed for SemaphoreObject {}
 
 /// Larger than any value that a native semaphore has.
 const UNBOUNDED: u64 = u64::MAX;
@@ -41,98 +44,74 @@ const UNBOUNDED: u64 = u64::MAX;
 // `__enter__` is `acquire` by another name, as in the Python class.
 const METHODS: &[Native] = &[
     native(c"__init__", Call::FastKeywords(class::init_method::<Unbounded, 1>)),
-    native(c"acquire", Call::FastKeywords(acquire)),
-    native(c"release", Call::FastKeywords(release)),
-    native(c"__exit__", Call::Fast(exit)),
+    native(c"acquire", Call::FastKeywords(entry!(fast_keywords, acquire: SemaphoreObject))),
+    native(c"release", Call::FastKeywords(entry!(fast_keywords, release: SemaphoreObject))),
+    native(c"__exit__", Call::Fast(entry!(fast, exit: SemaphoreObject))),
     native(c"__repr__", class::PYTHON),
 ];
 
 const PROPERTIES: &[Property] = &[
-    Property { name: c"_value", get: get_value, set: Some(set_value), doc: None },
+    Property {
+        name: c"_value",
+        get: entry!(named_getter, get_value: SemaphoreObject),
+        set: Some(entry!(named_setter, set_value: SemaphoreObject)),
+        doc: None,
+    },
     materialize::part::<SemaphoreObject>(c"_cond"),
     materialize::dict_property::<SemaphoreObject>(),
 ];
 
 const BOUNDED_METHODS: &[Native] = &[
     native(c"__init__", Call::FastKeywords(class::init_method::<Bounded, 1>)),
-    native(c"release", Call::FastKeywords(release_bounded)),
+    native(c"release", Call::FastKeywords(entry!(fast_keywords, release_bounded: SemaphoreObject))),
     native(c"__repr__", class::PYTHON),
 ];
 
 const BOUNDED_PROPERTIES: &[Property] = &[
-    Property { name: c"_initial_value", get: get_bound, set: Some(set_bound), doc: None },
+    Property {
+        name: c"_initial_value",
+        get: entry!(named_getter, get_bound: SemaphoreObject),
+        set: Some(entry!(named_setter, materialize::set: SemaphoreObject)),
+        doc: None,
+    },
     materialize::dict_property::<SemaphoreObject>(),
 ];
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the struct is described as it is.
-    unsafe {
-        class::Class {
-            name: c"threading.Semaphore",
-            short_name: c"Semaphore",
-            kind: Kind::Semaphore,
-            weakrefs: offset_of!(SemaphoreObject, weakrefs),
-            dict: offset_of!(SemaphoreObject, dict),
-            base: ptr::null_mut(),
-            methods: METHODS,
-            of_objects: None,
-            builtin: &[],
-            properties: PROPERTIES,
-            init: class::init_slot::<Unbounded, 1>,
-            vectorcall: Some(class::vectorcall::<Unbounded, 1>),
-        }
-        .make::<SemaphoreObject>(making)
+/// Makes the type.
+pub fn make_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    class::Class {
+        name: c"threading.Semaphore",
+        short_name: c"Semaphore",
+        kind: Kind::Semaphore,
+        base: None,
+        methods: METHODS,
+        of_objects: None,
+        builtin: &[],
+        properties: PROPERTIES,
+        init: class::init_slot::<Unbounded, 1>,
+        vectorcall: Some(class::vectorcall::<Unbounded, 1>),
     }
+    .make::<SemaphoreObject>(making)
 }
 
-/// Makes the type of bounded semaphores. Returns a new reference.
-///
-/// # Safety
-/// Attached; the type of semaphores has been made.
-pub unsafe fn make_bounded_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the struct is described as it is; the state holds the base, if there is one.
-    unsafe {
-        let base = (*State::of(making.module)).natives.types[Kind::Semaphore as usize];
-        if base.is_null() {
-            raise(ffi::PyExc_TypeError, c"BoundedSemaphore needs Semaphore");
-            return Err(Raised);
-        }
-        class::Class {
-            name: c"threading.BoundedSemaphore",
-            short_name: c"BoundedSemaphore",
-            kind: Kind::BoundedSemaphore,
-            weakrefs: offset_of!(SemaphoreObject, weakrefs),
-            dict: offset_of!(SemaphoreObject, dict),
-            base,
-            methods: BOUNDED_METHODS,
-            of_objects: None,
-            builtin: &[],
-            properties: BOUNDED_PROPERTIES,
-            init: class::init_slot::<Bounded, 1>,
-            vectorcall: Some(class::vectorcall::<Bounded, 1>),
-        }
-        .make::<SemaphoreObject>(making)
+/// Makes the type of bounded semaphores. The type of semaphores has been made.
+pub fn make_bounded_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    let Some(base) = State::of(making.module).natives.class(Kind::Semaphore) else {
+        return Err(making.py.raise(Exception::Type, c"BoundedSemaphore needs Semaphore"));
+    };
+    class::Class {
+        name: c"threading.BoundedSemaphore",
+        short_name: c"BoundedSemaphore",
+        kind: Kind::BoundedSemaphore,
+        base: Some(base),
+        methods: BOUNDED_METHODS,
+        of_objects: None,
+        builtin: &[],
+        properties: BOUNDED_PROPERTIES,
+        init: class::init_slot::<Bounded, 1>,
+        vectorcall: Some(class::vectorcall::<Bounded, 1>),
     }
-}
-
-/// # Safety
-/// `slf` is a SemaphoreObject, and outlives the result.
-#[inline]
-unsafe fn this<'a>(slf: *mut PyObject) -> &'a SemaphoreObject {
-    // SAFETY: as the caller promises.
-    unsafe { &*slf.cast::<SemaphoreObject>() }
-}
-
-/// # Safety
-/// As [`this`].
-#[inline]
-unsafe fn of<'a>(slf: *mut PyObject) -> &'a Semaphore {
-    // SAFETY: as the caller promises.
-    unsafe { &this(slf).semaphore }
+    .make::<SemaphoreObject>(making)
 }
 
 impl SemaphoreObject {
@@ -148,74 +127,73 @@ impl SemaphoreObject {
 impl Materialize for SemaphoreObject {
     const STATE: &'static [&'static CStr] = &[c"_value"];
 
-    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
-        // SAFETY: as the caller promises; the formats take as many numbers.
-        unsafe {
-            let bound = this(slf).bound();
-            let (kind, args) = if bound == UNBOUNDED {
-                let args = ffi::Py_BuildValue(c"(in)".as_ptr(), 0, tickets[0]);
-                (Kind::Semaphore, args)
-            } else {
-                let args = ffi::Py_BuildValue(c"(iKn)".as_ptr(), 0, bound, tickets[0]);
-                (Kind::BoundedSemaphore, args)
-            };
-            materialize::make_parts(state, kind, args)
-        }
+    fn parts(py: Attached<'_>, this: This<'_, Self>, state: &State, tickets: Counts) -> Answer {
+        let tickets = tickets[0] as i64;
+        let (kind, args) = match this.bound() {
+            UNBOUNDED => (Kind::Semaphore, py.numbers(&[0, tickets])),
+            // A bound is at most `Semaphore::MAX`.
+            bound => (Kind::BoundedSemaphore, py.numbers(&[0, bound as i64, tickets])),
+        };
+        materialize::make_parts(py, state, kind, args)
     }
 
-    unsafe fn retire(
-        slf: *mut PyObject,
-        _: *mut PyObject,
+    fn retire(
+        py: Attached<'_>,
+        this: This<'_, Self>,
+        _: Dict<'_>,
         tickets: [&[Ticket]; CONDITIONS],
         values: &mut Values,
     ) -> Retirement {
-        // SAFETY: as the caller promises; attached.
-        unsafe {
-            match of(slf).retire(tickets[0]) {
-                Retire::Done { state, used } => {
-                    values[0] = ffi::PyLong_FromUnsignedLongLong(state);
-                    Retirement::Done([used, 0, 0])
-                }
-                Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
-                Retire::Already => Retirement::Done([0; CONDITIONS]),
+        match this.semaphore.retire(tickets[0]) {
+            Retire::Done { state, used } => {
+                values[0] = py.unsigned(state).ok();
+                Retirement::Done([used, 0, 0])
             }
+            Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
+            Retire::Already => Retirement::Done([0; CONDITIONS]),
         }
     }
 }
+
+const _: () = assert!(Semaphore::MAX <= i64::MAX as u64);
 
 /// The two classes, which differ in their `__init__`.
 struct Unbounded;
 struct Bounded;
 
-/// Begins a semaphore with this value, or with one if that is null. Returns false if the Python
-/// class has to do it.
-///
-/// # Safety
-/// As [`NativeClass::begin`].
-unsafe fn begin(slf: *mut PyObject, given: *mut PyObject, is_bounded: bool) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let value = if given.is_null() { Some(1) } else { countable(given) };
-        let Some(value) = value.filter(|&value| of(slf).set_value(value)) else { return false };
-        this(slf).set_bound(if is_bounded { value } else { UNBOUNDED });
-    }
+/// Begins a semaphore with this value, or with one if that was not given. Returns false if the
+/// Python class has to do it.
+fn begin(
+    py: Attached<'_>,
+    this: This<'_, SemaphoreObject>,
+    given: Option<Borrowed<'_>>,
+    is_bounded: bool,
+) -> bool {
+    let value = match given {
+        Some(given) => countable(py, given),
+        None => Some(1),
+    };
+    let Some(value) = value.filter(|&value| this.semaphore.set_value(value)) else {
+        return false;
+    };
+    this.set_bound(if is_bounded { value } else { UNBOUNDED });
     true
 }
 
 macro_rules! semaphore_class {
     ($name:ident, $is_bounded:literal, $parts:expr) => {
         impl NativeClass<1> for $name {
+            type Object = SemaphoreObject;
+
             const ARGUMENTS: [&'static CStr; 1] = [c"value"];
             const PARTS: &'static [&'static CStr] = $parts;
 
-            unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
-                // SAFETY: as the caller promises.
-                Ok(unsafe { begin(slf, given[0], $is_bounded) })
-            }
-
-            unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
-                // SAFETY: as the caller promises.
-                unsafe { &raw mut (*slf.cast::<SemaphoreObject>()).dict }
+            fn begin(
+                py: Attached<'_>,
+                this: This<'_, SemaphoreObject>,
+                [value]: [Option<Borrowed<'_>>; 1],
+            ) -> Result<bool, Raised> {
+                Ok(begin(py, this, value, $is_bounded))
             }
         }
     };
@@ -225,282 +203,219 @@ semaphore_class!(Unbounded, false, &[c"_cond", c"_value"]);
 semaphore_class!(Bounded, true, &[c"_cond", c"_value", c"_initial_value"]);
 
 /// Returns the value of a number that is an exact int, and that a native semaphore can count to.
-///
-/// # Safety
-/// Attached; a valid object or null.
-unsafe fn countable(number: *mut PyObject) -> Option<u64> {
-    // SAFETY: as the caller promises; an exact int has no code of its own.
-    unsafe {
-        if number.is_null() || ffi::PyLong_CheckExact(number) == 0 {
-            return None;
+fn countable(py: Attached<'_>, number: Borrowed<'_>) -> Option<u64> {
+    match number.exact_int(py)? {
+        IntValue::Fits(number) => {
+            u64::try_from(number).ok().filter(|&number| number <= Semaphore::MAX)
         }
-        let mut overflow = 0;
-        let number = ffi::PyLong_AsLongLongAndOverflow(number, &mut overflow);
-        let number = u64::try_from(number).ok()?;
-        (overflow == 0 && number <= Semaphore::MAX).then_some(number)
+        IntValue::TooLarge | IntValue::TooSmall => None,
     }
 }
 
 impl Collected for SemaphoreObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { (*slf.cast::<SemaphoreObject>()).weakrefs }
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.head.weakrefs
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe { visit_all(&[this(slf).dict], visit, arg) }
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        self.head.visit(visitor)
     }
 
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            refs::clear(&mut (*slf.cast::<SemaphoreObject>()).dict);
-        }
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.head.clear(py);
     }
 }
 
-unsafe extern "C-unwind" fn acquire(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native SemaphoreObject that the caller keeps alive.
-    unsafe {
-        if compat::run_pending_at_entry().is_err() {
-            return ptr::null_mut();
-        }
-        if nargs == 0 && kwnames.is_null() && of(slf).try_acquire() {
-            return compat::bool_object(true);
-        }
-        acquire_with(slf, args, nargs, kwnames)
+#[inline]
+fn acquire(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {
+    py.run_pending_at_entry()?;
+    if args.are_none() && this.semaphore.try_acquire() {
+        return Reply::bool(py, true);
     }
+    let (first, count, names) = args.as_raw();
+    // SAFETY: the parts of `args`.
+    unsafe { acquire_with(py, this, first, count, names) }
 }
 
+/// The arguments come in their parts, which fit into registers.
+///
+/// # Safety
+/// As for [`Args::assume`].
 #[inline(never)]
 unsafe fn acquire_with(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as in `acquire`.
-    unsafe {
-        let bound = arguments::bind(args, nargs, kwnames, [c"blocking", c"timeout"]);
-        let Some([blocking, seconds]) = bound else { return LEFT_TO_PYTHON };
-        let blocking = if blocking.is_null() { 1 } else { ffi::PyObject_IsTrue(blocking) };
-        if blocking < 0 {
-            return ptr::null_mut();
-        }
-        let unlimited = seconds.is_null() || seconds == ffi::Py_None();
-        if blocking == 0 && !unlimited {
-            return LEFT_TO_PYTHON;
-        }
-        if of(slf).try_acquire() {
-            return compat::bool_object(true);
-        }
-        if compat::is_ending() && of(slf).take_back() > 0 && of(slf).try_acquire() {
-            // The permit had been granted to a thread that may never attach again. If that thread
-            // attaches all the same, it waits again.
-            return compat::bool_object(true);
-        }
-        if of(slf).value().is_none() {
-            return LEFT_TO_PYTHON;
-        }
-        if blocking == 0 {
-            return compat::bool_object(false);
-        }
-        if !unlimited && !arguments::is_ordinary_timeout(seconds) {
-            return LEFT_TO_PYTHON;
-        }
-        wait(slf, seconds)
+    py: Attached<'_>,
+    this: This<'_, SemaphoreObject>,
+    first: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> Outcome {
+    // SAFETY: as the caller promises.
+    let args = unsafe { Args::assume(first, count, names) };
+    let bound = arguments::bind(args, [c"blocking", c"timeout"]);
+    let Some([blocking, seconds]) = bound else { return LEFT_TO_PYTHON };
+    let blocking = match blocking {
+        Some(blocking) => blocking.truth(py)?,
+        None => true,
+    };
+    let unlimited = seconds.is_none_or(Borrowed::is_none);
+    if !blocking && !unlimited {
+        return LEFT_TO_PYTHON;
     }
+    if this.semaphore.try_acquire() {
+        return Reply::bool(py, true);
+    }
+    if py.is_ending() && this.semaphore.take_back() > 0 && this.semaphore.try_acquire() {
+        // The permit had been granted to a thread that may never attach again. If that thread
+        // attaches all the same, it waits again.
+        return Reply::bool(py, true);
+    }
+    if this.semaphore.value().is_none() {
+        return LEFT_TO_PYTHON;
+    }
+    if !blocking {
+        return Reply::bool(py, false);
+    }
+    if !unlimited && !arguments::is_ordinary_timeout(seconds) {
+        return LEFT_TO_PYTHON;
+    }
+    reply(wait(py, this, seconds))
 }
 
 #[cold]
-unsafe fn wait(slf: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `acquire`; new references are released.
-    unsafe {
-        compat::note_use(slf);
-        let deadline = match arguments::timeout(seconds) {
-            Ok(Timeout::Zero) => return compat::bool_object(false),
-            Ok(timeout) => blocking::deadline(timeout),
-            Err(Raised) => return ptr::null_mut(),
-        };
-        match ticket::wait(slf, of(slf), deadline) {
-            Ok(Ended::Got) => {
-                if ticket::run_pending(slf).is_ok() {
-                    return compat::bool_object(true);
-                }
-                give_back(slf);
-                ptr::null_mut()
+fn wait(
+    py: Attached<'_>,
+    this: This<'_, SemaphoreObject>,
+    seconds: Option<Borrowed<'_>>,
+) -> Answer {
+    let slf = this.object();
+    slf.note_use(py);
+    let deadline = match arguments::timeout(py, seconds)? {
+        Timeout::Zero => return Ok(py.bool(false)),
+        timeout => blocking::deadline(timeout),
+    };
+    match ticket::wait(py, slf, &this.semaphore, deadline)? {
+        Ended::Got => match ticket::run_pending(py, slf) {
+            Ok(()) => Ok(py.bool(true)),
+            Err(Raised) => {
+                give_back(py, this);
+                Err(Raised)
             }
-            Ok(Ended::TimedOut) => match ticket::run_pending(slf) {
-                Ok(()) => compat::bool_object(false),
-                Err(Raised) => ptr::null_mut(),
-            },
-            // The Python function would look at the value now, and wait again if it is zero.
-            Ok(Ended::Notified(_) | Ended::SentAway) => {
-                let left = arguments::remaining(deadline);
-                if left.is_null() {
-                    return left;
-                }
-                let args = [compat::bool_object(true), left];
-                let null = ptr::null_mut();
-                let result = call_method(slf, c"acquire", args.as_ptr(), 2, null);
-                drop_ref(args[0]);
-                drop_ref(left);
-                result
-            }
-            Err(Raised) => ptr::null_mut(),
+        },
+        Ended::TimedOut => {
+            ticket::run_pending(py, slf)?;
+            Ok(py.bool(false))
         }
+        // The Python function would look at the value now, and wait again if it is zero.
+        Ended::Notified(_) | Ended::SentAway => acquire_in_python(py, slf, deadline),
     }
 }
 
-/// Gives back a permit, because an exception ends the acquire that has got it.
-unsafe fn give_back(slf: *mut PyObject) {
-    // SAFETY: as in `acquire`, with an exception set, which is set afterwards as well.
-    unsafe {
-        if of(slf).release(1, UNBOUNDED).is_ok() {
-            return;
-        }
-        // The semaphore has been materialized meanwhile.
-        let pending = compat::take_exception();
-        let released = call_method(slf, c"release", ptr::null(), 0, ptr::null_mut());
-        if released.is_null() {
-            ffi::PyErr_Clear();
-        }
-        drop_ref(released);
-        compat::restore_exception(pending);
+fn acquire_in_python(py: Attached<'_>, slf: Borrowed<'_>, deadline: Deadline) -> Answer {
+    let left = arguments::remaining(py, deadline)?;
+    let blocking = py.bool(true);
+    let result = slf.call_method_named(py, c"acquire", &[blocking.borrow(), left.borrow()]);
+    blocking.release(py);
+    left.release(py);
+    result
+}
+
+/// Gives back a permit, because an exception ends the acquire that has got it. The exception stays
+/// set.
+fn give_back(py: Attached<'_>, this: This<'_, SemaphoreObject>) {
+    if this.semaphore.release(1, UNBOUNDED).is_ok() {
+        return;
     }
+    // The semaphore has been materialized meanwhile.
+    let pending = py.take_exception();
+    let released = this.object().call_method_named(py, c"release", &[]);
+    object::release(released.ok(), py);
+    pending.restore(py);
 }
 
 /// Reads how many permits a release gives back. `None` if the Python function has to read it. A
 /// number that is too large for a machine word becomes the largest one.
-///
-/// # Safety
-/// Attached; the arguments are as CPython passes them.
 #[inline]
-unsafe fn released(
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> Option<u64> {
-    if nargs == 0 && kwnames.is_null() {
+fn released(py: Attached<'_>, args: Args<'_>) -> Option<u64> {
+    if args.are_none() {
         return Some(1);
     }
-    // SAFETY: as the caller promises; an exact int has no code of its own.
-    unsafe {
-        let [count] = arguments::bind(args, nargs, kwnames, [c"n"])?;
-        if count.is_null() || ffi::PyLong_CheckExact(count) == 0 {
-            return None;
-        }
-        let mut overflow = 0;
-        let count = ffi::PyLong_AsLongLongAndOverflow(count, &mut overflow);
-        if overflow > 0 {
-            return Some(u64::MAX);
-        }
-        u64::try_from(count).ok().filter(|&count| count > 0)
+    let [count] = arguments::bind(args, [c"n"])?;
+    match count?.exact_int(py)? {
+        IntValue::Fits(count) => u64::try_from(count).ok().filter(|&count| count > 0),
+        IntValue::TooLarge => Some(u64::MAX),
+        IntValue::TooSmall => None,
     }
 }
 
-unsafe extern "C-unwind" fn release(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native SemaphoreObject.
-    unsafe {
-        match released(args, nargs, kwnames) {
-            // A value that is too large for a native semaphore is left to Python's ints.
-            Some(count) if of(slf).release(count, UNBOUNDED).is_ok() => compat::none(),
-            _ => LEFT_TO_PYTHON,
-        }
+#[inline]
+fn release(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {
+    match released(py, args) {
+        Some(count) => give(py, this, count),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn release_bounded(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native SemaphoreObject.
-    unsafe {
-        let bound = this(slf).bound();
-        let done = released(args, nargs, kwnames).map(|count| of(slf).release(count, bound));
-        match done {
-            Some(Ok(())) => compat::none(),
-            Some(Err(NotReleased::TooMany)) if bound != UNBOUNDED => {
-                raise(ffi::PyExc_ValueError, c"Semaphore released too many times")
-            }
-            _ => LEFT_TO_PYTHON,
-        }
+#[inline]
+fn release_bounded(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {
+    match released(py, args) {
+        Some(count) => give_bounded(py, this, count),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn exit(
-    slf: *mut PyObject,
-    _: *const *mut PyObject,
-    nargs: Py_ssize_t,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native SemaphoreObject.
-    unsafe {
-        // A derived class may have a release() of its own.
-        if nargs != 3 || Head::of(slf).replaces_called() {
-            return LEFT_TO_PYTHON;
+/// Gives so many permits back.
+#[inline]
+fn give(py: Attached<'_>, this: This<'_, SemaphoreObject>, count: u64) -> Outcome {
+    // A value that is too large for a native semaphore is left to Python's ints.
+    let given = this.semaphore.release(count, UNBOUNDED).is_ok();
+    if given { Reply::none(py) } else { LEFT_TO_PYTHON }
+}
+
+/// [`give`] for a bounded semaphore.
+#[inline]
+fn give_bounded(py: Attached<'_>, this: This<'_, SemaphoreObject>, count: u64) -> Outcome {
+    let bound = this.bound();
+    match this.semaphore.release(count, bound) {
+        Ok(()) => Reply::none(py),
+        Err(NotReleased::TooMany) if bound != UNBOUNDED => {
+            Err(py.raise(Exception::Value, c"Semaphore released too many times"))
         }
-        if this(slf).bound() == UNBOUNDED {
-            release(slf, ptr::null(), 0, ptr::null_mut())
-        } else {
-            release_bounded(slf, ptr::null(), 0, ptr::null_mut())
-        }
+        Err(_) => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn get_value(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
-    unsafe {
-        match of(slf).value() {
-            Some(value) if class::is_of_phase_native(slf) => {
-                ffi::PyLong_FromUnsignedLongLong(value)
-            }
-            _ => materialize::get::<SemaphoreObject>(slf, name),
-        }
+#[inline]
+fn exit(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {
+    // A derived class may have a release() of its own.
+    if args.positional().len() != 3 || this.head.replaces_called() {
+        return LEFT_TO_PYTHON;
+    }
+    if this.bound() == UNBOUNDED { give(py, this, 1) } else { give_bounded(py, this, 1) }
+}
+
+fn get_value(py: Attached<'_>, this: This<'_, SemaphoreObject>, name: &CStr) -> Answer {
+    match this.semaphore.value() {
+        Some(value) if this.head.is_native_phase() => py.unsigned(value),
+        _ => materialize::get(py, this, name),
     }
 }
 
-unsafe extern "C-unwind" fn set_value(
-    slf: *mut PyObject,
-    value: *mut PyObject,
-    name: *mut c_void,
-) -> c_int {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
-    unsafe {
-        let done = class::is_of_phase_native(slf)
-            && countable(value).is_some_and(|value| of(slf).set_value(value));
-        if done { 0 } else { materialize::set::<SemaphoreObject>(slf, value, name) }
-    }
+fn set_value(
+    py: Attached<'_>,
+    this: This<'_, SemaphoreObject>,
+    value: Option<Borrowed<'_>>,
+    name: &CStr,
+) -> Result<(), Raised> {
+    let done = this.head.is_native_phase()
+        && value
+            .and_then(|value| countable(py, value))
+            .is_some_and(|value| this.semaphore.set_value(value));
+    if done { Ok(()) } else { materialize::set(py, this, value, name) }
 }
 
-unsafe extern "C-unwind" fn get_bound(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
-    unsafe {
-        let bound = this(slf).bound();
-        if bound == UNBOUNDED || !class::is_of_phase_native(slf) {
-            return materialize::get::<SemaphoreObject>(slf, name);
-        }
-        ffi::PyLong_FromUnsignedLongLong(bound)
+fn get_bound(py: Attached<'_>, this: This<'_, SemaphoreObject>, name: &CStr) -> Answer {
+    match this.bound() {
+        bound if bound != UNBOUNDED && this.head.is_native_phase() => py.unsigned(bound),
+        _ => materialize::get(py, this, name),
     }
-}
-
-unsafe extern "C-unwind" fn set_bound(
-    slf: *mut PyObject,
-    value: *mut PyObject,
-    name: *mut c_void,
-) -> c_int {
-    // SAFETY: called by CPython, attached, with a SemaphoreObject.
-    unsafe { materialize::set::<SemaphoreObject>(slf, value, name) }
 }

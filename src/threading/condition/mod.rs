@@ -3,26 +3,27 @@
 //! A condition is native if its lock is one of rthread's own. With any other lock it stays in phase
 //! `Python`: then the Python class does everything, with whatever methods the lock has.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem::offset_of;
+use core::cell::Cell;
+use core::ffi::{CStr, c_int};
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
-
-use crate::capi::call::call_method;
+use crate::capi::collected::Collected;
 use crate::capi::compat;
+use crate::capi::entry::{Args, Instance, New, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::refs::{self, drop_ref, visit_all};
-use crate::capi::types::{self, Call, Collected, Doc, Function, Property};
-use crate::runtime::natives::Kind;
+use crate::capi::field::{Field, WeakRefs};
+use crate::capi::object::{Answer, Attached, Borrowed, Dict, Exception, OwnedClass};
+use crate::capi::types::{Call, Doc, Function, Property};
+use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
 use crate::sync::{Condition, Retire, Ticket};
-use crate::thread_module::{lock, rlock};
+use crate::thread_module::lock;
+use crate::thread_module::rlock::{self, RLockObject};
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::condition::waiting::{notify, wait, wait_for};
-use crate::threading::head::Head;
+use crate::threading::head::{Head, Headed};
 use crate::threading::materialize::{self, Counts, Materialize, Retirement, Values};
-use crate::threading::method::{LEFT_TO_PYTHON, Native, OfObjects, native};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, OfObjects, Outcome, Reply, native, reply};
 
 mod cond_lock;
 mod waiting;
@@ -33,13 +34,17 @@ pub use crate::threading::condition::cond_lock::CondLock;
 struct ConditionObject {
     head: Head,
     condition: Condition,
-    /// The lock, one of rthread's own. Null if the object has never been native.
-    lock: *mut PyObject,
+    /// The lock, one of rthread's own. Empty if the object has never been native.
+    lock: Field,
     /// The kind of the lock. Written before the object becomes native.
-    over: Over,
-    dict: *mut PyObject,
-    weakrefs: *mut PyObject,
+    over: Cell<Over>,
 }
+
+// SAFETY: the first field begins with the header. All zero bytes are a condition without waiters,
+// no lock, and the kind `Lock`.
+unsafe impl Instance for ConditionObject {}
+// SAFETY: the first field is a Head.
+unsafe impl Headed for ConditionObject {}
 
 /// The kind of a native condition's lock.
 #[derive(Clone, Copy)]
@@ -51,17 +56,17 @@ enum Over {
 
 const METHODS: &[Native] = &[
     native(c"__init__", Call::FastKeywords(class::init_method::<ConditionObject, 1>)),
-    native(c"__enter__", Call::NoArgs(enter)),
-    native(c"__exit__", Call::Fast(exit)),
-    native(c"wait", Call::FastKeywords(wait)),
-    native(c"wait_for", Call::FastKeywords(wait_for)),
-    native(c"notify", Call::FastKeywords(notify)),
-    native(c"notify_all", Call::NoArgs(notify_all)),
+    native(c"__enter__", Call::NoArgs(entry!(no_args, enter: ConditionObject))),
+    native(c"__exit__", Call::Fast(entry!(fast, exit: ConditionObject))),
+    native(c"wait", Call::FastKeywords(entry!(fast_keywords, wait: ConditionObject))),
+    native(c"wait_for", Call::FastKeywords(entry!(fast_keywords, wait_for: ConditionObject))),
+    native(c"notify", Call::FastKeywords(entry!(fast_keywords, notify: ConditionObject))),
+    native(c"notify_all", Call::NoArgs(entry!(no_args, notify_all: ConditionObject))),
     native(c"notifyAll", class::PYTHON),
-    native(c"_is_owned", Call::NoArgs(is_owned)),
-    native(c"_release_save", Call::NoArgs(release_save)),
-    native(c"_acquire_restore", Call::Object(acquire_restore)),
-    native(c"_at_fork_reinit", Call::NoArgs(at_fork_reinit)),
+    native(c"_is_owned", Call::NoArgs(entry!(no_args, is_owned: ConditionObject))),
+    native(c"_release_save", Call::NoArgs(entry!(no_args, release_save: ConditionObject))),
+    native(c"_acquire_restore", Call::Object(entry!(object, acquire_restore: ConditionObject))),
+    native(c"_at_fork_reinit", Call::NoArgs(entry!(no_args, at_fork_reinit: ConditionObject))),
     native(c"__repr__", class::PYTHON),
 ];
 
@@ -69,17 +74,17 @@ const METHODS: &[Native] = &[
 const OF_LOCK: &[Function] = &[
     Function {
         name: c"acquire",
-        call: Call::FastKeywords(acquire),
+        call: Call::FastKeywords(entry!(fast_keywords, acquire: ConditionObject)),
         doc: Doc::Own(c"Acquire the lock of the condition, with the lock's own arguments."),
     },
     Function {
         name: c"release",
-        call: Call::NoArgs(release),
+        call: Call::NoArgs(entry!(no_args, release: ConditionObject)),
         doc: Doc::Own(c"release($self)\n--\n\nRelease the lock of the condition."),
     },
     Function {
         name: c"locked",
-        call: Call::NoArgs(locked),
+        call: Call::NoArgs(entry!(no_args, locked: ConditionObject)),
         doc: Doc::Own(c"locked($self)\n--\n\nWhether the lock of the condition is locked."),
     },
 ];
@@ -87,63 +92,43 @@ const OF_LOCK: &[Function] = &[
 const PROPERTIES: &[Property] = &[
     Property {
         name: c"_lock",
-        get: get_lock,
-        set: Some(materialize::set::<ConditionObject>),
+        get: entry!(named_getter, get_lock: ConditionObject),
+        set: Some(entry!(named_setter, materialize::set::<ConditionObject>: ConditionObject)),
         doc: None,
     },
     materialize::part::<ConditionObject>(c"_waiters"),
     materialize::dict_property::<ConditionObject>(),
 ];
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
+/// Makes the type.
+pub fn make_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
     let builtin = if compat::CONDITION_HAS_LOCKED { OF_LOCK } else { &OF_LOCK[..2] };
-    // SAFETY: the struct is described as it is.
-    unsafe {
-        class::Class {
-            name: c"threading.Condition",
-            short_name: c"Condition",
-            kind: Kind::Condition,
-            weakrefs: offset_of!(ConditionObject, weakrefs),
-            dict: offset_of!(ConditionObject, dict),
-            base: ptr::null_mut(),
-            methods: METHODS,
-            of_objects: Some(&FROM_LOCK),
-            builtin,
-            properties: PROPERTIES,
-            init: class::init_slot::<ConditionObject, 1>,
-            vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
-        }
-        .make::<ConditionObject>(making)
+    class::Class {
+        name: c"threading.Condition",
+        short_name: c"Condition",
+        kind: Kind::Condition,
+        base: None,
+        methods: METHODS,
+        of_objects: Some(&FROM_LOCK),
+        builtin,
+        properties: PROPERTIES,
+        init: class::init_slot::<ConditionObject, 1>,
+        vectorcall: Some(class::vectorcall::<ConditionObject, 1>),
     }
+    .make::<ConditionObject>(making)
 }
 
-/// # Safety
-/// `slf` is a ConditionObject, and outlives the result.
+/// Returns the lock; None if the object has never been native.
 #[inline]
-unsafe fn this<'a>(slf: *mut PyObject) -> &'a ConditionObject {
-    // SAFETY: as the caller promises.
-    unsafe { &*slf.cast::<ConditionObject>() }
-}
-
-/// Returns the lock.
-///
-/// # Safety
-/// `slf` is a ConditionObject that is native, or was when the call began, and outlives the result.
-#[inline]
-unsafe fn lock_of<'a>(slf: *mut PyObject) -> CondLock<'a> {
-    // SAFETY: as the caller promises; the fields are set before the object becomes native, and the
-    // lock stays as long as the object.
-    unsafe {
-        let this = this(slf);
-        match this.over {
-            Over::Lock => CondLock::Lock(lock::of(this.lock)),
-            Over::RLock => CondLock::RLock(rlock::of(this.lock)),
+fn lock_of(this: This<'_, ConditionObject>) -> Option<CondLock<'_>> {
+    let lock = this.get().lock.get()?.as_ptr();
+    // SAFETY: the kind is that of the lock. Both are set once, and the object keeps the lock alive.
+    Some(unsafe {
+        match this.over.get() {
+            Over::Lock => CondLock::Lock(This::assume(lock)),
+            Over::RLock => CondLock::RLock(This::assume(lock)),
         }
-    }
+    })
 }
 
 /// The attributes that a condition in phase `Python` takes from its lock, if the lock has them.
@@ -153,69 +138,55 @@ const FROM_LOCK: OfObjects = OfObjects {
 };
 
 /// Returns the attribute that a condition with a re-entrant lock takes from the lock, in the place
-/// of this function: a new reference.
-///
-/// # Safety
-/// Attached; a native ConditionObject and a Python function.
-unsafe fn lock_attribute(slf: *mut PyObject, function: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as the caller promises; the new reference is released.
-    unsafe {
-        if matches!(this(slf).over, Over::Lock) {
-            return LEFT_TO_PYTHON;
-        }
-        let name = ffi::PyObject_GetAttrString(function, c"__name__".as_ptr());
-        if name.is_null() {
-            return name;
-        }
-        let found = compat::PyObject_GetAttr(this(slf).lock, name);
-        drop_ref(name);
-        found
-    }
+/// of this function.
+fn lock_attribute(py: Attached<'_>, head: This<'_, Head>, function: Borrowed<'_>) -> Outcome {
+    // SAFETY: only methods of this class have the function `FROM_LOCK.get`.
+    let this = unsafe { This::<ConditionObject>::assume(head.object().as_ptr()) };
+    let Some(CondLock::RLock(lock)) = lock_of(this) else { return LEFT_TO_PYTHON };
+    let name = function.attribute_named(py, c"__name__")?;
+    let found = lock.object().attribute(py, name.borrow());
+    name.release(py);
+    reply(found)
 }
 
 /// Takes the lock of a new condition that no other thread has, if it is a plain lock.
-///
-/// # Safety
-/// Attached; a valid object or null.
-pub unsafe fn hold_lock(condition: *mut PyObject) {
-    // SAFETY: as the caller promises; only a condition of ours is looked into.
-    unsafe {
-        if condition.is_null() {
-            return;
-        }
-        let Ok(state) = State::of_type(ffi::Py_TYPE(condition)) else {
-            ffi::PyErr_Clear();
-            return;
-        };
-        if ffi::Py_TYPE(condition) == (*state).natives.types[Kind::Condition as usize]
-            && !this(condition).lock.is_null()
-            && let CondLock::Lock(lock) = lock_of(condition)
-        {
-            // The lock is free: no other thread has it.
-            let _taken = lock.try_acquire();
-        }
+pub fn hold_lock(py: Attached<'_>, condition: Borrowed<'_>) {
+    let Ok(state) = State::of_object(py, condition) else {
+        py.clear_error();
+        return;
+    };
+    if Some(condition.class()) != state.natives.class(Kind::Condition) {
+        return;
+    }
+    // SAFETY: an object of this very class.
+    let this = unsafe { This::<ConditionObject>::assume(condition.as_ptr()) };
+    if let Some(CondLock::Lock(lock)) = lock_of(this) {
+        // The lock is free: no other thread has it.
+        let _taken = lock.lock.try_acquire();
     }
 }
 
 impl Materialize for ConditionObject {
     const STATE: &'static [&'static CStr] = &[];
 
-    unsafe fn parts(slf: *mut PyObject, state: *const State, tickets: Counts) -> *mut PyObject {
-        // SAFETY: as the caller promises; the format takes two objects and a number.
-        unsafe {
-            let args = ffi::Py_BuildValue(c"(OOn)".as_ptr(), slf, this(slf).lock, tickets[0]);
-            materialize::make_parts(state, Kind::Condition, args)
-        }
+    fn parts(py: Attached<'_>, this: This<'_, Self>, state: &State, tickets: Counts) -> Answer {
+        let Some(lock) = this.lock.get() else {
+            return Err(py.raise(Exception::System, c"a native condition without a lock"));
+        };
+        let count = py.size(tickets[0])?;
+        let args = py.tuple(&[this.object(), lock, count.borrow()]);
+        count.release(py);
+        materialize::make_parts(py, state, Kind::Condition, args)
     }
 
-    unsafe fn retire(
-        slf: *mut PyObject,
-        _: *mut PyObject,
+    fn retire(
+        _: Attached<'_>,
+        this: This<'_, Self>,
+        _: Dict<'_>,
         tickets: [&[Ticket]; materialize::CONDITIONS],
         _: &mut Values,
     ) -> Retirement {
-        // SAFETY: as the caller promises.
-        match unsafe { this(slf) }.condition.retire(tickets[0]) {
+        match this.condition.retire(tickets[0]) {
             Retire::Done { used, .. } => Retirement::Done([used, 0, 0]),
             Retire::NeedTickets(needed) => Retirement::Need([needed, 0, 0]),
             Retire::Already => Retirement::Done([0; materialize::CONDITIONS]),
@@ -224,242 +195,199 @@ impl Materialize for ConditionObject {
 }
 
 impl NativeClass<1> for ConditionObject {
+    type Object = ConditionObject;
     const ARGUMENTS: [&'static CStr; 1] = [c"lock"];
     const PARTS: &'static [&'static CStr] = &[c"_lock", c"_waiters"];
 
-    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
-        // SAFETY: as the caller promises: no other thread looks at the fields.
-        unsafe {
-            let [given] = given;
-            let state = State::of_type(ffi::Py_TYPE(slf))?;
-            if !this(slf).lock.is_null() {
-                // The condition has been native before.
-                return Ok(false);
-            }
-            let class = if given.is_null() { ptr::null_mut() } else { ffi::Py_TYPE(given) };
-            let (over, lock) = if given.is_null() || given == ffi::Py_None() {
-                (Over::RLock, types::allocate::<PyObject>((*state).rlock_type))
-            } else if class == (*state).lock_type {
-                (Over::Lock, given)
-            } else if class == (*state).rlock_type {
-                (Over::RLock, given)
-            } else {
-                return Ok(false);
-            };
-            if lock.is_null() {
-                return Err(Raised);
-            }
-            if lock == given {
-                ffi::Py_INCREF(lock);
-            }
-            let own = slf.cast::<ConditionObject>();
-            (*own).lock = lock;
-            (*own).over = over;
+    fn begin(
+        py: Attached<'_>,
+        this: This<'_, ConditionObject>,
+        [given]: [Option<Borrowed<'_>>; 1],
+    ) -> Result<bool, Raised> {
+        let state = State::of_object(py, this.object())?;
+        if this.lock.get().is_some() {
+            // The condition has been native before.
+            return Ok(false);
         }
+        let (over, lock) = match given.filter(|given| !given.is_none()) {
+            None => {
+                let class = state.rlock_type.get().ok_or_else(|| gone(py))?;
+                // SAFETY: the class was made for this struct.
+                (Over::RLock, unsafe { New::<RLockObject>::allocate(py, class) }?.into_owned())
+            }
+            Some(given) => {
+                let class = Some(given.class());
+                if class == state.lock_type.get() {
+                    (Over::Lock, given.own(py))
+                } else if class == state.rlock_type.get() {
+                    (Over::RLock, given.own(py))
+                } else {
+                    return Ok(false);
+                }
+            }
+        };
+        this.over.set(over);
+        this.lock.fill_first(lock);
         Ok(true)
-    }
-
-    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { &raw mut (*slf.cast::<ConditionObject>()).dict }
     }
 }
 
 impl Collected for ConditionObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { (*slf.cast::<ConditionObject>()).weakrefs }
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.head.weakrefs
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe { visit_all(&[this(slf).dict, this(slf).lock], visit, arg) }
-    }
-
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            refs::clear(&mut (*slf.cast::<ConditionObject>()).dict);
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        match self.head.visit(visitor) {
+            0 => visitor.visit(self.lock.get()),
+            stop => stop,
         }
+    }
+
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.head.clear(py);
     }
 
     /// The lock is not dropped in `clear`. It refers to no object, so it is in no reference cycle,
     /// and finalizers may still use it.
-    unsafe fn end(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            refs::clear(&mut (*slf.cast::<ConditionObject>()).lock);
-        }
+    fn end(&mut self, py: Attached<'_>) {
+        self.lock.clear(py);
     }
 }
 
 /// Calls a method of the lock of a condition that is not native.
-unsafe fn of_lock(
-    slf: *mut PyObject,
+fn of_lock(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
     name: &CStr,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the callers promise; new references are released.
-    unsafe {
-        let lock = ffi::PyObject_GetAttrString(slf, c"_lock".as_ptr());
-        if lock.is_null() {
-            return ptr::null_mut();
-        }
-        let result = call_method(lock, name, args, nargs, kwnames);
-        drop_ref(lock);
+    args: Args<'_>,
+) -> Answer {
+    let lock = this.object().attribute_named(py, c"_lock")?;
+    let result = lock.borrow().attribute_named(py, name).and_then(|method| {
+        let result = args.call(py, method.borrow());
+        method.release(py);
         result
+    });
+    lock.release(py);
+    result
+}
+
+/// Returns the lock if the condition is native.
+#[inline]
+fn native_lock(this: This<'_, ConditionObject>) -> Option<CondLock<'_>> {
+    if this.head().is_native_phase() { lock_of(this) } else { None }
+}
+
+#[inline]
+fn acquire(py: Attached<'_>, this: This<'_, ConditionObject>, args: Args<'_>) -> Answer {
+    match native_lock(this) {
+        Some(CondLock::Lock(lock)) => lock::acquire(py, lock, args),
+        Some(CondLock::RLock(lock)) => rlock::acquire(py, lock, args),
+        None => of_lock(py, this, c"acquire", args),
     }
 }
 
-unsafe extern "C-unwind" fn acquire(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject that it keeps alive.
-    unsafe {
-        if !class::is_of_phase_native(slf) {
-            return of_lock(slf, c"acquire", args, nargs, kwnames);
-        }
-        match this(slf).over {
-            Over::Lock => lock::acquire(this(slf).lock, args, nargs, kwnames),
-            Over::RLock => rlock::acquire(this(slf).lock, args, nargs, kwnames),
-        }
+#[inline]
+fn release(py: Attached<'_>, this: This<'_, ConditionObject>) -> Answer {
+    match native_lock(this) {
+        Some(lock) => release_lock(py, lock),
+        None => of_lock(py, this, c"release", Args::NONE),
     }
 }
 
-unsafe extern "C-unwind" fn release(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        if !class::is_of_phase_native(slf) {
-            return of_lock(slf, c"release", ptr::null(), 0, ptr::null_mut());
-        }
-        release_lock(slf)
+#[inline]
+fn release_lock(py: Attached<'_>, lock: CondLock<'_>) -> Answer {
+    match lock {
+        CondLock::Lock(lock) => lock::release(py, lock),
+        CondLock::RLock(lock) => rlock::release(py, lock),
     }
 }
 
-/// Releases the lock of a native condition.
-unsafe fn release_lock(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `release`.
-    unsafe {
-        match this(slf).over {
-            Over::Lock => lock::release(this(slf).lock, ptr::null_mut()),
-            Over::RLock => rlock::release(this(slf).lock, ptr::null_mut()),
-        }
+fn locked(py: Attached<'_>, this: This<'_, ConditionObject>) -> Answer {
+    let is_locked = match native_lock(this) {
+        Some(CondLock::Lock(lock)) => lock.lock.is_locked(),
+        Some(CondLock::RLock(lock)) => lock.lock.is_locked(),
+        None => return of_lock(py, this, c"locked", Args::NONE),
+    };
+    Ok(py.bool(is_locked))
+}
+
+#[inline]
+fn enter(py: Attached<'_>, this: This<'_, ConditionObject>) -> Outcome {
+    // This may materialize the object, and then it may have another lock.
+    py.run_pending_at_entry()?;
+    match native_lock(this) {
+        Some(CondLock::Lock(lock)) => reply(lock::acquire(py, lock, Args::NONE)),
+        Some(CondLock::RLock(lock)) => reply(rlock::acquire(py, lock, Args::NONE)),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn locked(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        if !class::is_of_phase_native(slf) {
-            return of_lock(slf, c"locked", ptr::null(), 0, ptr::null_mut());
-        }
-        compat::bool_object(match lock_of(slf) {
-            CondLock::Lock(lock) => lock.is_locked(),
-            CondLock::RLock(lock) => lock.is_locked(),
-        })
+#[inline]
+fn exit(py: Attached<'_>, this: This<'_, ConditionObject>, args: Args<'_>) -> Outcome {
+    match lock_of(this) {
+        Some(lock) if args.positional().len() == 3 => reply(release_lock(py, lock)),
+        _ => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn enter(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject. `run_pending_at_entry` may have
-    // materialized it, and then it may have another lock.
-    unsafe {
-        if compat::run_pending_at_entry().is_err() {
-            return ptr::null_mut();
-        }
-        if !class::is_of_phase_native(slf) {
-            return LEFT_TO_PYTHON;
-        }
-        match this(slf).over {
-            Over::Lock => lock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
-            Over::RLock => rlock::acquire(this(slf).lock, ptr::null(), 0, ptr::null_mut()),
-        }
+#[inline]
+fn notify_all(py: Attached<'_>, this: This<'_, ConditionObject>) -> Outcome {
+    // A derived class may have a notify() of its own.
+    if this.head().replaces_called() || !lock_of(this).is_some_and(CondLock::is_owned) {
+        return LEFT_TO_PYTHON;
+    }
+    if this.condition.notify(usize::MAX) { Reply::none(py) } else { LEFT_TO_PYTHON }
+}
+
+fn is_owned(py: Attached<'_>, this: This<'_, ConditionObject>) -> Outcome {
+    match lock_of(this) {
+        Some(lock) => Reply::bool(py, lock.is_owned()),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn exit(
-    slf: *mut PyObject,
-    _: *const *mut PyObject,
-    nargs: Py_ssize_t,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject.
-    unsafe { if nargs == 3 { release_lock(slf) } else { LEFT_TO_PYTHON } }
-}
-
-unsafe extern "C-unwind" fn notify_all(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject.
-    unsafe {
-        // A derived class may have a notify() of its own.
-        if Head::of(slf).replaces_called() || !lock_of(slf).is_owned() {
-            return LEFT_TO_PYTHON;
-        }
-        if this(slf).condition.notify(usize::MAX) { compat::none() } else { LEFT_TO_PYTHON }
+fn release_save(py: Attached<'_>, this: This<'_, ConditionObject>) -> Outcome {
+    match lock_of(this) {
+        Some(CondLock::Lock(lock)) => reply(lock::release(py, lock)),
+        Some(CondLock::RLock(lock)) => reply(rlock::release_save(py, lock)),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn is_owned(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject.
-    compat::bool_object(unsafe { lock_of(slf) }.is_owned())
-}
-
-unsafe extern "C-unwind" fn release_save(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject.
-    unsafe {
-        match this(slf).over {
-            Over::Lock => lock::release(this(slf).lock, ptr::null_mut()),
-            Over::RLock => rlock::release_save(this(slf).lock, ptr::null_mut()),
+fn acquire_restore(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
+    saved: Borrowed<'_>,
+) -> Outcome {
+    match lock_of(this) {
+        Some(CondLock::Lock(lock)) => {
+            lock::acquire(py, lock, Args::NONE)?.release(py);
+            Reply::none(py)
         }
-    }
-}
-
-unsafe extern "C-unwind" fn acquire_restore(
-    slf: *mut PyObject,
-    saved: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native ConditionObject that the caller keeps alive.
-    unsafe {
-        match this(slf).over {
-            Over::Lock => {
-                let null = ptr::null_mut();
-                let acquired = lock::acquire(this(slf).lock, ptr::null(), 0, null);
-                if acquired.is_null() {
-                    return acquired;
-                }
-                drop_ref(acquired);
-                compat::none()
-            }
-            Over::RLock => {
-                let (name, null) = (c"_acquire_restore", ptr::null_mut());
-                call_method(this(slf).lock, name, &saved, 1, null)
-            }
+        Some(CondLock::RLock(lock)) => {
+            reply(lock.object().call_method_named(py, c"_acquire_restore", &[saved]))
         }
+        None => LEFT_TO_PYTHON,
     }
 }
 
 /// For the child of a fork: removes all waiters, and makes the lock free.
-unsafe extern "C-unwind" fn at_fork_reinit(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called with a native ConditionObject, in a process with one thread.
-    unsafe {
-        (&raw mut (*slf.cast::<ConditionObject>()).condition).write(Condition::new());
-        match this(slf).over {
-            Over::Lock => lock::at_fork_reinit(this(slf).lock, ptr::null_mut()),
-            Over::RLock => rlock::at_fork_reinit(this(slf).lock, ptr::null_mut()),
-        }
+fn at_fork_reinit(py: Attached<'_>, this: This<'_, ConditionObject>) -> Outcome {
+    let Some(lock) = lock_of(this) else { return LEFT_TO_PYTHON };
+    // SAFETY: called in a process with one thread. A condition consists of atomics, so it may be
+    // written where there are references to it.
+    unsafe { ptr::from_ref(&this.get().condition).cast_mut().write(Condition::new()) };
+    match lock {
+        CondLock::Lock(lock) => reply(lock::at_fork_reinit(py, lock)),
+        CondLock::RLock(lock) => reply(rlock::at_fork_reinit(py, lock)),
     }
 }
 
-unsafe extern "C-unwind" fn get_lock(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a ConditionObject.
-    unsafe {
-        if !class::is_of_phase_native(slf) {
-            return materialize::get::<ConditionObject>(slf, name);
-        }
-        ffi::Py_INCREF(this(slf).lock);
-        this(slf).lock
+fn get_lock(py: Attached<'_>, this: This<'_, ConditionObject>, name: &CStr) -> Answer {
+    let lock = if this.head().is_native_phase() { this.lock.get() } else { None };
+    match lock {
+        Some(lock) => Ok(lock.own(py)),
+        None => materialize::get::<ConditionObject>(py, this, name),
     }
 }

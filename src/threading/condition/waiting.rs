@@ -1,281 +1,224 @@
 //! Waiting and notifying.
 
 use core::ffi::CStr;
-use core::ptr;
 use std::time::Instant;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject};
-
-use crate::capi::call::{call_method, call_no_args};
-use crate::capi::compat;
-use crate::capi::errors::{Raised, runtime_error};
-use crate::capi::refs::drop_ref;
+use crate::capi::entry::{Args, This};
+use crate::capi::errors::Raised;
+use crate::capi::object::values::Order;
+use crate::capi::object::{Attached, Borrowed};
 use crate::runtime::blocking::{self, NewWaiter, Signals, Timeout, Waited};
 use crate::sync::{Awaitable, Condition, Deadline};
-use crate::threading::condition::{CondLock, lock_of, this};
-use crate::threading::head::Head;
-use crate::threading::method::LEFT_TO_PYTHON;
-use crate::threading::{arguments, class, ticket};
+use crate::threading::condition::{CondLock, ConditionObject, lock_of};
+use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply};
+use crate::threading::{arguments, ticket};
 
-/// # Safety
-/// Called, attached, with a native ConditionObject that the caller keeps alive.
-pub unsafe extern "C-unwind" fn wait(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
-            return LEFT_TO_PYTHON;
-        };
-        let lock = lock_of(slf);
-        if !lock.is_owned() {
-            // The Python function raises.
-            return LEFT_TO_PYTHON;
-        }
-        let waited = arguments::timeout(seconds).and_then(|timeout| {
-            wait_until(slf, lock, blocking::deadline(timeout), timeout == Timeout::Zero)
-        });
-        match waited {
-            Ok(Some(notified)) => compat::bool_object(notified),
-            Ok(None) => LEFT_TO_PYTHON,
-            Err(Raised) => ptr::null_mut(),
-        }
+pub fn wait(py: Attached<'_>, this: This<'_, ConditionObject>, args: Args<'_>) -> Outcome {
+    let Some([seconds]) = arguments::bind(args, [c"timeout"]) else {
+        return LEFT_TO_PYTHON;
+    };
+    let Some(lock) = lock_of(this).filter(|lock| lock.is_owned()) else {
+        // The Python function raises.
+        return LEFT_TO_PYTHON;
+    };
+    let timeout = arguments::timeout(py, seconds)?;
+    match wait_until(py, this, lock, blocking::deadline(timeout), timeout == Timeout::Zero)? {
+        Some(notified) => Reply::bool(py, notified),
+        None => LEFT_TO_PYTHON,
     }
 }
 
 /// Raises unless the lock is held, see [`CondLock::is_owned`].
-///
-/// # Safety
-/// Attached.
-pub unsafe fn check_owned(lock: CondLock<'_>, message: &CStr) -> Result<(), Raised> {
-    if !lock.is_owned() {
-        // SAFETY: attached, as every caller promises.
-        unsafe { runtime_error(message) };
-        return Err(Raised);
-    }
-    Ok(())
+fn check_owned(py: Attached<'_>, lock: CondLock<'_>, message: &CStr) -> Result<(), Raised> {
+    if lock.is_owned() { Ok(()) } else { Err(py.runtime_error(message)) }
 }
 
 /// Releases the lock, waits for a notification, and takes the lock back whatever happens. Returns
 /// whether the thread was notified; `None`, with nothing done, if the condition is not native any
 /// more.
-///
-/// # Safety
-/// Attached; the caller keeps the object alive.
-unsafe fn wait_until(
-    slf: *mut PyObject,
+fn wait_until(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
     lock: CondLock<'_>,
     deadline: Deadline,
     is_poll: bool,
 ) -> Result<Option<bool>, Raised> {
-    // SAFETY: as the caller promises. The waiter leaves the queue before it is freed, and before
-    // the lock is taken back.
-    unsafe {
-        let condition = &this(slf).condition;
-        if !is_poll {
-            blocking::refuse_at_shutdown()?;
-        }
-        let waiter = NewWaiter::allocate()?;
-        if condition.enqueue(waiter.get(), false) {
-            waiter.free();
-            return Ok(None);
-        }
-        let Ok(saved) = lock.release_all() else {
+    let condition = &this.condition;
+    if !is_poll {
+        blocking::refuse_at_shutdown(py)?;
+    }
+    let waiter = NewWaiter::allocate(py)?;
+    // SAFETY: a new waiter is in no queue, and stays in place until it is freed. It leaves the
+    // queue before that.
+    if unsafe { condition.enqueue(waiter.get(), false) } {
+        // SAFETY: a condition that is retired has not queued it.
+        unsafe { waiter.free() };
+        return Ok(None);
+    }
+    let Ok(saved) = lock.release_all() else {
+        // SAFETY: the waiter is in the queue, and is in none afterwards.
+        let ticket = unsafe {
             condition.abandon(waiter.get());
             let ticket = waiter.get().ticket();
             waiter.free();
-            runtime_error(c"cannot release un-acquired lock");
-            return ticket::end(slf, Err(Raised), ticket, deadline).map(|_| None);
+            ticket
         };
+        let raised = py.runtime_error(c"cannot release un-acquired lock");
+        return ticket::end(py, this.object(), Err(raised), ticket, deadline).map(|_| None);
+    };
+    // SAFETY: the waiter is in the queue. Afterwards it is in none. It is freed before the lock is
+    // taken back.
+    let (waited, ticket) = unsafe {
         let waited = if is_poll {
             ticket::leave_queue(&waiter, condition)
         } else {
-            blocking::wait_queued(&waiter, condition, deadline, Signals::Handle)
+            blocking::wait_queued(py, &waiter, condition, deadline, Signals::Handle)
         };
         let ticket = waiter.get().ticket();
         waiter.free();
-        if let Some(ticket) = ticket {
-            let saved = lock.saved_object(saved);
-            return ticket::end_of_condition(slf, waited, ticket, deadline, saved).map(Some);
+        (waited, ticket)
+    };
+    if let Some(ticket) = ticket {
+        let saved = lock.saved_object(py, saved);
+        return ticket::end_of_condition(py, this.object(), waited, ticket, deadline, saved)
+            .map(Some);
+    }
+    if let Ok(waited) = waited {
+        lock.restore(py, saved)?;
+        ticket::run_pending(py, this.object())?;
+        return Ok(Some(waited == Waited::Got));
+    }
+    // The exception of a signal handler is kept until the lock is taken back.
+    let pending = py.take_exception();
+    if lock.restore(py, saved).is_ok() {
+        pending.restore(py);
+    } else {
+        pending.forget(py);
+    }
+    Err(Raised)
+}
+
+pub fn wait_for(py: Attached<'_>, this: This<'_, ConditionObject>, args: Args<'_>) -> Outcome {
+    match arguments::bind(args, [c"predicate", c"timeout"]) {
+        // A derived class may have a wait() of its own.
+        Some([Some(predicate), seconds])
+            if arguments::is_plain_timeout(seconds)
+                && arguments::is_ordinary_timeout(seconds)
+                && !this.head().replaces_called() =>
+        {
+            wait_for_predicate(py, this, predicate, seconds)
         }
-        if let Ok(waited) = waited {
-            lock.restore(saved)?;
-            ticket::run_pending(slf)?;
-            return Ok(Some(waited == Waited::Got));
-        }
-        // The exception of a signal handler is kept until the lock is taken back.
-        let pending = compat::take_exception();
-        if lock.restore(saved).is_ok() {
-            compat::restore_exception(pending);
-        } else {
-            compat::forget_exception(pending);
-        }
-        Err(Raised)
+        _ => LEFT_TO_PYTHON,
     }
 }
 
-/// # Safety
-/// Called, attached, with a native ConditionObject that the caller keeps alive.
-pub unsafe extern "C-unwind" fn wait_for(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match arguments::bind(args, nargs, kwnames, [c"predicate", c"timeout"]) {
-            // A derived class may have a wait() of its own.
-            Some([predicate, seconds])
-                if !predicate.is_null()
-                    && arguments::is_plain_timeout(seconds)
-                    && arguments::is_ordinary_timeout(seconds)
-                    && !Head::of(slf).replaces_called() =>
-            {
-                wait_for_predicate(slf, predicate, seconds)
-            }
-            _ => LEFT_TO_PYTHON,
-        }
-    }
-}
-
-/// # Safety
-/// As `wait_for`.
-unsafe fn wait_for_predicate(
-    slf: *mut PyObject,
-    predicate: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises; the result of the last call is given to the caller.
-    unsafe {
-        let mut deadline: Option<Deadline> = None;
-        loop {
-            let result = call_no_args(predicate);
-            if result.is_null() {
-                return result;
-            }
-            let truth = ffi::PyObject_IsTrue(result);
-            if truth != 0 {
-                if truth < 0 {
-                    drop_ref(result);
-                    return ptr::null_mut();
-                }
-                return result;
-            }
-            if deadline.flatten().is_some_and(|at| at <= Instant::now()) {
-                return result;
-            }
-            drop_ref(result);
-            // The time starts after the first call of the predicate. The first wait is made in any
-            // case.
-            let (until, is_poll) = match deadline {
-                Some(until) => (until, false),
-                None => match first_deadline(slf, seconds) {
-                    Ok(first) => first,
-                    Err(Raised) => return ptr::null_mut(),
-                },
-            };
-            deadline = Some(until);
-            if wait_once(slf, until, is_poll).is_err() {
-                return ptr::null_mut();
+/// Returns the result of the last call of the predicate.
+fn wait_for_predicate(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
+    predicate: Borrowed<'_>,
+    seconds: Option<Borrowed<'_>>,
+) -> Outcome {
+    let mut deadline: Option<Deadline> = None;
+    loop {
+        let result = predicate.call(py, &[])?;
+        match result.borrow().truth(py) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Reply::from(result)),
+            Err(Raised) => {
+                result.release(py);
+                return Err(Raised);
             }
         }
+        if deadline.flatten().is_some_and(|at| at <= Instant::now()) {
+            return Ok(Reply::from(result));
+        }
+        result.release(py);
+        // The time starts after the first call of the predicate. The first wait is made in any
+        // case.
+        let (until, is_poll) = match deadline {
+            Some(until) => (until, false),
+            None => first_deadline(py, this, seconds)?,
+        };
+        deadline = Some(until);
+        wait_once(py, this, until, is_poll)?;
     }
 }
 
 /// Returns the deadline of `wait_for`, and whether it is a poll, which does not wait. As in `wait`,
 /// the error for a lock that is not held comes before the error for a time-out that is too large.
-unsafe fn first_deadline(
-    slf: *mut PyObject,
-    seconds: *mut PyObject,
+fn first_deadline(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
+    seconds: Option<Borrowed<'_>>,
 ) -> Result<(Deadline, bool), Raised> {
-    // SAFETY: as in `wait_for`.
-    unsafe {
-        if class::is_of_phase_native(slf) {
-            check_owned(lock_of(slf), c"cannot wait on un-acquired lock")?;
-        }
-        let timeout = arguments::timeout(seconds)?;
-        Ok((blocking::deadline(timeout), timeout == Timeout::Zero))
+    if this.head().is_native_phase()
+        && let Some(lock) = lock_of(this)
+    {
+        check_owned(py, lock, c"cannot wait on un-acquired lock")?;
     }
+    let timeout = arguments::timeout(py, seconds)?;
+    Ok((blocking::deadline(timeout), timeout == Timeout::Zero))
 }
 
 /// Waits once for `wait_for`. The condition may be materialized during that.
-unsafe fn wait_once(slf: *mut PyObject, until: Deadline, is_poll: bool) -> Result<(), Raised> {
-    // SAFETY: as in `wait_for`; new references are released.
-    unsafe {
-        if class::is_of_phase_native(slf) {
-            let lock = lock_of(slf);
-            check_owned(lock, c"cannot wait on un-acquired lock")?;
-            if wait_until(slf, lock, until, is_poll)?.is_some() {
-                return Ok(());
-            }
+fn wait_once(
+    py: Attached<'_>,
+    this: This<'_, ConditionObject>,
+    until: Deadline,
+    is_poll: bool,
+) -> Result<(), Raised> {
+    if this.head().is_native_phase()
+        && let Some(lock) = lock_of(this)
+    {
+        check_owned(py, lock, c"cannot wait on un-acquired lock")?;
+        if wait_until(py, this, lock, until, is_poll)?.is_some() {
+            return Ok(());
         }
-        let left = arguments::remaining(until);
-        if left.is_null() {
-            return Err(Raised);
-        }
-        let waited = call_method(slf, c"wait", &left, 1, ptr::null_mut());
-        drop_ref(left);
-        drop_ref(waited);
-        if waited.is_null() { Err(Raised) } else { Ok(()) }
     }
+    let left = arguments::remaining(py, until)?;
+    let waited = this.object().call_method_named(py, c"wait", &[left.borrow()]);
+    left.release(py);
+    waited?.release(py);
+    Ok(())
 }
 
-/// # Safety
-/// Called, attached, with a native ConditionObject.
-pub unsafe extern "C-unwind" fn notify(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let Some([count]) = arguments::bind(args, nargs, kwnames, [c"n"]) else {
-            return LEFT_TO_PYTHON;
-        };
-        if !lock_of(slf).is_owned() {
-            // The Python function raises.
-            return LEFT_TO_PYTHON;
-        }
-        match how_many(&this(slf).condition, count) {
-            Ok(count) if this(slf).condition.notify(count) => compat::none(),
-            Ok(_) => LEFT_TO_PYTHON,
-            Err(Raised) => ptr::null_mut(),
-        }
+#[inline]
+pub fn notify(py: Attached<'_>, this: This<'_, ConditionObject>, args: Args<'_>) -> Outcome {
+    let Some([count]) = arguments::bind(args, [c"n"]) else {
+        return LEFT_TO_PYTHON;
+    };
+    if !lock_of(this).is_some_and(CondLock::is_owned) {
+        // The Python function raises.
+        return LEFT_TO_PYTHON;
     }
+    let count = how_many(py, &this.condition, count)?;
+    if this.condition.notify(count) { Reply::none(py) } else { LEFT_TO_PYTHON }
 }
 
 /// Reads the argument of `notify`. Any number will do, and it is read only if a thread waits.
-unsafe fn how_many(condition: &Condition, count: *mut PyObject) -> Result<usize, Raised> {
-    if count.is_null() {
-        return Ok(1);
-    }
+fn how_many(
+    py: Attached<'_>,
+    condition: &Condition,
+    count: Option<Borrowed<'_>>,
+) -> Result<usize, Raised> {
+    let Some(count) = count else { return Ok(1) };
     let waiters = condition.waiters();
     if waiters == 0 {
         return Ok(0);
     }
-    // SAFETY: attached, as every caller promises; a valid object.
-    unsafe {
-        if ffi::PyLong_Check(count) != 0 {
-            // A number too large for a machine word counts as the largest one, or as the smallest.
-            let count = ffi::PyNumber_AsSsize_t(count, ptr::null_mut());
-            return Ok(usize::try_from(count).unwrap_or(0));
-        }
-        let mut less = 0;
-        while less < waiters {
-            let number = ffi::PyLong_FromSize_t(less);
-            let more = ffi::PyObject_RichCompareBool(count, number, ffi::Py_GT);
-            drop_ref(number);
-            match more {
-                0 => break,
-                1 => less += 1,
-                _ => return Err(Raised),
-            }
-        }
-        Ok(less)
+    if let Some(count) = count.clamped_int(py) {
+        return Ok(usize::try_from(count).unwrap_or(0));
     }
+    let mut less = 0;
+    while less < waiters {
+        let number = py.size(less)?;
+        let more = count.compare(py, Order::Greater, number.borrow());
+        number.release(py);
+        if !more? {
+            break;
+        }
+        less += 1;
+    }
+    Ok(less)
 }

@@ -3,16 +3,10 @@
 //! Nothing is changed before all comparisons are made, see
 //! [`priority`](crate::threading::queue::priority).
 
-use core::ffi::c_int;
-use core::ptr;
-
-use pyo3_ffi::{self as ffi, PyObject};
-
-use crate::capi::compat::PyObject_RichCompareBool;
 use crate::capi::errors::Raised;
-use crate::capi::refs::drop_ref;
-use crate::sync::Item;
-use crate::threading::queue::items::object_of;
+use crate::capi::object::values::Order;
+use crate::capi::object::{Attached, Borrowed, Owned};
+use crate::threading::queue::items::{item_of, object_in, object_of};
 use crate::threading::queue::priority::PriorityObject;
 
 /// No heap is deeper.
@@ -26,33 +20,46 @@ const REMEMBERED: usize = 256;
 /// comparison is not made twice. So an operation makes progress even if every comparison changes
 /// the queue.
 pub struct Memory {
-    known: [(*mut PyObject, *mut PyObject, bool); REMEMBERED],
+    known: [Option<Known>; REMEMBERED],
     count: usize,
+}
+
+/// The result of a comparison: whether `left` is less than `right`.
+struct Known {
+    left: Owned,
+    right: Owned,
+    is_less: bool,
 }
 
 impl Memory {
     /// A memory without comparisons.
     pub fn new() -> Memory {
-        Memory { known: [(ptr::null_mut(), ptr::null_mut(), false); REMEMBERED], count: 0 }
+        Memory { known: [const { None }; REMEMBERED], count: 0 }
     }
 
-    fn find(&self, left: *mut PyObject, right: *mut PyObject) -> Option<bool> {
-        let known = &self.known[..self.count];
-        known.iter().find(|known| (known.0, known.1) == (left, right)).map(|known| known.2)
+    fn find(&self, left: Borrowed<'_>, right: Borrowed<'_>) -> Option<bool> {
+        let mut known = self.known[..self.count].iter().flatten();
+        known
+            .find(|known| known.left.borrow() == left && known.right.borrow() == right)
+            .map(|known| known.is_less)
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == REMEMBERED
+    }
+
+    fn add(&mut self, known: Known) {
+        self.known[self.count] = Some(known);
+        self.count += 1;
     }
 
     /// Drops the references.
-    ///
-    /// # Safety
-    /// Attached.
-    pub unsafe fn forget(&mut self) {
+    pub fn forget(&mut self, py: Attached<'_>) {
         while self.count > 0 {
             self.count -= 1;
-            let (left, right, _) = self.known[self.count];
-            // SAFETY: as the caller promises; the references are ours.
-            unsafe {
-                drop_ref(left);
-                drop_ref(right);
+            if let Some(Known { left, right, .. }) = self.known[self.count].take() {
+                left.release(py);
+                right.release(py);
             }
         }
     }
@@ -78,50 +85,35 @@ impl<'a> Comparison<'a> {
 
     /// Returns the object at this place of the heap. It is a new reference, because the item may
     /// leave the queue meanwhile.
-    fn at(&self, place: usize) -> Option<*mut PyObject> {
-        self.this.channel().edit(|heap| {
-            let object = object_of(heap.at(place)?);
-            // SAFETY: the heap has a reference, and no other thread changes it under the queue
-            // lock.
-            unsafe { ffi::Py_INCREF(object) };
-            Some(object)
-        })
+    fn at(&self, py: Attached<'_>, place: usize) -> Option<Owned> {
+        // The heap has a reference, and no other thread changes it under the queue lock.
+        self.this.channel().edit(|heap| Some(object_in(&heap.at(place)?).own(py)))
     }
 
     /// Whether one object is less than another. `None` if the heap was changed during the
-    /// comparison.
-    ///
-    /// # Safety
-    /// Attached, in the turn of the queue; both references are taken.
-    unsafe fn is_less(
+    /// comparison. Called in the turn of the queue.
+    fn is_less(
         &self,
+        py: Attached<'_>,
         memory: Option<&mut Memory>,
-        left: *mut PyObject,
-        right: *mut PyObject,
+        left: Owned,
+        right: Owned,
     ) -> Result<Option<bool>, Raised> {
-        // SAFETY: as the caller promises.
-        let less = unsafe {
-            let known = memory.as_ref().and_then(|memory| memory.find(left, right));
-            let less = match known {
-                Some(known) => c_int::from(known),
-                None => PyObject_RichCompareBool(left, right, ffi::Py_LT),
-            };
-            match memory {
-                Some(memory) if known.is_none() && less >= 0 && memory.count < REMEMBERED => {
-                    memory.known[memory.count] = (left, right, less > 0);
-                    memory.count += 1;
-                }
-                _ => {
-                    drop_ref(left);
-                    drop_ref(right);
-                }
-            }
-            if less < 0 {
-                return Err(Raised);
-            }
-            less > 0
+        let known = memory.as_ref().and_then(|memory| memory.find(left.borrow(), right.borrow()));
+        let less = match known {
+            Some(known) => Ok(known),
+            None => left.borrow().compare(py, Order::Less, right.borrow()),
         };
-        Ok((self.this.version() == self.version).then_some(less))
+        match (memory, &less) {
+            (Some(memory), &Ok(is_less)) if known.is_none() && !memory.is_full() => {
+                memory.add(Known { left, right, is_less });
+            }
+            _ => {
+                left.release(py);
+                right.release(py);
+            }
+        }
+        less.map(|less| (self.this.version() == self.version).then_some(less))
     }
 }
 
@@ -133,47 +125,30 @@ pub enum Attempt<T> {
     NoMemory,
 }
 
-/// Puts an item into the heap. If that succeeds, the heap takes over the reference.
+/// Puts an object into the heap, which then has a reference of its own. Called in a turn.
 ///
-/// If a comparison raises while the item rises from the end, the item stays at the end, as with
-/// `heappush`. It is not counted as a task then, and the heap takes a reference of its own.
-///
-/// # Safety
-/// Attached, in a turn.
-pub unsafe fn insert(
+/// If a comparison raises while the object rises from the end, it stays at the end, as with
+/// `heappush`. It is not counted as a task then.
+pub fn insert(
+    py: Attached<'_>,
     this: &PriorityObject,
     memory: Option<&mut Memory>,
     from_above: bool,
-    item: Item,
+    object: Borrowed<'_>,
 ) -> Result<Attempt<()>, Raised> {
     let comparison = Comparison::begin(this);
     let end = this.channel().len();
-    // SAFETY: as the caller promises.
-    let place = match unsafe { find_place(&comparison, memory, from_above, item, end) } {
+    let place = match find_place(py, &comparison, memory, from_above, object, end) {
         Ok(Some(place)) => place,
         Ok(None) => return Ok(Attempt::Disturbed),
         Err(Raised) => {
             if !from_above {
-                // SAFETY: attached, and the caller has a reference to the item. The new one is
-                // given back if the heap does not take it.
-                unsafe {
-                    ffi::Py_INCREF(object_of(item));
-                    let stays = this.channel().edit(|heap| {
-                        // Not in a heap that another thread has taken meanwhile.
-                        let stays = !comparison.is_disturbed() && heap.push(item);
-                        if stays {
-                            this.changed();
-                        }
-                        stays
-                    });
-                    if !stays {
-                        ffi::Py_DECREF(object_of(item));
-                    }
-                }
+                leave_at_end(py, &comparison, object);
             }
             return Err(Raised);
         }
     };
+    let item = item_of(object.own(py));
     let attempt = this.channel().edit(|heap| {
         if comparison.is_disturbed() {
             return Attempt::Disturbed;
@@ -194,26 +169,40 @@ pub unsafe fn insert(
         this.changed();
         Attempt::Done(())
     });
+    if !matches!(attempt, Attempt::Done(())) {
+        object_of(item).release(py);
+    }
     Ok(attempt)
 }
 
-/// Finds the place of an item on the path from the top of the heap to its end.
-///
-/// # Safety
-/// As [`insert`].
-unsafe fn find_place(
+/// Puts an object at the end of the heap without a comparison, but not into a heap that another
+/// thread has taken meanwhile.
+fn leave_at_end(py: Attached<'_>, comparison: &Comparison<'_>, object: Borrowed<'_>) {
+    let item = item_of(object.own(py));
+    let stays = comparison.this.channel().edit(|heap| {
+        let stays = !comparison.is_disturbed() && heap.push(item);
+        if stays {
+            comparison.this.changed();
+        }
+        stays
+    });
+    if !stays {
+        object_of(item).release(py);
+    }
+}
+
+/// Finds the place of an object on the path from the top of the heap to its end.
+fn find_place(
+    py: Attached<'_>,
     comparison: &Comparison<'_>,
     mut memory: Option<&mut Memory>,
     from_above: bool,
-    item: Item,
+    object: Borrowed<'_>,
     end: usize,
 ) -> Result<Option<usize>, Raised> {
-    let item = object_of(item);
-    // SAFETY: as the caller promises, and the caller has a reference to the item.
-    let mut is_less_than = |place: usize| unsafe {
-        let Some(other) = comparison.at(place) else { return Ok(None) };
-        ffi::Py_INCREF(item);
-        comparison.is_less(memory.as_deref_mut(), item, other)
+    let mut is_less_than = |place: usize| {
+        let Some(other) = comparison.at(py, place) else { return Ok(None) };
+        comparison.is_less(py, memory.as_deref_mut(), object.own(py), other)
     };
     let mut place = end;
     if !from_above {
@@ -240,22 +229,19 @@ unsafe fn find_place(
     Ok(Some(end))
 }
 
-/// Takes the least item out of the heap, which is not empty.
-///
-/// # Safety
-/// Attached, in a turn.
-pub unsafe fn remove_least(
+/// Takes the least object out of the heap, which is not empty. Called in a turn.
+pub fn remove_least(
+    py: Attached<'_>,
     this: &PriorityObject,
     memory: Option<&mut Memory>,
-) -> Result<Attempt<Item>, Raised> {
+) -> Result<Attempt<Owned>, Raised> {
     let comparison = Comparison::begin(this);
     let Some(end) = this.channel().len().checked_sub(1) else { return Ok(Attempt::Disturbed) };
-    let Some(last) = comparison.at(end) else { return Ok(Attempt::Disturbed) };
+    let Some(last) = comparison.at(py, end) else { return Ok(Attempt::Disturbed) };
     let mut path = [0; DEPTH];
-    // SAFETY: as the caller promises; the reference to the last item is kept for that long.
-    let found = unsafe { find_path(&comparison, memory, last, end, &mut path) };
-    let attempt = match found {
-        Ok(Some(length)) => this.channel().edit(|heap| {
+    let found = find_path(py, &comparison, memory, last.borrow(), end, &mut path);
+    let attempt = found.map(|found| match found {
+        Some(length) => this.channel().edit(|heap| {
             if comparison.is_disturbed() {
                 return Attempt::Disturbed;
             }
@@ -272,29 +258,21 @@ pub unsafe fn remove_least(
             heap.set(hole, last);
             let _ = heap.pop_back();
             this.changed();
-            Attempt::Done(least)
+            Attempt::Done(object_of(least))
         }),
-        Ok(None) => Attempt::Disturbed,
-        Err(Raised) => {
-            // SAFETY: attached; the reference is ours.
-            unsafe { drop_ref(last) };
-            return Err(Raised);
-        }
-    };
-    // SAFETY: attached; the reference is ours.
-    unsafe { drop_ref(last) };
-    Ok(attempt)
+        None => Attempt::Disturbed,
+    });
+    last.release(py);
+    attempt
 }
 
 /// Finds the places from which the items move up by one when the least item leaves. Writes them
-/// into `path`, and returns how many they are.
-///
-/// # Safety
-/// As [`remove_least`]; `last` is the item at the place `end`.
-unsafe fn find_path(
+/// into `path`, and returns how many they are. `last` is the object at the place `end`.
+fn find_path(
+    py: Attached<'_>,
     comparison: &Comparison<'_>,
     mut memory: Option<&mut Memory>,
-    last: *mut PyObject,
+    last: Borrowed<'_>,
     end: usize,
     path: &mut [usize; DEPTH],
 ) -> Result<Option<usize>, Raised> {
@@ -303,14 +281,12 @@ unsafe fn find_path(
     let mut child = 1;
     while child < end {
         if child + 1 < end {
-            let Some(left) = comparison.at(child) else { return Ok(None) };
-            let Some(right) = comparison.at(child + 1) else {
-                // SAFETY: attached, as the caller promises; the reference is ours.
-                unsafe { drop_ref(left) };
+            let Some(left) = comparison.at(py, child) else { return Ok(None) };
+            let Some(right) = comparison.at(py, child + 1) else {
+                left.release(py);
                 return Ok(None);
             };
-            // SAFETY: as the caller promises.
-            match unsafe { comparison.is_less(memory.as_deref_mut(), left, right)? } {
+            match comparison.is_less(py, memory.as_deref_mut(), left, right)? {
                 Some(true) => {}
                 Some(false) => child += 1,
                 None => return Ok(None),
@@ -322,13 +298,8 @@ unsafe fn find_path(
     }
     // The last item comes in there, and rises as far as it has to.
     while length > 0 {
-        let Some(above) = comparison.at(path[length - 1]) else { return Ok(None) };
-        // SAFETY: as the caller promises, and the caller has a reference to the last item.
-        let is_less = unsafe {
-            ffi::Py_INCREF(last);
-            comparison.is_less(memory.as_deref_mut(), last, above)?
-        };
-        match is_less {
+        let Some(above) = comparison.at(py, path[length - 1]) else { return Ok(None) };
+        match comparison.is_less(py, memory.as_deref_mut(), last.own(py), above)? {
             Some(true) => length -= 1,
             Some(false) => break,
             None => return Ok(None),

@@ -1,13 +1,14 @@
 //! The Python objects in a queue: owned references that go through a channel.
 
 use core::cell::Cell;
-use core::ffi::{c_int, c_void};
-use core::ptr::{self, NonNull};
+use core::ffi::c_int;
+use core::ptr;
 
-use pyo3_ffi::{self as ffi, PyObject, PyThreadState};
+use pyo3_ffi::PyThreadState;
 
 use crate::capi::compat;
-use crate::capi::refs::drop_ref;
+use crate::capi::entry::Visitor;
+use crate::capi::object::{Attached, Borrowed, Owned};
 use crate::sync::{Accepted, Channel, Item, Items, Pile, Taken};
 
 /// How many queues inside each other are dropped at once. Queues deeper than that are dropped
@@ -23,27 +24,28 @@ thread_local! {
 }
 
 /// Makes an item of an object. The reference goes with it.
-///
-/// # Safety
-/// Not null.
 #[inline]
-pub unsafe fn item_of(object: *mut PyObject) -> Item {
-    // SAFETY: as the caller promises.
-    unsafe { NonNull::new_unchecked(object.cast()) }
+pub fn item_of(object: Owned) -> Item {
+    object.into_non_null().cast()
 }
 
-/// Returns the object of an item.
+/// The object of an item. The reference comes with it, so the item is not used any more.
 #[inline]
-pub fn object_of(item: Item) -> *mut PyObject {
-    item.as_ptr().cast()
+pub fn object_of(item: Item) -> Owned {
+    // SAFETY: every item in a channel of a queue was made of an owned reference, by `item_of`.
+    unsafe { Owned::assume(item.as_ptr().cast()) }
+}
+
+/// The object of an item that keeps the reference.
+#[inline]
+pub fn object_in(item: &Item) -> Borrowed<'_> {
+    // SAFETY: as in `object_of`. The reference is owned as long as the item is.
+    unsafe { Borrowed::assume(item.as_ptr().cast()) }
 }
 
 /// Drops the items of a queue, which may run any Python code. A long chain of queues inside queues
 /// would need stack for each of them. So from some depth on the items are dropped later.
-///
-/// # Safety
-/// Attached; the items are objects and the references the caller's.
-pub unsafe fn drop_all(items: Items) {
+pub fn drop_all(py: Attached<'_>, items: Items) {
     if items.is_empty() {
         items.free();
         return;
@@ -55,57 +57,44 @@ pub unsafe fn drop_all(items: Items) {
         REST.with(|rest| rest.push(items));
         return;
     }
-    // SAFETY: as the caller promises.
-    unsafe {
-        NESTING.set((thread, nesting + 1));
-        if nesting == 0 {
-            drop_with_rest(items);
-        } else {
-            drop_each(items);
-        }
-        NESTING.set(outside);
+    NESTING.set((thread, nesting + 1));
+    if nesting == 0 {
+        drop_with_rest(py, items);
+    } else {
+        drop_each(py, items);
     }
+    NESTING.set(outside);
 }
 
 /// Drops items, and then those that were put off meanwhile. Items that another interpreter has put
 /// off stay for that one.
-unsafe fn drop_with_rest(items: Items) {
+fn drop_with_rest(py: Attached<'_>, items: Items) {
     let theirs = REST.with(Pile::take);
-    // SAFETY: as in `drop_all`.
-    unsafe {
-        drop_each(items);
-        while let Some(items) = REST.with(Pile::pop) {
-            drop_each(items);
-        }
+    drop_each(py, items);
+    while let Some(items) = REST.with(Pile::pop) {
+        drop_each(py, items);
     }
     REST.with(|rest| rest.put_back(theirs));
 }
 
-unsafe fn drop_each(mut items: Items) {
+fn drop_each(py: Attached<'_>, mut items: Items) {
     while let Some(item) = items.next() {
-        // SAFETY: as in `drop_all`.
-        unsafe { drop_ref(object_of(item)) };
+        object_of(item).release(py);
     }
     items.free();
 }
 
 /// Shows the collector the items of a channel.
-///
-/// # Safety
-/// Called by the collector; the items are objects.
-pub unsafe fn visit(channel: &Channel, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-    // SAFETY: as the caller promises. A visit neither runs Python code nor drops references, so it
-    // may be made under the queue lock of the channel. The collector is attached, so it does not
-    // interrupt a thread that has the queue lock.
-    channel.visit(|item| unsafe { visit(object_of(item), arg) })
+pub fn visit(channel: &Channel, visitor: Visitor<'_>) -> c_int {
+    // A visit neither runs Python code nor drops references, so it may be made under the queue lock
+    // of the channel. The collector is attached, so it does not interrupt a thread that has the
+    // queue lock.
+    channel.visit(|item| visitor.visit(Some(object_in(&item))))
 }
 
 /// Puts an item, if it can be done at once.
-///
-/// # Safety
-/// Attached.
 #[inline]
-pub unsafe fn try_put(channel: &Channel, item: Item) -> Accepted {
+pub fn try_put(_: Attached<'_>, channel: &Channel, item: Item) -> Accepted {
     if compat::IS_FREE_THREADED {
         return channel.try_put(item);
     }
@@ -114,11 +103,8 @@ pub unsafe fn try_put(channel: &Channel, item: Item) -> Accepted {
 }
 
 /// Gets an item, if there is one.
-///
-/// # Safety
-/// Attached.
 #[inline]
-pub unsafe fn try_get(channel: &Channel) -> Taken {
+pub fn try_get(_: Attached<'_>, channel: &Channel) -> Taken {
     if compat::IS_FREE_THREADED {
         return channel.try_get();
     }

@@ -9,30 +9,29 @@ pub mod put_get;
 pub mod python_side;
 pub mod simple_queue;
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem::offset_of;
-use core::ptr;
+use core::cell::Cell;
+use core::ffi::{CStr, c_int};
 use core::sync::atomic::{Ordering, fence};
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
-
-use crate::capi::compat;
-use crate::capi::errors::{self as capi_errors, Raised};
-use crate::capi::refs::{self, drop_ref, visit_all};
-use crate::capi::types::{Call, Collected, Property};
-use crate::runtime::natives::Kind;
+use crate::capi::collected::Collected;
+use crate::capi::entry::{Args, Instance, This, Visitor, entry};
+use crate::capi::errors::Raised;
+use crate::capi::field::WeakRefs;
+use crate::capi::object::{Answer, Attached, Borrowed, Exception, Owned, OwnedClass};
+use crate::capi::types::{Call, Property};
+use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
 use crate::sync::{Channel, Join, NotDone, Taken};
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::{self, Head};
-use crate::threading::method::{LEFT_TO_PYTHON, Native, native, optional};
+use crate::threading::head::{self, Head, Headed};
+use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, optional, reply};
 use crate::threading::ticket::{self, Ended};
 use crate::threading::{arguments, materialize};
 
 use items::object_of;
 
 pub use errors::{raise, raise_or_leave};
-pub use python_side::{call_python, notify_python, put_back};
+pub use python_side::{call_python, put_back};
 
 /// All zero bytes are an empty queue without a limit that is yet to be initialised.
 #[repr(C)]
@@ -41,39 +40,50 @@ pub struct QueueObject {
     pub channel: Channel,
     /// The kind of its class, or of the native class that this is derived from. Written before the
     /// object becomes native.
-    kind: Kind,
+    kind: Cell<Kind>,
     /// Lives as long as the class. Written before the object becomes native.
-    state: *const State,
-    dict: *mut PyObject,
-    weakrefs: *mut PyObject,
+    state: Cell<*const State>,
 }
+
+// SAFETY: the struct begins with a head, and all other bytes zero are an empty queue.
+unsafe impl Instance for QueueObject {}
+// SAFETY: as above.
+unsafe impl Headed for QueueObject {}
 
 const METHODS: &[Native] = &[
     native(c"__init__", Call::FastKeywords(class::init_method::<QueueObject, 1>)),
-    native(c"put", Call::FastKeywords(put_get::put)),
-    native(c"get", Call::FastKeywords(put_get::get)),
-    native(c"put_nowait", Call::FastKeywords(put_get::put_nowait)),
-    native(c"get_nowait", Call::NoArgs(put_get::get_nowait)),
-    native(c"qsize", Call::NoArgs(qsize)),
-    native(c"empty", Call::NoArgs(empty)),
-    native(c"full", Call::NoArgs(full)),
-    native(c"task_done", Call::NoArgs(task_done)),
-    native(c"join", Call::FastKeywords(join)),
-    optional(c"shutdown", Call::FastKeywords(shutdown)),
+    native(c"put", Call::FastKeywords(entry!(fast_keywords, put_get::put: QueueObject))),
+    native(c"get", Call::FastKeywords(entry!(fast_keywords, put_get::get: QueueObject))),
+    native(
+        c"put_nowait",
+        Call::FastKeywords(entry!(fast_keywords, put_get::put_nowait: QueueObject)),
+    ),
+    native(c"get_nowait", Call::NoArgs(entry!(no_args, put_get::get_nowait: QueueObject))),
+    native(c"qsize", Call::NoArgs(entry!(no_args, qsize: QueueObject))),
+    native(c"empty", Call::NoArgs(entry!(no_args, empty: QueueObject))),
+    native(c"full", Call::NoArgs(entry!(no_args, full: QueueObject))),
+    native(c"task_done", Call::NoArgs(entry!(no_args, task_done: QueueObject))),
+    native(c"join", Call::FastKeywords(entry!(fast_keywords, join: QueueObject))),
+    optional(c"shutdown", Call::FastKeywords(entry!(fast_keywords, shutdown: QueueObject))),
 ];
 
 const PROPERTIES: &[Property] = &[
-    Property { name: c"maxsize", get: get_maxsize, set: Some(set_maxsize), doc: None },
+    Property {
+        name: c"maxsize",
+        get: entry!(named_getter, get_maxsize: QueueObject),
+        set: Some(entry!(named_setter, set_maxsize: QueueObject)),
+        doc: None,
+    },
     Property {
         name: c"unfinished_tasks",
-        get: get_unfinished,
-        set: Some(materialize::set::<QueueObject>),
+        get: entry!(named_getter, get_unfinished: QueueObject),
+        set: Some(entry!(named_setter, materialize::set::<QueueObject>: QueueObject)),
         doc: None,
     },
     Property {
         name: c"is_shutdown",
-        get: get_is_shutdown,
-        set: Some(materialize::set::<QueueObject>),
+        get: entry!(named_getter, get_is_shutdown: QueueObject),
+        set: Some(entry!(named_setter, materialize::set::<QueueObject>: QueueObject)),
         doc: None,
     },
     materialize::part::<QueueObject>(c"queue"),
@@ -84,449 +94,295 @@ const PROPERTIES: &[Property] = &[
     materialize::dict_property::<QueueObject>(),
 ];
 
-/// Makes the type of queues. Returns a new reference.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the struct is described as it is.
-    unsafe {
-        class::Class {
-            name: c"queue.Queue",
-            short_name: c"Queue",
-            kind: Kind::Queue,
-            weakrefs: offset_of!(QueueObject, weakrefs),
-            dict: offset_of!(QueueObject, dict),
-            base: ptr::null_mut(),
-            methods: METHODS,
-            of_objects: None,
-            builtin: &[],
-            properties: PROPERTIES,
-            init: class::init_slot::<QueueObject, 1>,
-            vectorcall: Some(class::vectorcall::<QueueObject, 1>),
-        }
-        .make::<QueueObject>(making)
+/// Makes the type of queues.
+pub fn make_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    class::Class {
+        name: c"queue.Queue",
+        short_name: c"Queue",
+        kind: Kind::Queue,
+        base: None,
+        methods: METHODS,
+        of_objects: None,
+        builtin: &[],
+        properties: PROPERTIES,
+        init: class::init_slot::<QueueObject, 1>,
+        vectorcall: Some(class::vectorcall::<QueueObject, 1>),
     }
+    .make::<QueueObject>(making)
 }
 
-/// Makes the type of stacks. Returns a new reference.
-///
-/// # Safety
-/// Attached; the type of queues has been made.
-pub unsafe fn make_lifo_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: the struct is described as it is.
-    unsafe { derived::<QueueObject>(c"queue.LifoQueue", c"LifoQueue", Kind::LifoQueue, making) }
+/// Makes the type of stacks, after that of queues.
+pub fn make_lifo_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    derived::<QueueObject>(c"queue.LifoQueue", c"LifoQueue", Kind::LifoQueue, making)
 }
 
-/// Makes the type of priority queues. Returns a new reference.
-///
-/// # Safety
-/// As [`make_lifo_type`].
-pub unsafe fn make_priority_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
+/// Makes the type of priority queues, after that of queues.
+pub fn make_priority_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
     let (name, short_name) = (c"queue.PriorityQueue", c"PriorityQueue");
-    // SAFETY: the struct is described as it is, and begins with a QueueObject.
-    unsafe { derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making) }
+    derived::<priority::PriorityObject>(name, short_name, Kind::PriorityQueue, making)
 }
 
-/// Makes a class that differs from `Queue` only in the kind and the layout of its objects.
-///
-/// # Safety
-/// As [`make_lifo_type`]; `T` begins with a QueueObject.
-unsafe fn derived<T: Collected>(
+/// Makes a class that differs from `Queue` only in the kind and the layout of its objects. `T`
+/// begins with a QueueObject.
+fn derived<T: Collected + Headed>(
     name: &'static CStr,
     short_name: &'static CStr,
     kind: Kind,
-    making: &Making,
-) -> Result<*mut PyTypeObject, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        class::Class {
-            name,
-            short_name,
-            kind,
-            weakrefs: offset_of!(QueueObject, weakrefs),
-            dict: offset_of!(QueueObject, dict),
-            base: (*State::of(making.module)).natives.types[Kind::Queue as usize],
-            methods: &[],
-            of_objects: None,
-            builtin: &[],
-            properties: &[],
-            // The same function as in the base class, because `class::vectorcall` compares it.
-            init: class::init_slot::<QueueObject, 1>,
-            vectorcall: Some(class::vectorcall::<QueueObject, 1>),
-        }
-        .make::<T>(making)
+    making: &Making<'_>,
+) -> Result<OwnedClass, Raised> {
+    class::Class {
+        name,
+        short_name,
+        kind,
+        base: State::of(making.module).natives.class(Kind::Queue),
+        methods: &[],
+        of_objects: None,
+        builtin: &[],
+        properties: &[],
+        // The same function as in the base class, because `class::vectorcall` compares it.
+        init: class::init_slot::<QueueObject, 1>,
+        vectorcall: Some(class::vectorcall::<QueueObject, 1>),
+    }
+    .make::<T>(making)
+}
+
+impl QueueObject {
+    /// The kind of its class, or of the native class that this is derived from. Of a queue that is
+    /// native, or was when the call began.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.kind.get()
     }
 }
 
-/// # Safety
-/// `slf` is a QueueObject, and outlives the result.
-#[inline]
-unsafe fn this<'a>(slf: *mut PyObject) -> &'a QueueObject {
-    // SAFETY: as the caller promises.
-    unsafe { &*slf.cast::<QueueObject>() }
-}
-
-/// # Safety
-/// As `this`.
-#[inline]
-pub unsafe fn channel<'a>(slf: *mut PyObject) -> &'a Channel {
-    // SAFETY: as the caller promises.
-    unsafe { &this(slf).channel }
-}
-
-/// Returns the kind of its class, or of the native class that this is derived from.
-///
-/// # Safety
-/// `slf` is a QueueObject that is native, or was when the call began.
-#[inline]
-pub unsafe fn kind(slf: *mut PyObject) -> Kind {
-    // SAFETY: as the caller promises.
-    unsafe { this(slf).kind }
-}
-
-/// Returns the state of the module.
-///
-/// # Safety
-/// As [`kind`].
-#[inline]
-pub unsafe fn state(slf: *mut PyObject) -> *const State {
-    // SAFETY: as the caller promises.
-    unsafe { this(slf).state }
+/// The state of the module.
+pub fn state<'a>(py: Attached<'_>, this: This<'a, QueueObject>) -> Result<&'a State, Raised> {
+    // SAFETY: null, or the state of the module that the object's class keeps alive.
+    match unsafe { this.state.get().as_ref() } {
+        Some(state) => Ok(state),
+        None => State::of_object(py, this.object()),
+    }
 }
 
 impl NativeClass<1> for QueueObject {
+    type Object = QueueObject;
+
     const ARGUMENTS: [&'static CStr; 1] = [c"maxsize"];
     const PARTS: &'static [&'static CStr] =
         &[c"queue", c"mutex", c"not_empty", c"not_full", c"all_tasks_done", c"maxsize"];
 
-    unsafe fn begin(slf: *mut PyObject, given: [*mut PyObject; 1]) -> Result<bool, Raised> {
-        // SAFETY: as the caller promises: no other thread looks at the fields.
-        unsafe {
-            let [limit] = given;
-            let limit = if limit.is_null() { Some(0) } else { plain_int(limit) };
-            let class = ffi::Py_TYPE(slf);
-            let state = State::of_type(class)?;
-            let Some(limit) = limit else { return Ok(false) };
-            if channel(slf).is_retired() {
-                return Ok(false);
-            }
-            let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
-            let own = slf.cast::<QueueObject>();
-            (*own).kind = kind;
-            (*own).state = state;
-            if kind == Kind::LifoQueue {
-                channel(slf).reverse();
-            }
-            Ok(channel(slf).set_limit(limit))
+    fn begin(
+        py: Attached<'_>,
+        this: This<'_, QueueObject>,
+        [limit]: [Option<Borrowed<'_>>; 1],
+    ) -> Result<bool, Raised> {
+        let limit = limit.map_or(Some(0), |limit| limit.exact_word(py));
+        let class = this.object().class();
+        let state = State::of_class(py, class)?;
+        let Some(limit) = limit else { return Ok(false) };
+        if this.channel.is_retired() {
+            return Ok(false);
         }
-    }
-
-    unsafe fn dict(slf: *mut PyObject) -> *mut *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { &raw mut (*slf.cast::<QueueObject>()).dict }
-    }
-}
-
-/// Returns the value of an exact int that fits into a machine word.
-unsafe fn plain_int(object: *mut PyObject) -> Option<isize> {
-    // SAFETY: attached; a valid object or null.
-    unsafe {
-        if object.is_null() || ffi::PyLong_CheckExact(object) == 0 {
-            return None;
+        let Some(kind) = head::kind_of(class, state) else { return Ok(false) };
+        this.kind.set(kind);
+        this.state.set(state);
+        if kind == Kind::LifoQueue {
+            this.channel.reverse();
         }
-        let value = ffi::PyLong_AsSsize_t(object);
-        if value == -1 && !ffi::PyErr_Occurred().is_null() {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        Some(value)
+        Ok(this.channel.set_limit(limit))
     }
 }
 
 impl Collected for QueueObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { (*slf.cast::<QueueObject>()).weakrefs }
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.head.weakrefs
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match visit_all(&[this(slf).dict], visit, arg) {
-                0 => items::visit(channel(slf), visit, arg),
-                stop => stop,
-            }
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        match self.head.visit(visitor) {
+            0 => items::visit(&self.channel, visitor),
+            stop => stop,
         }
     }
 
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            refs::clear(&mut (*slf.cast::<QueueObject>()).dict);
-            items::drop_all(channel(slf).take_all());
-        }
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.head.clear(py);
+        items::drop_all(py, this.channel.take_all());
     }
 }
 
 /// Takes back an item for a get that has found none. The item had been given to a thread that has
 /// not claimed it, and may never do so because the interpreter ends. If that thread claims it all
 /// the same, it waits again.
-///
-/// # Safety
-/// Attached.
-pub unsafe fn try_once_more(channel: &Channel) -> Option<*mut PyObject> {
-    // SAFETY: as the caller promises.
-    if !unsafe { compat::is_ending() } || channel.take_back() == 0 {
+pub fn try_once_more(py: Attached<'_>, channel: &Channel) -> Option<Owned> {
+    if !py.is_ending() || channel.take_back() == 0 {
         return None;
     }
-    // SAFETY: as above.
-    match unsafe { items::try_get(channel) } {
+    match items::try_get(py, channel) {
         Taken::Item(item) => Some(object_of(item)),
         _ => None,
     }
 }
 
 /// Returns a value that was read from a native queue; `None` if the queue is not native any more.
-///
-/// # Safety
-/// As `this`.
 #[inline]
-unsafe fn if_native<T>(slf: *mut PyObject, read: T) -> Option<T> {
+fn if_native<T>(this: This<'_, QueueObject>, read: T) -> Option<T> {
     // The flag is stored before the items are taken out. Here it is read after they were counted.
     fence(Ordering::Acquire);
-    // SAFETY: as the caller promises.
-    (!unsafe { channel(slf) }.is_retired()).then_some(read)
+    (!this.channel.is_retired()).then_some(read)
 }
 
-unsafe extern "C-unwind" fn qsize(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject.
-    unsafe {
-        let mut length = channel(slf).len();
-        if length == 0 && channel(slf).has_granted() && compat::is_ending() {
-            // As in `try_once_more`.
-            channel(slf).take_back();
-            length = channel(slf).len();
-        }
-        match if_native(slf, length) {
-            Some(length) => ffi::PyLong_FromSize_t(length),
-            None => LEFT_TO_PYTHON,
-        }
+#[inline]
+fn qsize(py: Attached<'_>, this: This<'_, QueueObject>) -> Outcome {
+    let mut length = this.channel.len();
+    if length == 0 && this.channel.has_granted() && py.is_ending() {
+        // As in `try_once_more`.
+        this.channel.take_back();
+        length = this.channel.len();
+    }
+    match if_native(this, length) {
+        Some(length) => reply(py.size(length)),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn empty(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject.
-    unsafe {
-        match if_native(slf, channel(slf).is_empty()) {
-            Some(is_empty) => compat::bool_object(is_empty),
-            None => LEFT_TO_PYTHON,
-        }
+#[inline]
+fn empty(py: Attached<'_>, this: This<'_, QueueObject>) -> Outcome {
+    match if_native(this, this.channel.is_empty()) {
+        Some(is_empty) => Reply::bool(py, is_empty),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn full(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject.
-    unsafe {
-        let channel = channel(slf);
-        let limit = channel.limit();
-        match if_native(slf, limit > 0 && channel.len() >= limit.unsigned_abs()) {
-            Some(is_full) => compat::bool_object(is_full),
-            None => LEFT_TO_PYTHON,
-        }
+#[inline]
+fn full(py: Attached<'_>, this: This<'_, QueueObject>) -> Outcome {
+    let limit = this.channel.limit();
+    match if_native(this, limit > 0 && this.channel.len() >= limit.unsigned_abs()) {
+        Some(is_full) => Reply::bool(py, is_full),
+        None => LEFT_TO_PYTHON,
     }
 }
 
-unsafe extern "C-unwind" fn task_done(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject.
-    unsafe {
-        match channel(slf).task_done() {
-            Ok(()) => compat::none(),
-            Err(NotDone::TooMany) => {
-                capi_errors::raise(ffi::PyExc_ValueError, c"task_done() called too many times")
-            }
-            Err(NotDone::Retired) => LEFT_TO_PYTHON,
+#[inline]
+fn task_done(py: Attached<'_>, this: This<'_, QueueObject>) -> Outcome {
+    match this.channel.task_done() {
+        Ok(()) => Reply::none(py),
+        Err(NotDone::TooMany) => {
+            Err(py.raise(Exception::Value, c"task_done() called too many times"))
         }
+        Err(NotDone::Retired) => LEFT_TO_PYTHON,
     }
 }
 
 /// `join`, also with a time-out, which the interpreter's classes do not have. Then it returns
 /// whether all tasks were done by the end of the time.
-unsafe extern "C-unwind" fn join(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject that the caller keeps alive.
-    unsafe {
-        let Some([seconds]) = arguments::bind(args, nargs, kwnames, [c"timeout"]) else {
-            return LEFT_TO_PYTHON;
-        };
-        let is_limited = !seconds.is_null() && seconds != ffi::Py_None();
-        let blocking = match put_get::blocking(ptr::null_mut(), seconds) {
-            Ok(Some(blocking)) => blocking,
-            Ok(None) => return LEFT_TO_PYTHON,
-            Err(Raised) => return ptr::null_mut(),
-        };
-        let result =
-            |is_done| if is_limited { compat::bool_object(is_done) } else { compat::none() };
-        match if_native(slf, channel(slf).unfinished()) {
-            Some(0) => return result(true),
-            Some(_) => {}
-            None => return LEFT_TO_PYTHON,
+fn join(py: Attached<'_>, this: This<'_, QueueObject>, args: Args<'_>) -> Outcome {
+    let Some([seconds]) = arguments::bind(args, [c"timeout"]) else {
+        return LEFT_TO_PYTHON;
+    };
+    let is_limited = seconds.is_some_and(|seconds| !seconds.is_none());
+    let Some(blocking) = put_get::blocking(py, None, seconds)? else { return LEFT_TO_PYTHON };
+    let result = |is_done| if is_limited { Reply::bool(py, is_done) } else { Reply::none(py) };
+    match if_native(this, this.channel.unfinished()) {
+        Some(0) => return result(true),
+        Some(_) => {}
+        None => return LEFT_TO_PYTHON,
+    }
+    let Some(deadline) = put_get::deadline_of(py, blocking)? else { return result(false) };
+    match ticket::wait(py, this.object(), &Join::new(&this.channel), deadline)? {
+        ended @ (Ended::Got | Ended::TimedOut) => {
+            ticket::run_pending(py, this.object())?;
+            result(ended == Ended::Got)
         }
-        let deadline = match put_get::deadline_of(blocking) {
-            Ok(Some(deadline)) => deadline,
-            Ok(None) => return result(false),
-            Err(Raised) => return ptr::null_mut(),
-        };
-        match ticket::wait(slf, &Join::new(channel(slf)), deadline) {
-            Ok(ended @ (Ended::Got | Ended::TimedOut)) => match ticket::run_pending(slf) {
-                Ok(()) => result(ended == Ended::Got),
-                Err(Raised) => ptr::null_mut(),
-            },
-            Ok(Ended::Notified(_) | Ended::SentAway) => {
-                let left = arguments::remaining(deadline);
-                if left.is_null() {
-                    return left;
-                }
-                let result = call_python(slf, c"join", &[left]);
-                drop_ref(left);
-                result
-            }
-            Err(Raised) => ptr::null_mut(),
+        Ended::Notified(_) | Ended::SentAway => {
+            let left = arguments::remaining(py, deadline)?;
+            let result = call_python(py, this, c"join", &[left.borrow()]);
+            left.release(py);
+            reply(result)
         }
     }
 }
 
-unsafe extern "C-unwind" fn shutdown(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called, attached, with a native QueueObject that the caller keeps alive.
-    unsafe {
-        let Some([immediate]) = arguments::bind(args, nargs, kwnames, [c"immediate"]) else {
-            return LEFT_TO_PYTHON;
-        };
-        let discard = if immediate.is_null() { 0 } else { ffi::PyObject_IsTrue(immediate) };
-        if discard < 0 {
-            return ptr::null_mut();
-        }
-        let items = if kind(slf) == Kind::PriorityQueue {
-            priority::shut_down(slf, discard != 0)
-        } else {
-            Ok(channel(slf).shut_down(discard != 0))
-        };
-        match items {
-            Ok(Some(items)) => {
-                items::drop_all(items);
-                compat::none()
-            }
-            Ok(None) => LEFT_TO_PYTHON,
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
+fn shutdown(py: Attached<'_>, this: This<'_, QueueObject>, args: Args<'_>) -> Outcome {
+    let Some([immediate]) = arguments::bind(args, [c"immediate"]) else {
+        return LEFT_TO_PYTHON;
+    };
+    let discard = immediate.map_or(Ok(false), |immediate| immediate.truth(py))?;
+    let items = match priority::of(this) {
+        Some(this) => priority::shut_down(py, this, discard)?,
+        None => this.channel.shut_down(discard),
+    };
+    let Some(items) = items else { return LEFT_TO_PYTHON };
+    items::drop_all(py, items);
+    Reply::none(py)
 }
 
 /// Reads an attribute from the channel of a native queue. `None` if the object is not native.
-///
-/// # Safety
-/// As `this`.
-unsafe fn read<T>(slf: *mut PyObject, read: impl FnOnce(&Channel) -> T) -> Option<T> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if !class::is_of_phase_native(slf) {
-            return None;
-        }
-        if_native(slf, read(channel(slf)))
+fn read<T>(this: This<'_, QueueObject>, read: impl FnOnce(&Channel) -> T) -> Option<T> {
+    if !this.head.is_native_phase() {
+        return None;
+    }
+    if_native(this, read(&this.channel))
+}
+
+fn get_maxsize(py: Attached<'_>, this: This<'_, QueueObject>, name: &CStr) -> Answer {
+    match read(this, Channel::limit) {
+        Some(limit) => py.signed(limit as i64),
+        None => materialize::get::<QueueObject>(py, this, name),
     }
 }
 
-unsafe extern "C-unwind" fn get_maxsize(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
-    unsafe {
-        match read(slf, Channel::limit) {
-            Some(limit) => ffi::PyLong_FromSsize_t(limit),
-            None => materialize::get::<QueueObject>(slf, name),
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn set_maxsize(
-    slf: *mut PyObject,
-    value: *mut PyObject,
-    name: *mut c_void,
-) -> c_int {
-    // SAFETY: called by CPython, attached, with a QueueObject.
-    unsafe {
-        // In the Python class a thread that waits to put compares with the new limit, even if that
-        // means no limit. So native code serves such a limit only while no thread waits to put.
-        let fits = |limit| limit > 0 || !channel(slf).has_putters();
-        let is_native = class::is_of_phase_native(slf);
-        match plain_int(value) {
-            Some(limit) if is_native && fits(limit) && channel(slf).set_limit(limit) => {
-                if kind(slf) == Kind::PriorityQueue {
-                    priority::wake_all(slf);
-                }
-                0
+fn set_maxsize(
+    py: Attached<'_>,
+    this: This<'_, QueueObject>,
+    value: Option<Borrowed<'_>>,
+    name: &CStr,
+) -> Result<(), Raised> {
+    // In the Python class a thread that waits to put compares with the new limit, even if that
+    // means no limit. So native code serves such a limit only while no thread waits to put.
+    let fits = |limit| limit > 0 || !this.channel.has_putters();
+    let is_native = this.head.is_native_phase();
+    match value.and_then(|value| value.exact_word(py)) {
+        Some(limit) if is_native && fits(limit) && this.channel.set_limit(limit) => {
+            if let Some(this) = priority::of(this) {
+                priority::wake_all(this);
             }
-            _ => materialize::set::<QueueObject>(slf, value, name),
+            Ok(())
         }
+        _ => materialize::set::<QueueObject>(py, this, value, name),
     }
 }
 
-unsafe extern "C-unwind" fn get_unfinished(slf: *mut PyObject, name: *mut c_void) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
-    unsafe {
-        match read(slf, Channel::unfinished) {
-            Some(unfinished) => ffi::PyLong_FromUnsignedLongLong(unfinished),
-            None => materialize::get::<QueueObject>(slf, name),
-        }
+fn get_unfinished(py: Attached<'_>, this: This<'_, QueueObject>, name: &CStr) -> Answer {
+    match read(this, Channel::unfinished) {
+        Some(unfinished) => py.unsigned(unfinished),
+        None => materialize::get::<QueueObject>(py, this, name),
     }
 }
 
-unsafe extern "C-unwind" fn get_is_shutdown(
-    slf: *mut PyObject,
-    name: *mut c_void,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a QueueObject.
-    unsafe {
-        match read(slf, Channel::is_shut_down) {
-            Some(is_shut_down) => compat::bool_object(is_shut_down),
-            None => {
-                let own = materialize::get::<QueueObject>(slf, name);
-                if !own.is_null() || ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
-                    return own;
-                }
-                of_the_python_class(slf, c"is_shutdown")
-            }
+fn get_is_shutdown(py: Attached<'_>, this: This<'_, QueueObject>, name: &CStr) -> Answer {
+    if let Some(is_shut_down) = read(this, Channel::is_shut_down) {
+        return Ok(py.bool(is_shut_down));
+    }
+    match materialize::get::<QueueObject>(py, this, name) {
+        Err(Raised) if py.has_raised(Exception::Attribute) => {
+            of_the_python_class(py, this, c"is_shutdown")
         }
+        own => own,
     }
 }
 
-/// Replaces an AttributeError by the attribute of the Python class that has this name. Returns a
-/// new reference, or null with the error still set if there is no such attribute.
-///
-/// # Safety
-/// Attached, with an exception set; a QueueObject.
+/// Replaces an AttributeError by the attribute of the Python class that has this name. The error
+/// stays set if there is no such attribute.
 #[cold]
-unsafe fn of_the_python_class(slf: *mut PyObject, name: &CStr) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let pending = compat::take_exception();
-        if let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) {
-            let class = (*state).natives.python[Kind::Queue as usize];
-            let found = ffi::PyObject_GetAttrString(class, name.as_ptr());
-            if !found.is_null() {
-                compat::forget_exception(pending);
-                return found;
-            }
-        }
-        ffi::PyErr_Clear();
-        compat::restore_exception(pending);
-        ptr::null_mut()
+fn of_the_python_class(py: Attached<'_>, this: This<'_, QueueObject>, name: &CStr) -> Answer {
+    let pending = py.take_exception();
+    let found = State::of_object(py, this.object()).and_then(|state| {
+        state.natives.python(Kind::Queue).ok_or_else(|| gone(py))?.attribute_named(py, name)
+    });
+    match found {
+        Ok(_) => pending.forget(py),
+        Err(Raised) => pending.restore(py),
     }
+    found
 }

@@ -11,25 +11,25 @@
 //! again, as in the Python class. The turn is re-entrant: a comparison may use the queue, in the
 //! turn of its thread.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_int};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use pyo3_ffi::{self as ffi, PyObject};
-
+use crate::capi::collected::Collected;
 use crate::capi::compat;
-use crate::capi::errors::{Raised, runtime_error};
-use crate::capi::refs::drop_ref;
-use crate::capi::types::Collected;
+use crate::capi::entry::{Instance, This, Visitor};
+use crate::capi::errors::Raised;
+use crate::capi::field::WeakRefs;
+use crate::capi::object::{Attached, Borrowed, Owned};
 use crate::runtime::blocking::{self, NewWaiter, Signals, Timeout};
 use crate::runtime::natives::Kind;
-use crate::sync::{Awaitable, Channel, Condition, Deadline, Item, ReentrantLock, fork};
-use crate::threading::head::Phase;
-use crate::threading::method::LEFT_TO_PYTHON;
+use crate::sync::{Awaitable, Channel, Condition, Deadline, ReentrantLock, fork};
+use crate::threading::head::Headed;
+use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply, reply};
 use crate::threading::queue::heap::{Attempt, Memory, insert, remove_least};
-use crate::threading::queue::items::{item_of, object_of};
 use crate::threading::queue::put_get::{self, Blocking};
-use crate::threading::queue::{self, QueueObject};
+use crate::threading::queue::python_side::notify_python;
+use crate::threading::queue::{QueueObject, errors};
 use crate::threading::ticket::{self, Ended};
 
 pub use crate::threading::queue::priority_ends::retire;
@@ -50,20 +50,24 @@ pub struct PriorityObject {
     epoch: AtomicU32,
 }
 
+// SAFETY: laid out by C's rules, and begins with a `QueueObject`, which begins with the header; all
+// zero bytes are an empty queue that is yet to be initialised.
+unsafe impl Instance for PriorityObject {}
+
+// SAFETY: it begins with a `QueueObject`, which begins with a head.
+unsafe impl Headed for PriorityObject {}
+
 impl Collected for PriorityObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { QueueObject::weakrefs(slf) }
+    fn weakrefs(&self) -> &WeakRefs {
+        self.queue.weakrefs()
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe { QueueObject::visit(slf, visit, arg) }
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        self.queue.visit(visitor)
     }
 
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe { QueueObject::clear(slf) }
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        QueueObject::clear(as_queue(this), py);
     }
 }
 
@@ -72,26 +76,31 @@ const ATTEMPTS: u32 = 1000;
 
 const UNSTEADY: &CStr = c"the comparison of its items keeps changing the queue";
 
-/// # Safety
-/// `slf` is a PriorityObject, and outlives the result.
-pub unsafe fn this<'a>(slf: *mut PyObject) -> &'a PriorityObject {
-    // SAFETY: as the caller promises.
-    unsafe { &*slf.cast::<PriorityObject>() }
+/// A queue as a priority queue, if it is one.
+#[inline]
+#[must_use]
+pub fn of(queue: This<'_, QueueObject>) -> Option<This<'_, PriorityObject>> {
+    // SAFETY: all objects of this kind have this layout.
+    (queue.kind() == Kind::PriorityQueue).then(|| unsafe { This::assume(queue.object().as_ptr()) })
+}
+
+/// A priority queue as a queue.
+#[inline]
+fn as_queue(this: This<'_, PriorityObject>) -> This<'_, QueueObject> {
+    // SAFETY: the struct begins with a `QueueObject`.
+    unsafe { This::assume(this.object().as_ptr()) }
 }
 
 impl PriorityObject {
     /// Begins a turn of the calling thread. `Err` if a signal handler raised.
-    ///
-    /// # Safety
-    /// Attached; the caller keeps the object alive.
-    pub unsafe fn enter(&self, signals: Signals) -> Result<(), Raised> {
+    pub fn enter(&self, py: Attached<'_>, signals: Signals) -> Result<(), Raised> {
         let me = compat::thread_ident();
         if self.epoch.load(Ordering::Acquire) != fork::epoch() {
             self.end_turn_of_the_dead();
         }
         if !self.turn.try_acquire(me) {
-            // SAFETY: as the caller promises. A wait without a deadline can only end with the lock.
-            let _got = unsafe { blocking::wait(self.turn.lock(), Timeout::Never, signals)? };
+            // A wait without a deadline can only end with the lock.
+            let _got = blocking::wait(py, self.turn.lock(), Timeout::Never, signals)?;
             self.turn.adopt(me);
         }
         Ok(())
@@ -141,111 +150,101 @@ impl PriorityObject {
         let limit = self.channel().limit();
         limit > 0 && self.channel().len() >= limit.unsigned_abs()
     }
+}
 
-    /// Ends the turn, waits for a notification, and begins a turn again whatever happens. A thread
-    /// that waits `again` goes to the front. Returns `None`, with nothing done, if the queue is
-    /// being materialized.
-    ///
-    /// # Safety
-    /// As `enter`, in a turn.
-    unsafe fn wait(
-        &self,
-        condition: &Condition,
-        deadline: Deadline,
-        again: bool,
-    ) -> Result<Option<Ended>, Raised> {
-        // SAFETY: as the caller promises. The waiter leaves the queue before it is freed.
-        unsafe {
-            let slf = self.object();
-            blocking::refuse_at_shutdown()?;
-            let waiter = NewWaiter::allocate()?;
-            // Under the queue lock of the channel: see `retire`.
-            let is_queued = self.channel().edit(|_| {
-                self.queue.head.phase() == Phase::Native && !condition.enqueue(waiter.get(), again)
-            });
-            if !is_queued {
-                waiter.free();
-                self.queue.head.settled_phase();
-                return Ok(None);
-            }
-            let saved = self.turn.release_all();
-            let waited = blocking::wait_queued(&waiter, condition, deadline, Signals::Handle);
-            let ticket = waiter.get().ticket();
-            waiter.free();
-            let mut ended = ticket::end(slf, waited, ticket, deadline);
-            if matches!(ended, Ok(Ended::Got | Ended::TimedOut))
-                && ticket::run_pending(slf).is_err()
-            {
-                if matches!(ended, Ok(Ended::Got)) {
-                    self.pass_on(condition);
-                }
-                ended = Err(Raised);
-            }
-            // The exception of a signal handler is kept until the turn has begun.
-            let pending = if ended.is_err() { Some(compat::take_exception()) } else { None };
-            let entered = self.enter(Signals::Defer);
-            if let (Ok(()), Ok(saved)) = (&entered, saved) {
-                self.turn.restore(saved);
-            }
-            match pending {
-                Some(pending) if entered.is_ok() => compat::restore_exception(pending),
-                Some(pending) => compat::forget_exception(pending),
-                None => {}
-            }
-            entered.and(ended.map(Some))
-        }
+/// Ends the turn, waits for a notification, and begins a turn again whatever happens. A thread that
+/// waits `again` goes to the front. Returns `None`, with nothing done, if the queue is being
+/// materialized. Called in a turn.
+fn wait(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    condition: &Condition,
+    deadline: Deadline,
+    again: bool,
+) -> Result<Option<Ended>, Raised> {
+    blocking::refuse_at_shutdown(py)?;
+    let waiter = NewWaiter::allocate(py)?;
+    // Under the queue lock of the channel: see `retire`.
+    let is_queued = this.channel().edit(|_| {
+        // SAFETY: the waiter is on the heap, and leaves the queue before it is freed.
+        this.head().is_native_phase() && !unsafe { condition.enqueue(waiter.get(), again) }
+    });
+    if !is_queued {
+        // SAFETY: it is in no queue.
+        unsafe { waiter.free() };
+        this.head().settled_phase(py);
+        return Ok(None);
     }
+    let saved = this.turn.release_all();
+    // SAFETY: the waiter is in the queue of the condition, and in none after the wait.
+    let (waited, ticket) = unsafe {
+        let waited = blocking::wait_queued(py, &waiter, condition, deadline, Signals::Handle);
+        let ticket = waiter.get().ticket();
+        waiter.free();
+        (waited, ticket)
+    };
+    let mut ended = ticket::end(py, this.object(), waited, ticket, deadline);
+    if matches!(ended, Ok(Ended::Got | Ended::TimedOut))
+        && ticket::run_pending(py, this.object()).is_err()
+    {
+        if matches!(ended, Ok(Ended::Got)) {
+            pass_on(py, this, condition);
+        }
+        ended = Err(Raised);
+    }
+    // The exception of a signal handler is kept until the turn has begun.
+    let pending = if ended.is_err() { Some(py.take_exception()) } else { None };
+    let entered = this.enter(py, Signals::Defer);
+    if let (Ok(()), Ok(saved)) = (&entered, saved) {
+        this.turn.restore(saved);
+    }
+    match pending {
+        Some(pending) if entered.is_ok() => pending.restore(py),
+        Some(pending) => pending.forget(py),
+        None => {}
+    }
+    entered.and(ended.map(Some))
+}
 
-    fn object(&self) -> *mut PyObject {
-        ptr::from_ref(self).cast_mut().cast()
+/// Notifies a thread that waits for the condition. If the queue has been materialized since the
+/// heap was changed, notifies in Python.
+fn tell(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    condition: &Condition,
+) -> Result<(), Raised> {
+    if condition.notify(1) {
+        return Ok(());
     }
+    tell_in_python(py, this, condition, c"notify")
+}
 
-    /// Notifies a thread that waits for the condition. If the queue has been materialized since the
-    /// heap was changed, notifies in Python.
-    ///
-    /// # Safety
-    /// Attached; the caller keeps the object alive; no exception is set.
-    unsafe fn tell(&self, condition: &Condition) -> Result<(), Raised> {
-        if condition.notify(1) {
-            return Ok(());
-        }
-        // SAFETY: as the caller promises.
-        unsafe { self.tell_in_python(condition, c"notify") }
-    }
+/// Calls a method of the condition of a queue that has been materialized.
+#[cold]
+pub fn tell_in_python(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    condition: &Condition,
+    notify: &CStr,
+) -> Result<(), Raised> {
+    let is_not_empty = ptr::eq(condition, &raw const this.not_empty);
+    let name = if is_not_empty { c"not_empty" } else { c"not_full" };
+    this.head().settled_phase(py);
+    notify_python(py, as_queue(this), name, notify, None)
+}
 
-    #[cold]
-    pub unsafe fn tell_in_python(
-        &self,
-        condition: &Condition,
-        notify: &CStr,
-    ) -> Result<(), Raised> {
-        let is_not_empty = ptr::eq(condition, &raw const self.not_empty);
-        let name = if is_not_empty { c"not_empty" } else { c"not_full" };
-        // SAFETY: as in `tell`.
-        unsafe {
-            self.queue.head.settled_phase();
-            queue::notify_python(self.object(), name, notify, None)
-        }
+/// Passes on a notification that this thread has got and does not use. If an exception is set, it
+/// stays set.
+#[cold]
+fn pass_on(py: Attached<'_>, this: This<'_, PriorityObject>, condition: &Condition) {
+    if condition.notify(1) {
+        return;
     }
-
-    /// Passes on a notification that this thread has got and does not use.
-    ///
-    /// # Safety
-    /// As `tell`, but there may be an exception, which stays.
-    #[cold]
-    unsafe fn pass_on(&self, condition: &Condition) {
-        if condition.notify(1) {
-            return;
-        }
-        // SAFETY: as the caller promises.
-        unsafe {
-            let pending = compat::take_exception();
-            if self.tell_in_python(condition, c"notify").is_err() {
-                ffi::PyErr_Clear();
-            }
-            compat::restore_exception(pending);
-        }
+    let pending = py.take_exception();
+    if tell_in_python(py, this, condition, c"notify").is_err() {
+        py.clear_error();
     }
+    pending.restore(py);
 }
 
 /// The state of the waits of one put or get.
@@ -267,38 +266,33 @@ enum Next {
 }
 
 impl Wait {
-    /// Waits once.
-    ///
-    /// # Safety
-    /// As [`PriorityObject::wait`].
-    unsafe fn wait(
+    /// Waits once. Called in a turn.
+    fn wait(
         &mut self,
-        this: &PriorityObject,
+        py: Attached<'_>,
+        this: This<'_, PriorityObject>,
         condition: &Condition,
-        blocking: Blocking,
+        blocking: Blocking<'_>,
     ) -> Result<Next, Raised> {
         if self.has_expired {
             return Ok(Next::GiveUp);
         }
-        // SAFETY: as the caller promises; the arguments are alive.
-        unsafe {
-            if self.until.is_none() {
-                self.until = put_get::deadline_of(blocking)?;
-            }
-            let Some(deadline) = self.until else { return Ok(Next::GiveUp) };
-            self.is_notified = false;
-            if let Some(ended) = this.wait(condition, deadline, self.again)? {
-                self.again = true;
-                self.is_notified = ended == Ended::Got;
-                self.has_expired = ended == Ended::TimedOut;
-            }
+        if self.until.is_none() {
+            self.until = put_get::deadline_of(py, blocking)?;
+        }
+        let Some(deadline) = self.until else { return Ok(Next::GiveUp) };
+        self.is_notified = false;
+        if let Some(ended) = wait(py, this, condition, deadline, self.again)? {
+            self.again = true;
+            self.is_notified = ended == Ended::Got;
+            self.has_expired = ended == Ended::TimedOut;
         }
         Ok(Next::Look)
     }
 }
 
 /// How a put or get has ended.
-enum Outcome<T> {
+enum Ending<T> {
     Done(T),
     /// One of the exceptions of `queue`.
     Raise(Kind),
@@ -307,226 +301,201 @@ enum Outcome<T> {
     Python,
 }
 
-/// # Safety
-/// Attached, with a PriorityObject that the caller keeps alive; `block` and `seconds` may be null.
-pub unsafe fn put_item(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises. The reference goes with the item if it is in.
-    unsafe {
-        let this = this(slf);
-        if this.channel().is_retired() {
-            return LEFT_TO_PYTHON;
-        }
-        if this.enter(Signals::Handle).is_err() {
-            return ptr::null_mut();
-        }
-        ffi::Py_INCREF(item);
-        let mut wait = Wait::default();
-        let outcome = put_in_turn(slf, item, block, seconds, &mut wait);
-        this.leave();
-        if let Ok(Outcome::Done(())) = outcome {
-            return match this.tell(&this.not_empty) {
-                Ok(()) => compat::none(),
-                Err(Raised) => ptr::null_mut(),
-            };
-        }
-        if wait.is_notified {
-            // The notification was of room, which another thread can use now.
-            this.pass_on(&this.not_full);
-        }
-        let result = match outcome {
-            Ok(Outcome::Python) => match wait.until {
-                Some(deadline) => put_get::go_on_putting(slf, item, deadline),
-                None => LEFT_TO_PYTHON,
-            },
-            outcome => failed(slf, outcome, &wait),
-        };
-        drop_ref(item);
-        result
+/// Puts an item. The other arguments are missing if they were not given.
+// Not inlined: a put or get of another queue would save registers for it.
+#[inline(never)]
+pub fn put_item(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    item: Borrowed<'_>,
+    block: Option<Borrowed<'_>>,
+    seconds: Option<Borrowed<'_>>,
+) -> Outcome {
+    if this.channel().is_retired() {
+        return LEFT_TO_PYTHON;
+    }
+    this.enter(py, Signals::Handle)?;
+    let mut wait = Wait::default();
+    let ending = put_in_turn(py, this, item, block, seconds, &mut wait);
+    this.leave();
+    if let Ok(Ending::Done(())) = ending {
+        tell(py, this, &this.not_empty)?;
+        return Reply::none(py);
+    }
+    if wait.is_notified {
+        // The notification was of room, which another thread can use now.
+        pass_on(py, this, &this.not_full);
+    }
+    match ending {
+        Ok(Ending::Python) => match wait.until {
+            Some(deadline) => reply(put_get::go_on_putting(py, as_queue(this), item, deadline)),
+            None => LEFT_TO_PYTHON,
+        },
+        ending => failed(py, as_queue(this), ending, &wait),
     }
 }
 
-/// Returns the result of a call that has failed.
-///
-/// # Safety
-/// As [`put_item`].
+/// The result of a call that has failed.
 #[cold]
-unsafe fn failed<T>(
-    slf: *mut PyObject,
-    outcome: Result<Outcome<T>, Raised>,
+fn failed<T>(
+    py: Attached<'_>,
+    queue: This<'_, QueueObject>,
+    ending: Result<Ending<T>, Raised>,
     wait: &Wait,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match outcome {
-            Ok(Outcome::Raise(kind)) if wait.until.is_some() => queue::raise(slf, kind),
-            Ok(Outcome::Raise(kind)) => queue::raise_or_leave(slf, kind),
-            Ok(Outcome::NoMemory) => ffi::PyErr_NoMemory(),
-            _ => ptr::null_mut(),
-        }
+) -> Outcome {
+    match ending {
+        Ok(Ending::Raise(kind)) if wait.until.is_some() => Err(errors::raise(py, queue, kind)),
+        Ok(Ending::Raise(kind)) => errors::raise_or_leave(py, queue, kind),
+        Ok(Ending::NoMemory) => Err(py.no_memory()),
+        _ => Err(Raised),
     }
 }
 
-unsafe fn put_in_turn(
-    slf: *mut PyObject,
-    item: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
+fn put_in_turn(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    item: Borrowed<'_>,
+    block: Option<Borrowed<'_>>,
+    seconds: Option<Borrowed<'_>>,
     wait: &mut Wait,
-) -> Result<Outcome<()>, Raised> {
-    // SAFETY: as in `put_item`, in a turn.
-    unsafe {
-        let this = this(slf);
-        let mut blocking = None;
-        loop {
-            if this.channel().is_retired() {
-                return Ok(Outcome::Python);
-            }
-            if this.channel().is_shut_down() {
-                return Ok(Outcome::Raise(Kind::ShutDown));
-            }
-            // Without a limit the other arguments do not matter.
-            if blocking.is_none() && this.channel().limit() > 0 {
-                blocking = put_get::blocking(block, seconds)?;
-                if blocking.is_none() {
-                    return Ok(Outcome::Python);
-                }
-            }
-            if this.is_full() {
-                let blocking = blocking.unwrap_or(Blocking::FOREVER);
-                match wait.wait(this, &this.not_full, blocking)? {
-                    Next::Look => continue,
-                    Next::GiveUp => return Ok(Outcome::Raise(Kind::Full)),
-                }
-            }
-            let mut attempt = insert(this, None, false, item_of(item))?;
-            if matches!(attempt, Attempt::Disturbed) {
-                let again = |memory: &mut Memory, attempt: u32| {
-                    if this.channel().is_retired() || this.is_full() {
-                        return Ok(None);
-                    }
-                    let from_above = attempt.is_multiple_of(2);
-                    insert(this, Some(memory), from_above, item_of(item)).map(Some)
-                };
-                match persist(again)? {
-                    Some(result) => attempt = result,
-                    None => continue,
-                }
-            }
-            match attempt {
-                Attempt::Done(()) => return Ok(Outcome::Done(())),
-                Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => {}
-            }
-        }
-    }
-}
-
-/// # Safety
-/// Attached, with a PriorityObject that the caller keeps alive; `block` and `seconds` may be null.
-pub unsafe fn get_item(
-    slf: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: as the caller promises. The reference comes with the item.
-    unsafe {
-        let this = this(slf);
+) -> Result<Ending<()>, Raised> {
+    let mut blocking = None;
+    loop {
         if this.channel().is_retired() {
-            return LEFT_TO_PYTHON;
+            return Ok(Ending::Python);
         }
-        if this.enter(Signals::Handle).is_err() {
-            return ptr::null_mut();
+        if this.channel().is_shut_down() {
+            return Ok(Ending::Raise(Kind::ShutDown));
         }
-        let mut wait = Wait::default();
-        let outcome = get_in_turn(slf, block, seconds, &mut wait);
-        this.leave();
-        if let Ok(Outcome::Done(item)) = outcome {
-            return match this.tell(&this.not_full) {
-                Ok(()) => object_of(item),
-                Err(Raised) => {
-                    drop_ref(object_of(item));
-                    ptr::null_mut()
+        // Without a limit the other arguments do not matter.
+        if blocking.is_none() && this.channel().limit() > 0 {
+            blocking = put_get::blocking(py, block, seconds)?;
+            if blocking.is_none() {
+                return Ok(Ending::Python);
+            }
+        }
+        if this.is_full() {
+            let blocking = blocking.unwrap_or(Blocking::FOREVER);
+            match wait.wait(py, this, &this.not_full, blocking)? {
+                Next::Look => continue,
+                Next::GiveUp => return Ok(Ending::Raise(Kind::Full)),
+            }
+        }
+        let mut attempt = insert(py, &this, None, false, item)?;
+        if matches!(attempt, Attempt::Disturbed) {
+            let again = |memory: &mut Memory, attempt: u32| {
+                if this.channel().is_retired() || this.is_full() {
+                    return Ok(None);
                 }
+                let from_above = attempt.is_multiple_of(2);
+                insert(py, &this, Some(memory), from_above, item).map(Some)
             };
+            match persist(py, again)? {
+                Some(result) => attempt = result,
+                None => continue,
+            }
         }
-        if wait.is_notified {
-            // The notification was of an item, which another thread can get now.
-            this.pass_on(&this.not_empty);
-        }
-        match outcome {
-            Ok(Outcome::Python) => match wait.until {
-                Some(deadline) => put_get::go_on_getting(slf, deadline),
-                None => LEFT_TO_PYTHON,
-            },
-            outcome => failed(slf, outcome, &wait),
+        match attempt {
+            Attempt::Done(()) => return Ok(Ending::Done(())),
+            Attempt::NoMemory => return Ok(Ending::NoMemory),
+            Attempt::Disturbed => {}
         }
     }
 }
 
-unsafe fn get_in_turn(
-    slf: *mut PyObject,
-    block: *mut PyObject,
-    seconds: *mut PyObject,
+/// Gets an item. The arguments are missing if they were not given.
+// Not inlined: a put or get of another queue would save registers for it.
+#[inline(never)]
+pub fn get_item(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    block: Option<Borrowed<'_>>,
+    seconds: Option<Borrowed<'_>>,
+) -> Outcome {
+    if this.channel().is_retired() {
+        return LEFT_TO_PYTHON;
+    }
+    this.enter(py, Signals::Handle)?;
+    let mut wait = Wait::default();
+    let ending = get_in_turn(py, this, block, seconds, &mut wait);
+    this.leave();
+    if let Ok(Ending::Done(item)) = ending {
+        return match tell(py, this, &this.not_full) {
+            Ok(()) => Ok(item.into()),
+            Err(Raised) => {
+                item.release(py);
+                Err(Raised)
+            }
+        };
+    }
+    if wait.is_notified {
+        // The notification was of an item, which another thread can get now.
+        pass_on(py, this, &this.not_empty);
+    }
+    match ending {
+        Ok(Ending::Python) => match wait.until {
+            Some(deadline) => reply(put_get::go_on_getting(py, as_queue(this), deadline)),
+            None => LEFT_TO_PYTHON,
+        },
+        ending => failed(py, as_queue(this), ending, &wait),
+    }
+}
+
+fn get_in_turn(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    block: Option<Borrowed<'_>>,
+    seconds: Option<Borrowed<'_>>,
     wait: &mut Wait,
-) -> Result<Outcome<Item>, Raised> {
-    // SAFETY: as in `get_item`, in a turn.
-    unsafe {
-        let this = this(slf);
-        let mut blocking = None;
-        loop {
-            if this.channel().is_retired() {
-                return Ok(Outcome::Python);
+) -> Result<Ending<Owned>, Raised> {
+    let mut blocking = None;
+    loop {
+        if this.channel().is_retired() {
+            return Ok(Ending::Python);
+        }
+        if this.channel().is_empty() && this.channel().is_shut_down() {
+            return Ok(Ending::Raise(Kind::ShutDown));
+        }
+        let blocking = match blocking {
+            Some(known) => known,
+            None => match put_get::blocking(py, block, seconds)? {
+                Some(found) => *blocking.insert(found),
+                None => return Ok(Ending::Python),
+            },
+        };
+        if this.channel().is_empty() {
+            match wait.wait(py, this, &this.not_empty, blocking)? {
+                Next::Look => continue,
+                Next::GiveUp => return Ok(Ending::Raise(Kind::Empty)),
             }
-            if this.channel().is_empty() && this.channel().is_shut_down() {
-                return Ok(Outcome::Raise(Kind::ShutDown));
-            }
-            let blocking = match blocking {
-                Some(known) => known,
-                None => match put_get::blocking(block, seconds)? {
-                    Some(found) => *blocking.insert(found),
-                    None => return Ok(Outcome::Python),
-                },
+        }
+        let mut attempt = remove_least(py, &this, None)?;
+        if matches!(attempt, Attempt::Disturbed) {
+            let again = |memory: &mut Memory, _| {
+                if this.channel().is_retired() || this.channel().is_empty() {
+                    return Ok(None);
+                }
+                remove_least(py, &this, Some(memory)).map(Some)
             };
-            if this.channel().is_empty() {
-                match wait.wait(this, &this.not_empty, blocking)? {
-                    Next::Look => continue,
-                    Next::GiveUp => return Ok(Outcome::Raise(Kind::Empty)),
-                }
+            match persist(py, again)? {
+                Some(result) => attempt = result,
+                None => continue,
             }
-            let mut attempt = remove_least(this, None)?;
-            if matches!(attempt, Attempt::Disturbed) {
-                let again = |memory: &mut Memory, _| {
-                    if this.channel().is_retired() || this.channel().is_empty() {
-                        return Ok(None);
-                    }
-                    remove_least(this, Some(memory)).map(Some)
-                };
-                match persist(again)? {
-                    Some(result) => attempt = result,
-                    None => continue,
-                }
-            }
-            match attempt {
-                Attempt::Done(item) => return Ok(Outcome::Done(item)),
-                Attempt::NoMemory => return Ok(Outcome::NoMemory),
-                Attempt::Disturbed => {}
-            }
+        }
+        match attempt {
+            Attempt::Done(item) => return Ok(Ending::Done(item)),
+            Attempt::NoMemory => return Ok(Ending::NoMemory),
+            Attempt::Disturbed => {}
         }
     }
 }
 
 /// Repeats an operation that comparisons have disturbed, and remembers their results. Returns
-/// `None` if the queue has changed in such a way that the caller has to look at it again.
-///
-/// # Safety
-/// Attached, in a turn.
+/// `None` if the queue has changed in such a way that the caller has to look at it again. Called in
+/// a turn.
 #[cold]
-unsafe fn persist<T>(
+fn persist<T>(
+    py: Attached<'_>,
     mut again: impl FnMut(&mut Memory, u32) -> Result<Option<Attempt<T>>, Raised>,
 ) -> Result<Option<Attempt<T>>, Raised> {
     let mut memory = Memory::new();
@@ -536,18 +505,14 @@ unsafe fn persist<T>(
         result = again(&mut memory, attempt);
         attempt += 1;
     }
-    // SAFETY: as the caller promises. Dropping references may run Python code, which must not find
-    // an exception set.
-    unsafe {
-        let pending = if result.is_err() { Some(compat::take_exception()) } else { None };
-        memory.forget();
-        if let Some(pending) = pending {
-            compat::restore_exception(pending);
-        }
-        if matches!(result, Ok(Some(Attempt::Disturbed))) {
-            runtime_error(UNSTEADY);
-            return Err(Raised);
-        }
+    // Dropping references may run Python code, which must not find an exception set.
+    let pending = if result.is_err() { Some(py.take_exception()) } else { None };
+    memory.forget(py);
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
+    if matches!(result, Ok(Some(Attempt::Disturbed))) {
+        return Err(py.runtime_error(UNSTEADY));
     }
     result
 }

@@ -1,51 +1,44 @@
 //! The end of a priority queue: it is shut down, or materialized.
 
-use pyo3_ffi::{self as ffi, PyObject};
-
+use crate::capi::entry::This;
 use crate::capi::errors::Raised;
+use crate::capi::object::Attached;
 use crate::runtime::blocking::Signals;
 use crate::sync::{Condition, Items, PerList, Remains, Retire, Ticket};
 use crate::threading::materialize::CONDITIONS;
-use crate::threading::queue::priority::this;
+use crate::threading::queue::priority::{PriorityObject, tell_in_python};
 
 /// [`Channel::shut_down`](crate::sync::Channel::shut_down).
-///
-/// # Safety
-/// Attached, with a PriorityObject that the caller keeps alive.
-pub unsafe fn shut_down(slf: *mut PyObject, discard: bool) -> Result<Option<Items>, Raised> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let this = this(slf);
-        this.enter(Signals::Handle)?;
-        let items = this.channel().shut_down(discard);
-        this.changed();
-        this.leave();
-        if items.is_some() && !wake_all(slf) {
-            // The queue was materialized in between, and its waiters wait in Python.
-            for condition in [&this.not_empty, &this.not_full] {
-                if this.tell_in_python(condition, c"notify_all").is_err() {
-                    ffi::PyErr_Clear();
-                }
+pub fn shut_down(
+    py: Attached<'_>,
+    this: This<'_, PriorityObject>,
+    discard: bool,
+) -> Result<Option<Items>, Raised> {
+    this.enter(py, Signals::Handle)?;
+    let items = this.channel().shut_down(discard);
+    this.changed();
+    this.leave();
+    if items.is_some() && !wake_all(this) {
+        // The queue was materialized in between, and its waiters wait in Python.
+        for condition in [&this.not_empty, &this.not_full] {
+            if tell_in_python(py, this, condition, c"notify_all").is_err() {
+                py.clear_error();
             }
         }
-        Ok(items)
     }
+    Ok(items)
 }
 
-/// [`Channel::retire`](crate::sync::Channel::retire), which retires the conditions as well.
+/// [`Channel::retire`](crate::sync::Channel::retire), which retires the conditions as well. For a
+/// thread that is changing the object.
 ///
 /// The turn is not needed for that. A thread that has the turn, and is comparing, finds the heap
 /// gone when it wants to change it. A waiter queues under the queue lock of the channel, and only
 /// while the object is native. So once this thread has had that lock, no further waiters come.
-///
-/// # Safety
-/// Attached, with a PriorityObject that this thread is changing.
-pub unsafe fn retire(
-    slf: *mut PyObject,
+pub fn retire(
+    this: This<'_, PriorityObject>,
     tickets: [&[Ticket]; CONDITIONS],
 ) -> Retire<Remains, PerList> {
-    // SAFETY: as the caller promises.
-    let this = unsafe { this(slf) };
     let [getters, putters, joiners] = tickets;
     this.channel().edit(|_| ());
     let mut used = PerList {
@@ -82,12 +75,7 @@ fn retired(condition: &Condition, tickets: &[Ticket]) -> usize {
 
 /// Wakes all threads that wait to put or get, and they look again. Returns false if they wait in
 /// Python by now.
-///
-/// # Safety
-/// Attached, with a PriorityObject.
-pub unsafe fn wake_all(slf: *mut PyObject) -> bool {
-    // SAFETY: as the caller promises.
-    let this = unsafe { this(slf) };
+pub fn wake_all(this: This<'_, PriorityObject>) -> bool {
     let getters = this.not_empty.notify(usize::MAX);
     let putters = this.not_full.notify(usize::MAX);
     getters && putters

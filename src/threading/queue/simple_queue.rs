@@ -1,19 +1,23 @@
 //! `queue.SimpleQueue`, which CPython writes in C. Its docstrings and visible flags are those of
 //! the stock type.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 use core::ptr;
 
-use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
+use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::capi::call::tuple_and_dict;
+use crate::capi::collected::{self, Collected};
 use crate::capi::compat;
-use crate::capi::errors::{Raised, raise};
-use crate::capi::refs::drop_ref;
-use crate::capi::types::{self, Call, Collected, Function, Like, PLAIN, Type};
+use crate::capi::entry::{Args, Header, Instance, New, This, Visitor, entry};
+use crate::capi::errors::Raised;
+use crate::capi::field::WeakRefs;
+use crate::capi::object::{
+    Answer, Attached, Borrowed, Class, Dict, Exception, OwnedClass, Tuple, as_ptr, release,
+};
+use crate::capi::types::{Call, Function, Like, PLAIN, Type};
 use crate::runtime::blocking::{self, Signals, Timeout, Waited};
-use crate::runtime::natives::Kind;
+use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
 use crate::sync::{Accepted, Channel, Get, Taken};
 use crate::thread_module::acquire_args;
@@ -24,319 +28,256 @@ use crate::threading::queue::items::{self, item_of, object_of};
 /// All zero bytes are an empty queue.
 #[repr(C)]
 struct SimpleQueueObject {
-    base: PyObject,
+    base: Header,
     channel: Channel,
-    weakrefs: *mut PyObject,
+    weakrefs: WeakRefs,
 }
+
+// SAFETY: the struct begins with the header, and all other bytes zero are an empty queue.
+unsafe impl Instance for SimpleQueueObject {}
 
 const METHODS: &[Function] = &[
-    Function::stock(c"put", Call::FastKeywords(put)),
-    Function::stock(c"get", Call::FastKeywords(get)),
-    Function::stock(c"put_nowait", Call::FastKeywords(put_nowait)),
-    Function::stock(c"get_nowait", Call::FastKeywords(get_nowait)),
-    Function::stock(c"qsize", Call::NoArgs(qsize)),
-    Function::stock(c"empty", Call::NoArgs(empty)),
-    Function::stock(c"__class_getitem__", Call::ClassObject(class_getitem)),
+    Function::stock(c"put", Call::FastKeywords(entry!(fast_keywords, put: SimpleQueueObject))),
+    Function::stock(c"get", Call::FastKeywords(entry!(fast_keywords, get: SimpleQueueObject))),
+    Function::stock(
+        c"put_nowait",
+        Call::FastKeywords(entry!(fast_keywords, put_nowait: SimpleQueueObject)),
+    ),
+    Function::stock(
+        c"get_nowait",
+        Call::FastKeywords(entry!(fast_keywords, get_nowait: SimpleQueueObject)),
+    ),
+    Function::stock(c"qsize", Call::NoArgs(entry!(no_args, qsize: SimpleQueueObject))),
+    Function::stock(c"empty", Call::NoArgs(entry!(no_args, empty: SimpleQueueObject))),
+    Function::stock(c"__class_getitem__", Call::ClassObject(entry!(class_object, class_getitem))),
 ];
 
-/// Makes the type. Returns a new reference.
-///
-/// # Safety
-/// Attached; the stock type has been given.
-pub unsafe fn make_type(making: &Making) -> Result<*mut PyTypeObject, Raised> {
+/// Makes the type, after the stock type has been given.
+pub fn make_type(making: &Making<'_>) -> Result<OwnedClass, Raised> {
+    let stock = State::of(making.module).natives.python(Kind::SimpleQueue);
+    let description = Type {
+        name: c"_queue.SimpleQueue",
+        size: size_of::<SimpleQueueObject>(),
+        weakrefs: Some(offset_of!(SimpleQueueObject, weakrefs)),
+        flags: ffi::Py_TPFLAGS_HAVE_GC,
+        like: Like::Stock(stock.and_then(Class::of)),
+        methods: METHODS,
+        slots: &[
+            (ffi::Py_tp_new, entry!(new, new) as *mut c_void),
+            (ffi::Py_tp_dealloc, collected::dealloc::<SimpleQueueObject> as *mut c_void),
+            (ffi::Py_tp_traverse, collected::traverse::<SimpleQueueObject> as *mut c_void),
+            (ffi::Py_tp_clear, collected::clear_all::<SimpleQueueObject> as *mut c_void),
+        ],
+        ..PLAIN
+    };
     // SAFETY: each slot is of the kind that its number says, and expects a SimpleQueueObject.
-    unsafe {
-        let stock = (*State::of(making.module)).natives.python[Kind::SimpleQueue as usize];
-        Type {
-            name: c"_queue.SimpleQueue",
-            size: size_of::<SimpleQueueObject>(),
-            weakrefs: Some(offset_of!(SimpleQueueObject, weakrefs)),
-            flags: ffi::Py_TPFLAGS_HAVE_GC,
-            like: Like::Stock(stock.cast()),
-            methods: METHODS,
-            slots: &[
-                (ffi::Py_tp_new, new as *mut c_void),
-                (ffi::Py_tp_dealloc, types::dealloc::<SimpleQueueObject> as *mut c_void),
-                (ffi::Py_tp_traverse, types::traverse::<SimpleQueueObject> as *mut c_void),
-                (ffi::Py_tp_clear, types::clear_all::<SimpleQueueObject> as *mut c_void),
-            ],
-            ..PLAIN
-        }
-        .make(making.module)
-    }
+    unsafe { description.make(making.py, making.module.object()) }
 }
 
-/// # Safety
-/// `slf` is a SimpleQueueObject, and outlives the result.
-#[inline]
-unsafe fn channel<'a>(slf: *mut PyObject) -> &'a Channel {
-    // SAFETY: as the caller promises.
-    unsafe { &(*slf.cast::<SimpleQueueObject>()).channel }
-}
-
-unsafe extern "C-unwind" fn new(
-    class: *mut PyTypeObject,
-    args: *mut PyObject,
-    kwargs: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython with valid arguments; all zero is an empty queue.
-    unsafe {
-        let Ok(state) = State::of_type(class) else { return ptr::null_mut() };
-        let own = (*state).natives.types[Kind::SimpleQueue as usize];
-        // A derived class may have an __init__ that takes arguments.
-        let init = |class: *mut PyTypeObject| (*class).tp_init.map(|init| init as usize);
-        let plain = class == own || init(class) == init(own);
-        if plain && ffi::PyTuple_GET_SIZE(args) > 0 {
-            let words = c"SimpleQueue() takes no positional arguments";
-            return raise(ffi::PyExc_TypeError, words);
-        }
-        if plain && !kwargs.is_null() && ffi::PyDict_Size(kwargs) > 0 {
-            let words = c"SimpleQueue() takes no keyword arguments";
-            return raise(ffi::PyExc_TypeError, words);
-        }
-        types::allocate(class)
+fn new(py: Attached<'_>, class: Class<'_>, args: Tuple<'_>, kwargs: Option<Dict<'_>>) -> Answer {
+    let own = State::of_class(py, class)?.natives.class(Kind::SimpleQueue);
+    // A derived class may have an __init__ that takes arguments.
+    let plain = own.is_some_and(|own| class == own || class.init_slot() == own.init_slot());
+    if plain && !args.is_empty() {
+        let words = c"SimpleQueue() takes no positional arguments";
+        return Err(py.raise(Exception::Type, words));
     }
+    if plain && kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+        let words = c"SimpleQueue() takes no keyword arguments";
+        return Err(py.raise(Exception::Type, words));
+    }
+    // SAFETY: the type was made for this struct.
+    unsafe { New::<SimpleQueueObject>::allocate(py, class) }.map(New::into_owned)
 }
 
 impl Collected for SimpleQueueObject {
-    unsafe fn weakrefs(slf: *mut PyObject) -> *mut PyObject {
-        // SAFETY: as the caller promises.
-        unsafe { (*slf.cast::<SimpleQueueObject>()).weakrefs }
+    fn weakrefs(&self) -> &WeakRefs {
+        &self.weakrefs
     }
 
-    unsafe fn visit(slf: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        // SAFETY: as the caller promises.
-        unsafe { items::visit(channel(slf), visit, arg) }
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        items::visit(&self.channel, visitor)
     }
 
-    unsafe fn clear(slf: *mut PyObject) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            items::drop_all(channel(slf).take_all());
-        }
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        items::drop_all(py, this.channel.take_all());
     }
 }
 
-/// Lets CPython parse unusual arguments, and raise its own errors. Stores the arguments that were
-/// given in `places`, borrowed, and the truth value of `block`. An argument that was not given
-/// changes nothing.
-///
-/// # Safety
-/// Attached; the arguments are as CPython passes them. The format has an object if the first of
-/// `places` is not null. Then, unless there is only one name, it has a truth value and an object.
-/// Each object that the format gives is in `args` too.
-#[cold]
-unsafe fn parse(
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-    format: &CStr,
-    names: &[*const c_char],
-    places: [*mut *mut PyObject; 2],
-    block: &mut c_int,
+/// Lets CPython parse unusual arguments, and raise its own errors. `parse` is given the tuple, and
+/// the dict or null. Each object that it finds there is in `args` too.
+fn parsed(
+    py: Attached<'_>,
+    args: Args<'_>,
+    parse: impl FnOnce(*mut PyObject, *mut PyObject) -> c_int,
 ) -> Result<(), Raised> {
-    // SAFETY: as the caller promises; the caller also keeps the objects alive that are borrowed
-    // from the tuple and the dict.
-    unsafe {
-        let (tuple, dict) = tuple_and_dict(ptr::null_mut(), args, nargs, kwnames)?;
-        let [item, seconds] = places;
-        let parsed = match (item.is_null(), names.len()) {
-            (false, 2) => compat::PyArg_ParseTupleAndKeywords(
-                tuple,
-                dict,
-                format.as_ptr(),
-                names.as_ptr(),
-                item,
-            ),
-            (false, _) => compat::PyArg_ParseTupleAndKeywords(
-                tuple,
-                dict,
-                format.as_ptr(),
-                names.as_ptr(),
-                item,
-                ptr::from_mut(block),
-                seconds,
-            ),
-            (true, _) => compat::PyArg_ParseTupleAndKeywords(
-                tuple,
-                dict,
-                format.as_ptr(),
-                names.as_ptr(),
-                ptr::from_mut(block),
-                seconds,
-            ),
-        };
-        drop_ref(tuple);
-        drop_ref(dict);
-        if parsed == 0 { Err(Raised) } else { Ok(()) }
-    }
+    let (tuple, dict) = args.to_tuple_and_dict(py)?;
+    let keywords = as_ptr(dict.as_ref().map(|dict| dict.borrow()));
+    let parsed = parse(tuple.borrow().as_ptr(), keywords);
+    tuple.release(py);
+    release(dict, py);
+    if parsed == 0 { Err(Raised) } else { Ok(()) }
+}
+
+/// The arguments of `put`, of which only the item matters.
+#[cold]
+fn parse_put<'a>(py: Attached<'_>, args: Args<'a>) -> Result<Borrowed<'a>, Raised> {
+    let names = [c"item".as_ptr(), c"block".as_ptr(), c"timeout".as_ptr(), ptr::null()];
+    let (mut item, mut seconds) = (ptr::null_mut(), ptr::null_mut::<PyObject>());
+    let mut block: c_int = 1;
+    // SAFETY: attached; the format expects an object, an int and an object.
+    parsed(py, args, |tuple, dict| unsafe {
+        compat::PyArg_ParseTupleAndKeywords(
+            tuple,
+            dict,
+            c"O|pO:put".as_ptr(),
+            names.as_ptr(),
+            &raw mut item,
+            &raw mut block,
+            &raw mut seconds,
+        )
+    })?;
+    // SAFETY: the format demands an item, which is one of the arguments.
+    Ok(unsafe { Borrowed::assume(item) })
+}
+
+/// The argument of `put_nowait`.
+#[cold]
+fn parse_put_nowait<'a>(py: Attached<'_>, args: Args<'a>) -> Result<Borrowed<'a>, Raised> {
+    let names = [c"item".as_ptr(), ptr::null()];
+    let mut item = ptr::null_mut();
+    // SAFETY: attached; the format expects an object.
+    parsed(py, args, |tuple, dict| unsafe {
+        let format = c"O:put_nowait".as_ptr();
+        compat::PyArg_ParseTupleAndKeywords(tuple, dict, format, names.as_ptr(), &raw mut item)
+    })?;
+    // SAFETY: the format demands an item, which is one of the arguments.
+    Ok(unsafe { Borrowed::assume(item) })
+}
+
+/// The arguments of `get`.
+#[cold]
+fn parse_get(py: Attached<'_>, args: Args<'_>) -> Result<Timeout, Raised> {
+    let names = [c"block".as_ptr(), c"timeout".as_ptr(), ptr::null()];
+    let mut block: c_int = 1;
+    let mut seconds = ptr::null_mut();
+    // SAFETY: attached; the format expects an int and an object.
+    parsed(py, args, |tuple, dict| unsafe {
+        compat::PyArg_ParseTupleAndKeywords(
+            tuple,
+            dict,
+            c"|pO:get".as_ptr(),
+            names.as_ptr(),
+            &raw mut block,
+            &raw mut seconds,
+        )
+    })?;
+    // SAFETY: null, or one of the arguments.
+    let seconds = unsafe { Borrowed::assume_if_any(seconds) };
+    timeout(py, block != 0, seconds)
 }
 
 /// Never blocks: the other arguments are there because `Queue.put` has them.
-unsafe extern "C-unwind" fn put(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SimpleQueueObject.
-    unsafe {
-        if nargs == 1 && kwnames.is_null() {
-            return put_item(slf, *args);
-        }
-        let names = [c"item".as_ptr(), c"block".as_ptr(), c"timeout".as_ptr(), ptr::null()];
-        let (mut item, mut seconds) = (ptr::null_mut(), ptr::null_mut());
-        let places = [&raw mut item, &raw mut seconds];
-        match parse(args, nargs, kwnames, c"O|pO:put", &names, places, &mut 1) {
-            Ok(()) => put_item(slf, item),
-            Err(Raised) => ptr::null_mut(),
-        }
-    }
-}
-
-unsafe extern "C-unwind" fn put_nowait(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SimpleQueueObject.
-    unsafe {
-        if nargs == 1 && kwnames.is_null() {
-            return put_item(slf, *args);
-        }
-        let names = [c"item".as_ptr(), ptr::null()];
-        let mut item = ptr::null_mut();
-        let places = [&raw mut item, ptr::null_mut()];
-        match parse(args, nargs, kwnames, c"O:put_nowait", &names, places, &mut 1) {
-            Ok(()) => put_item(slf, item),
-            Err(Raised) => ptr::null_mut(),
-        }
+#[inline]
+fn put(py: Attached<'_>, this: This<'_, SimpleQueueObject>, args: Args<'_>) -> Answer {
+    match args.single() {
+        Some(item) => put_item(py, this, item),
+        None => put_item(py, this, args.out_of_line(|args| parse_put(py, args))?),
     }
 }
 
 #[inline]
-unsafe fn put_item(slf: *mut PyObject, item: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `put`. The reference goes with the item if it is accepted; there is no limit,
-    // and it is never shut down, so there can only be no memory.
-    unsafe {
-        ffi::Py_INCREF(item);
-        if items::try_put(channel(slf), item_of(item)) == Accepted::Done {
-            return compat::none();
-        }
-        drop_ref(item);
-        ffi::PyErr_NoMemory()
+fn put_nowait(py: Attached<'_>, this: This<'_, SimpleQueueObject>, args: Args<'_>) -> Answer {
+    match args.single() {
+        Some(item) => put_item(py, this, item),
+        None => put_item(py, this, args.out_of_line(|args| parse_put_nowait(py, args))?),
     }
 }
 
-unsafe extern "C-unwind" fn get(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SimpleQueueObject that it keeps alive.
-    unsafe {
-        if nargs == 0 && kwnames.is_null() {
-            return match items::try_get(channel(slf)) {
-                Taken::Item(item) => object_of(item),
-                _ => wait_to_get(slf, Timeout::Never),
-            };
-        }
-        let names = [c"block".as_ptr(), c"timeout".as_ptr(), ptr::null()];
-        let (mut block, mut seconds) = (1, ptr::null_mut());
-        let places = [ptr::null_mut(), &raw mut seconds];
-        let patience = parse(args, nargs, kwnames, c"|pO:get", &names, places, &mut block)
-            .and_then(|()| timeout(block != 0, seconds));
-        match patience {
-            Ok(timeout) => match items::try_get(channel(slf)) {
-                Taken::Item(item) => object_of(item),
-                _ => wait_to_get(slf, timeout),
-            },
-            Err(Raised) => ptr::null_mut(),
-        }
+/// There is no limit, and it is never shut down, so there can only be no memory.
+#[inline]
+fn put_item(py: Attached<'_>, this: This<'_, SimpleQueueObject>, item: Borrowed<'_>) -> Answer {
+    // The reference goes with the item if it is accepted.
+    let item = item_of(item.own(py));
+    if items::try_put(py, &this.channel, item) == Accepted::Done {
+        return Ok(py.none());
+    }
+    object_of(item).release(py);
+    Err(py.no_memory())
+}
+
+#[inline]
+fn get(py: Attached<'_>, this: This<'_, SimpleQueueObject>, args: Args<'_>) -> Answer {
+    if args.are_none() {
+        return match items::try_get(py, &this.channel) {
+            Taken::Item(item) => Ok(object_of(item)),
+            _ => wait_to_get(py, this, Timeout::Never),
+        };
+    }
+    let timeout = args.out_of_line(|args| parse_get(py, args))?;
+    match items::try_get(py, &this.channel) {
+        Taken::Item(item) => Ok(object_of(item)),
+        _ => wait_to_get(py, this, timeout),
     }
 }
 
 /// Reads `block` and `timeout`. Errors are in the words of the stock function.
-unsafe fn timeout(block: bool, seconds: *mut PyObject) -> Result<Timeout, Raised> {
-    // SAFETY: attached; a valid object or null.
-    unsafe {
-        if !block {
-            return Ok(Timeout::Zero);
-        }
-        if seconds.is_null() || seconds == ffi::Py_None() {
-            return Ok(Timeout::Never);
-        }
-        if compat::nanoseconds(seconds)? < 0 {
-            let words = c"'timeout' must be a non-negative number";
-            raise(ffi::PyExc_ValueError, words);
-            return Err(Raised);
-        }
-        acquire_args::timeout(true, seconds)
+fn timeout(
+    py: Attached<'_>,
+    block: bool,
+    seconds: Option<Borrowed<'_>>,
+) -> Result<Timeout, Raised> {
+    if !block {
+        return Ok(Timeout::Zero);
     }
+    let Some(seconds) = seconds.filter(|seconds| !seconds.is_none()) else {
+        return Ok(Timeout::Never);
+    };
+    if seconds.nanoseconds(py)? < 0 {
+        return Err(py.raise(Exception::Value, c"'timeout' must be a non-negative number"));
+    }
+    acquire_args::timeout(py, true, Some(seconds))
 }
 
 #[cold]
-unsafe fn wait_to_get(slf: *mut PyObject, timeout: Timeout) -> *mut PyObject {
-    // SAFETY: as in `get`.
-    unsafe {
-        let wait = Get::new(channel(slf));
-        match blocking::wait(&wait, timeout, Signals::Handle) {
-            Ok(Waited::Got) => wait.item().map_or(ptr::null_mut(), object_of),
-            Ok(_) => give_up(slf),
-            Err(Raised) => ptr::null_mut(),
-        }
+fn wait_to_get(py: Attached<'_>, this: This<'_, SimpleQueueObject>, timeout: Timeout) -> Answer {
+    let wait = Get::new(&this.channel);
+    match blocking::wait(py, &wait, timeout, Signals::Handle)? {
+        Waited::Got => wait.item().map(object_of).ok_or(Raised),
+        _ => give_up(py, this),
     }
 }
 
 /// Raises the `Empty` that `queue` had when the native type was made, whatever it has now.
 #[cold]
-unsafe fn give_up(slf: *mut PyObject) -> *mut PyObject {
-    // SAFETY: as in `get`.
-    unsafe {
-        if let Some(item) = queue::try_once_more(channel(slf)) {
-            return item;
-        }
-        if let Ok(state) = State::of_type(ffi::Py_TYPE(slf)) {
-            ffi::PyErr_SetNone((*state).natives.python[Kind::Empty as usize]);
-        }
+fn give_up(py: Attached<'_>, this: This<'_, SimpleQueueObject>) -> Answer {
+    if let Some(item) = queue::try_once_more(py, &this.channel) {
+        return Ok(item);
     }
-    ptr::null_mut()
+    let empty = State::of_object(py, this.object())?.natives.python(Kind::Empty);
+    Err(empty.map_or_else(|| gone(py), |empty| py.raise_class(empty)))
 }
 
-unsafe extern "C-unwind" fn get_nowait(
-    slf: *mut PyObject,
-    _: *const *mut PyObject,
-    nargs: Py_ssize_t,
-    kwnames: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SimpleQueueObject.
-    unsafe {
-        if nargs > 0 || (!kwnames.is_null() && ffi::PyTuple_GET_SIZE(kwnames) > 0) {
-            return raise(ffi::PyExc_TypeError, c"get_nowait() takes no arguments");
-        }
-        match items::try_get(channel(slf)) {
-            Taken::Item(item) => object_of(item),
-            _ => give_up(slf),
-        }
+#[inline]
+fn get_nowait(py: Attached<'_>, this: This<'_, SimpleQueueObject>, args: Args<'_>) -> Answer {
+    if !args.positional().is_empty() || args.names().is_some_and(|names| !names.is_empty()) {
+        return Err(py.raise(Exception::Type, c"get_nowait() takes no arguments"));
+    }
+    match items::try_get(py, &this.channel) {
+        Taken::Item(item) => Ok(object_of(item)),
+        _ => give_up(py, this),
     }
 }
 
-unsafe extern "C-unwind" fn qsize(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a SimpleQueueObject.
-    unsafe { ffi::PyLong_FromSize_t(channel(slf).len()) }
+fn qsize(py: Attached<'_>, this: This<'_, SimpleQueueObject>) -> Answer {
+    py.size(this.channel.len())
 }
 
-unsafe extern "C-unwind" fn empty(slf: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    // SAFETY: called by CPython with a SimpleQueueObject.
-    compat::bool_object(unsafe { channel(slf) }.is_empty())
+fn empty(py: Attached<'_>, this: This<'_, SimpleQueueObject>) -> Answer {
+    Ok(py.bool(this.channel.is_empty()))
 }
 
-unsafe extern "C-unwind" fn class_getitem(
-    class: *mut PyObject,
-    item: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: called by CPython, attached, with a class and an object.
-    unsafe { ffi::Py_GenericAlias(class, item) }
+fn class_getitem(py: Attached<'_>, class: Class<'_>, item: Borrowed<'_>) -> Answer {
+    // SAFETY: attached; both objects are alive.
+    unsafe { py.own(ffi::Py_GenericAlias(class.object().as_ptr(), item.as_ptr())) }
 }
