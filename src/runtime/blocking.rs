@@ -73,7 +73,11 @@ pub fn wait<T: Awaitable>(
     if timeout == Timeout::Zero {
         return Ok(Waited::TimedOut);
     }
-    wait_until(py, what, deadline(timeout), signals)
+    let deadline = deadline(timeout);
+    if compat::IS_FREE_THREADED && spin::has_company() && what.try_for_a_moment() {
+        return Ok(Waited::Got);
+    }
+    wait_until(py, what, deadline, signals)
 }
 
 /// [`wait`] with a deadline.

@@ -384,6 +384,13 @@ pub unsafe trait Awaitable {
     /// The wait is over, and the thread has its turn again.
     fn end(&self) {}
 
+    /// Takes the resource if it becomes available within a moment that is shorter than the steps of
+    /// a wait. Not under a GIL: the thread that is to make it available needs the GIL.
+    #[cfg(not(modelled))]
+    fn try_for_a_moment(&self) -> bool {
+        false
+    }
+
     /// The place under which the results of spinning for this are remembered.
     #[cfg(not(modelled))]
     fn place(&self) -> super::spin::Place {

@@ -225,6 +225,31 @@ fn hand_offs_are_apart() {
     panic!("each hand-off is followed by another one at once");
 }
 
+/// A lock that becomes free is taken without a wait, but not while a waiter is queued.
+#[test]
+fn a_moment_is_enough_where_no_thread_waits() {
+    let lock = Lock::new();
+    acquire(&lock);
+    assert!(!lock.try_for_a_moment());
+    thread::scope(|scope| {
+        scope.spawn(|| while !lock.try_for_a_moment() {});
+        thread::sleep(TIME_TO_BE_FAIR);
+        lock.release().unwrap();
+    });
+    assert!(lock.is_locked());
+    let waiter = Waiter::new();
+    // SAFETY: the waiter outlives its place in the queue.
+    unsafe {
+        assert!(!lock.enqueue(&waiter, false));
+        lock.release().unwrap();
+        assert!(!lock.try_for_a_moment() && !lock.is_locked());
+        assert!(lock.claim(&waiter));
+    }
+    lock.release().unwrap();
+    assert!(lock.try_for_a_moment());
+    lock.release().unwrap();
+}
+
 /// A waiter that has not waited long is only woken: a faster thread gets the lock, and then it
 /// goes on waiting at its place.
 #[test]
