@@ -67,7 +67,7 @@ const FUNCTIONS: &[Function] = &[
         doc: Doc::StockOr(
             c"_set_sentinel($module, /)\n--\n\n\
             Return a new lock that is released when the calling thread's state is gone.\n\n\
-            The lock is not locked at first: whoever wants to wait for the thread acquires it,\n\
+            The lock is not locked at first: a thread that is to wait for this one acquires it,\n\
             and then acquires it again. Kept from CPython 3.12, where threading joins with it.",
         ),
     },

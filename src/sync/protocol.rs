@@ -54,9 +54,9 @@ pub trait Caller {
 }
 
 /// A caller that has no interpreter and runs no signal handlers.
-struct Nobody;
+struct NoInterpreter;
 
-impl Caller for Nobody {
+impl Caller for NoInterpreter {
     type Raised = Infallible;
     const SPINS: bool = false;
 
@@ -85,7 +85,7 @@ pub fn wait<T: Awaitable + ?Sized>(what: &T, deadline: Deadline) -> bool {
 pub fn wait_as<T: Awaitable + ?Sized>(waiter: &Waiter, what: &T, deadline: Deadline) -> bool {
     // SAFETY: the waiter outlives this call and is in no queue yet. This caller has nothing to
     // detach.
-    let Ok(waited) = unsafe { wait_with(&Nobody, waiter, what, deadline, false, false) };
+    let Ok(waited) = unsafe { wait_with(&NoInterpreter, waiter, what, deadline, false, false) };
     waited == Waited::Got
 }
 

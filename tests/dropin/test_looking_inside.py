@@ -272,7 +272,7 @@ def an_event_pulsed_by_hand():
 
 
 @case
-def an_event_whose_first_waiter_is_notified():
+def an_event_with_its_first_waiter_notified():
     event = threading.Event()
     first, second = waiting(event.wait), waiting(event.wait)
     with event._cond:
@@ -284,7 +284,7 @@ def an_event_whose_first_waiter_is_notified():
 
 
 @case
-def an_event_whose_condition_is_held():
+def an_event_with_its_condition_held():
     event = threading.Event()
     first = waiting(event.wait)
     with event._cond:
@@ -296,7 +296,7 @@ def an_event_whose_condition_is_held():
 
 
 @case
-def an_event_looked_at_whose_time_runs_out():
+def a_wait_for_an_event_that_times_out_after_a_look():
     event = threading.Event()
     waiters = [waiting(event.wait, 0.15) for _ in range(3)]
     vars(event)
@@ -469,7 +469,7 @@ def a_semaphores_value_written():
 
 
 @case
-def a_semaphore_whose_condition_is_held():
+def a_semaphore_with_its_condition_held():
     semaphore = threading.Semaphore(1)
     with semaphore._cond:
         waiter = waiting(semaphore.acquire)

@@ -81,7 +81,7 @@ def a_barrier_looked_at_in_its_action():
 
 
 @case
-def a_barrier_whose_action_fails_after_a_look():
+def a_barrier_with_an_action_that_fails_after_a_look():
     def action():
         vars(barrier)
         raise ZeroDivisionError("action")
@@ -122,7 +122,7 @@ def a_barrier_made_new_while_waited_for():
 
 
 @case
-def a_barrier_whose_parties_change():
+def a_barrier_with_parties_that_change():
     barrier = threading.Barrier(3)
     waiter = waiting(barrier.wait)
     barrier._parties = 2

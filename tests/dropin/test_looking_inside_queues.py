@@ -205,7 +205,7 @@ def a_queues_end_written():
 
 
 @case(only="queue")
-def a_queue_whose_time_runs_out_after_a_look():
+def a_get_that_times_out_after_a_look():
     line = queue.Queue()
     getters = [waiting(line.get, True, 0.15) for _ in range(3)]
     vars(line)

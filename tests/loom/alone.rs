@@ -112,7 +112,7 @@ impl<'a> InTurn<'a> {
 }
 
 #[test]
-fn an_item_reaches_one_who_waits() {
+fn an_item_reaches_a_waiter() {
     for how in [Endless, Interrupted] {
         model(move || {
             let shared = limited(0);
@@ -124,7 +124,7 @@ fn an_item_reaches_one_who_waits() {
 }
 
 #[test]
-fn one_who_gives_up_leaves_the_item() {
+fn a_getter_that_gives_up_leaves_the_item() {
     for how in [Limited, Raising] {
         model(move || {
             let shared = limited(0);

@@ -57,7 +57,7 @@ fn two_meet_again() {
 
 /// The action of the last one is over before any thread leaves, and runs once.
 #[test]
-fn the_turn_comes_before_anybody_leaves() {
+fn the_turn_comes_before_any_thread_leaves() {
     for works in [true, false] {
         model(move || {
             let shared = Arc::new((Barrier::new(2), AtomicU32::new(0)));
@@ -78,7 +78,7 @@ fn the_turn_comes_before_anybody_leaves() {
 
 /// Each is the last of a round of its own, and one turn is over before the next begins.
 #[test]
-fn one_who_comes_in_the_turn_waits_at_the_entrance() {
+fn a_thread_that_comes_in_the_turn_waits_at_the_entrance() {
     model(|| {
         let shared = Arc::new((Barrier::new(1), UnsafeCell::new(0)));
         let run = |(barrier, turns): &(Barrier, UnsafeCell<u32>)| {
@@ -135,7 +135,7 @@ fn a_turn_that_has_begun_is_not_broken_by_a_time_out() {
 /// The one whose handler raises is not counted any more, so another takes its place; unless it was
 /// the other one's turn meanwhile, or the two have met.
 #[test]
-fn one_whose_handler_raises_makes_room_for_another() {
+fn a_waiter_with_a_handler_that_raises_makes_room_for_another() {
     model_within(2, || {
         let barrier = barrier();
         let raiser = passer(&barrier, Raising);
@@ -152,7 +152,7 @@ fn one_whose_handler_raises_makes_room_for_another() {
 }
 
 #[test]
-fn an_abort_sends_everybody_away() {
+fn an_abort_sends_all_waiters_away() {
     for reset_first in [false, true] {
         model(move || {
             let barrier = barrier();

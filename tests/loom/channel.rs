@@ -138,7 +138,7 @@ fn a_put_that_is_interrupted_keeps_its_item_or_has_put_it() {
 }
 
 #[test]
-fn a_higher_limit_lets_those_in_who_wait() {
+fn a_higher_limit_lets_waiting_puts_in() {
     model(|| {
         let channel = limited(1);
         assert!(put(&channel, 1, Endless));
@@ -150,7 +150,7 @@ fn a_higher_limit_lets_those_in_who_wait() {
 }
 
 #[test]
-fn shutting_down_leaves_nobody_waiting() {
+fn shutting_down_leaves_no_waiters() {
     model(|| {
         let channel = limited(1);
         assert!(put(&channel, 1, Endless));

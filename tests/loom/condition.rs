@@ -21,7 +21,7 @@ fn notify((lock, condition): &Shared, count: usize) {
 }
 
 #[test]
-fn a_notification_goes_to_one_who_waits() {
+fn a_notification_goes_to_a_waiter() {
     model(|| {
         let shared = shared();
         let (lock, condition) = &*shared;
@@ -72,7 +72,7 @@ fn notify_against_a_handler_that_raises() {
 }
 
 #[test]
-fn everybody_is_notified_who_waits() {
+fn all_waiters_are_notified() {
     model(|| {
         let condition = Arc::new(Condition::new());
         let [first, second] = [Waiter::new(), Waiter::new()];
@@ -91,7 +91,7 @@ fn everybody_is_notified_who_waits() {
 
 /// Each that was notified wakes the next, also the one whose handler raises.
 #[test]
-fn everybody_is_notified_although_a_handler_raises() {
+fn all_waiters_are_notified_although_a_handler_raises() {
     model(|| {
         let condition = Arc::new(Condition::new());
         let [hasty, patient] = [Waiter::new(), Waiter::new()];

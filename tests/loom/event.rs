@@ -19,7 +19,7 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 #[test]
-fn everybody_who_waits_goes_on() {
+fn all_waiters_go_on() {
     for how in [Limited, Interrupted, Raising] {
         model(move || {
             let event = Arc::new(Event::new());
@@ -92,7 +92,7 @@ fn a_set_is_for_all_at_once() {
 /// The first is woken, clears the event and waits again while the other still looks for waiters; or
 /// it looks for the next to wake itself.
 #[test]
-fn a_set_is_not_for_those_who_come_after_a_clear() {
+fn a_set_is_not_for_waiters_that_come_after_a_clear() {
     model(|| {
         let event = Arc::new(Event::new());
         let thread = spawn(&event, Event::set);

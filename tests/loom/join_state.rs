@@ -100,7 +100,7 @@ fn two_join_at_once() {
 }
 
 #[test]
-fn one_who_gives_up_leaves_it_to_the_other() {
+fn a_waiter_that_gives_up_leaves_it_to_the_other() {
     for how in [Limited, Raising] {
         model_within(2, move || {
             let handle = Handle::started();
@@ -114,7 +114,7 @@ fn one_who_gives_up_leaves_it_to_the_other() {
 
 /// `is_done` may find that it is for it to join.
 #[test]
-fn a_join_and_one_who_only_looks() {
+fn a_join_and_a_thread_that_only_looks() {
     model_within(2, || {
         let handle = Handle::started();
         let joiner = spawn(&handle, |handle| handle.join(Endless));
@@ -129,7 +129,7 @@ fn a_join_and_one_who_only_looks() {
 
 /// The last reference joins what was not joined.
 #[test]
-fn whoever_is_last_ends_it_if_nobody_has() {
+fn the_last_thread_ends_it_if_no_other_has() {
     model(|| {
         let handle = Handle::started();
         let joiner = spawn(&handle, |handle| handle.join(Limited));
@@ -143,7 +143,7 @@ fn whoever_is_last_ends_it_if_nobody_has() {
 }
 
 #[test]
-fn a_start_that_fails_lets_everybody_go() {
+fn a_start_that_fails_ends_all_joins() {
     model(|| {
         let handle = Handle::new();
         assert!(handle.life.begin_start());

@@ -135,13 +135,13 @@ fn a_waiter_that_times_out_passes_its_wake_up_on() {
 }
 
 #[test]
-fn a_waiter_whose_handler_raises_passes_its_wake_up_on() {
+fn a_waiter_with_a_handler_that_raises_passes_its_wake_up_on() {
     gives_up(Raising);
 }
 
 /// It leaves the queue for its handlers and comes back to the front.
 #[test]
-fn a_waiter_that_is_interrupted_delays_nobody() {
+fn a_waiter_that_is_interrupted_delays_no_other() {
     gives_up(Interrupted);
 }
 

@@ -41,7 +41,7 @@ impl Shared {
 }
 
 #[test]
-fn the_owner_takes_it_again_and_nobody_else() {
+fn the_owner_takes_it_again_and_no_other_thread() {
     model(|| {
         let shared = Shared::new();
         let run = |shared: &Shared, me| {

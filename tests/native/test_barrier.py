@@ -39,7 +39,7 @@ def all_break(pendings: list[Pending], error: Any) -> None:
 
 
 @pytest.mark.parametrize("parties", [1, 2, 3, 6])
-def test_everybody_gets_an_index_of_their_own(kit: Kit, make: Any, parties: int) -> None:
+def test_each_thread_gets_an_index_of_its_own(kit: Kit, make: Any, parties: int) -> None:
     barrier = make(parties)
     assert barrier.parties == parties
     with kit.workers(parties) as crew:
@@ -63,7 +63,7 @@ def test_indexes_are_in_order_of_arrival(kit: Kit, make: Any) -> None:
         assert barrier.n_waiting == 0
 
 
-def test_nobody_laps_the_others(kit: Kit, make: Any) -> None:
+def test_no_thread_laps_the_others(kit: Kit, make: Any) -> None:
     parties, rounds = 4, 100
     barrier = make(parties)
     at: list[int] = [0] * parties
@@ -82,7 +82,7 @@ def test_nobody_laps_the_others(kit: Kit, make: Any) -> None:
     assert barrier.n_waiting == 0
 
 
-def test_one_party_waits_for_nobody(make: Any) -> None:
+def test_one_party_does_not_wait(make: Any) -> None:
     calls: list[int] = []
     barrier = make(1, lambda: calls.append(1))
     assert [barrier.wait(), barrier.wait(0), barrier.wait(timeout=-1)] == [0, 0, 0]
@@ -285,7 +285,7 @@ def test_abort_breaks_the_barrier_for_all(kit: Kit, make: Any, broken_error: Any
         assert barrier.broken is True
 
 
-def test_reset_turns_those_away_who_wait(kit: Kit, make: Any, broken_error: Any) -> None:
+def test_reset_turns_waiters_away(kit: Kit, make: Any, broken_error: Any) -> None:
     barrier = make(4)
     with kit.workers(4) as crew:
         pendings = all_wait(crew[:3], barrier)
@@ -297,7 +297,7 @@ def test_reset_turns_those_away_who_wait(kit: Kit, make: Any, broken_error: Any)
         assert sorted(pending.result() for pending in again) == [0, 1, 2, 3]
 
 
-def test_reset_with_nobody_there(make: Any) -> None:
+def test_reset_without_waiters(make: Any) -> None:
     barrier = make(1)
     barrier.reset()
     assert barrier.wait() == 0

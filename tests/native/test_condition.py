@@ -92,7 +92,7 @@ def test_notify_all_wakes_all_and_only_those(kit: Kit, condition: Any) -> None:
         assert late.result() is True
 
 
-def test_nobody_there_to_notify(kit: Kit, condition: Any) -> None:
+def test_notify_without_waiters(kit: Kit, condition: Any) -> None:
     """It is forgotten: no later wait gets it."""
     with condition:
         condition.notify()
@@ -101,7 +101,7 @@ def test_nobody_there_to_notify(kit: Kit, condition: Any) -> None:
         assert condition.wait(SHORT) is False
 
 
-def test_nobody_runs_before_the_notifier_lets_go(kit: Kit, condition: Any) -> None:
+def test_no_waiter_runs_before_the_notifier_lets_go(kit: Kit, condition: Any) -> None:
     woken: list[int] = []
     with kit.workers(2) as crew:
         pendings = line_up(crew, condition, woken)
@@ -268,7 +268,7 @@ def test_a_predicate_that_raises_leaves_nothing_locked(kit: Kit, condition: Any,
     condition.release()
 
 
-def test_a_predicate_whose_truth_raises(kit: Kit, condition: Any) -> None:
+def test_a_predicate_with_a_truth_that_raises(kit: Kit, condition: Any) -> None:
     class Vague:
         def __bool__(self) -> bool:
             raise ZeroDivisionError

@@ -39,7 +39,7 @@ def test_set_wakes_all(kit: Kit, event: Any) -> None:
         assert [pending.result() for pending in pendings] == [True] * 5
 
 
-def test_those_who_wait_are_woken_though_it_is_cleared_at_once(kit: Kit, event: Any) -> None:
+def test_waiters_are_woken_though_it_is_cleared_at_once(kit: Kit, event: Any) -> None:
     with kit.workers(5) as crew:
         for _ in range(20):
             pendings = [worker.block(event.wait) for worker in crew]

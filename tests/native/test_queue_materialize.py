@@ -54,7 +54,7 @@ def test_putters_are_let_in_in_the_order_in_which_they_came(kit: Kit, make: Any)
     assert q.unfinished_tasks == 4
 
 
-def test_all_who_wait_for_the_end_of_the_work_go_on(kit: Kit, make: Any) -> None:
+def test_all_joins_go_on_at_the_end_of_the_work(kit: Kit, make: Any) -> None:
     q = make()
     q.put(1)
     with kit.workers(3) as crew:

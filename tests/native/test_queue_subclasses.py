@@ -186,7 +186,7 @@ def test_what_is_inside(make: Any) -> None:
     assert q.queue is q.queue
 
 
-def test_the_mutex_keeps_everybody_out(kit: Kit, make: Any) -> None:
+def test_the_mutex_keeps_all_other_threads_out(kit: Kit, make: Any) -> None:
     q = make()
     q.put(1)
     with kit.workers(4) as crew:

@@ -48,7 +48,7 @@ fn three_put_and_three_get() {
 
 /// What one thread puts comes out in that order.
 #[test]
-fn first_in_first_out_for_each_who_puts() {
+fn first_in_first_out_for_each_putter() {
     model(|| {
         let channel = Arc::new(Channel::new());
         assert!(channel.set_limit(1));

@@ -55,7 +55,7 @@ pub fn arrive(barrier: &Barrier, waiter: &Waiter) -> Arrival {
 }
 
 #[test]
-fn everybody_has_a_number_and_nobody_laps() {
+fn each_thread_has_a_number_and_none_laps() {
     const ROUNDS: usize = 3_000;
     let barrier = Barrier::new(THREADS as u32);
     let sum = AtomicUsize::new(0);

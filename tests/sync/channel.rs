@@ -168,7 +168,7 @@ fn waiters_are_served_in_order() {
 }
 
 #[test]
-fn a_get_lets_in_who_waits_to_put() {
+fn a_get_lets_a_waiting_put_in() {
     let channel = Channel::new();
     assert!(channel.set_limit(1));
     assert!(put(&channel, 1, None));
@@ -249,7 +249,7 @@ fn joins_end_when_all_is_done() {
 }
 
 #[test]
-fn shutting_down_sends_everybody_away() {
+fn shutting_down_sends_all_waiters_away() {
     for discard in [false, true] {
         let (full, empty) = (Channel::new(), Channel::new());
         assert!(full.set_limit(1));
@@ -299,7 +299,7 @@ fn items_are_seen_and_piled_up() {
 
 #[cfg(unix)]
 #[test]
-fn a_child_process_finds_the_items_and_nobody_waiting() {
+fn a_child_process_finds_the_items_and_no_waiters() {
     static FULL: Channel = Channel::new();
     static EMPTY: Channel = Channel::new();
     assert!(FULL.set_limit(1));

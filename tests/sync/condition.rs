@@ -25,7 +25,7 @@ fn wait(condition: &Condition, lock: &Lock, until: Option<Instant>) -> bool {
 }
 
 #[test]
-fn those_who_waited_longest_are_woken() {
+fn the_longest_waiters_are_woken() {
     let condition = Condition::new();
     let waiters = [Waiter::new(), Waiter::new(), Waiter::new()];
     // SAFETY: the waiters stay where they are, and each is queued once and leaves once.

@@ -292,7 +292,7 @@ fn a_tag_changes_nothing_else() {
 }
 
 #[test]
-fn an_event_lets_everybody_through() {
+fn an_event_lets_all_waiters_through() {
     let event = Event::new();
     assert!(!wait(&event, Some(Instant::now())));
     thread::scope(|scope| {

@@ -108,7 +108,7 @@ fn a_set_that_follows_a_mark_and_a_clear_wakes_earlier_waiters() {
 }
 
 #[test]
-fn a_waiter_whose_handler_raises_has_its_ticket() {
+fn a_waiter_with_a_handler_that_raises_has_its_ticket() {
     let event = Event::new();
     let condition = Condition::new();
     let [to_event, to_condition] = waiters();

@@ -118,7 +118,7 @@ fn waiters_are_served_in_order() {
 }
 
 #[test]
-fn a_value_that_is_set_wakes_nobody() {
+fn a_value_that_is_set_wakes_no_waiter() {
     let semaphore = Semaphore::new(0);
     let waiter = Waiter::new();
     // SAFETY: as above.

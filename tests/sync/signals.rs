@@ -64,7 +64,7 @@ impl Target {
 /// Its time is up during the turn of the last one, so that it cannot break the barrier any more. It
 /// waits for the end of the turn, and hears signals.
 #[test]
-fn a_thread_whose_time_is_up_in_a_turn_is_interrupted() {
+fn a_thread_that_times_out_in_a_turn_is_interrupted() {
     for raises in [true, false] {
         let barrier = Barrier::new(2);
         let (target, runs, handled) =

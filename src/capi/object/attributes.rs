@@ -127,13 +127,13 @@ impl<'a> Borrowed<'a> {
         })
     }
 
-    /// The dict of an object whose class has one.
+    /// The dict of an object of a class with dicts.
     pub fn own_dict(self, py: Attached<'_>) -> Answer {
         // SAFETY: attached; the object is alive.
         unsafe { py.own(ffi::PyObject_GenericGetDict(self.as_ptr(), ptr::null_mut())) }
     }
 
-    /// Replaces the dict of an object whose class has one; `None` is refused by the interpreter.
+    /// Replaces the dict of an object of a class with dicts; the interpreter refuses `None`.
     pub fn set_own_dict(self, py: Attached<'_>, dict: Option<Borrowed<'_>>) -> Result<(), Raised> {
         let (dict, closure) = (super::as_ptr(dict), ptr::null_mut());
         // SAFETY: attached; both objects are alive.

@@ -1,5 +1,5 @@
 //! The interpreter and its threads: pending work, finalization, reference counts shared by threads,
-//! and calls whose words or steps differ between versions.
+//! and calls with words or steps that differ between versions.
 
 use core::ffi::CStr;
 

@@ -54,7 +54,7 @@ struct Remembered {
     deaths: usize,
 }
 
-const NOBODY: Remembered = Remembered {
+const NOTHING: Remembered = Remembered {
     thread: ptr::null_mut(),
     module: ptr::null(),
     key: ptr::null_mut(),
@@ -66,7 +66,7 @@ thread_local! {
     /// Remembers the result of the look-up in the thread state's dict. Valid only for the thread
     /// state for which it was made: a thread of the operating system may have several states, one
     /// for each interpreter.
-    static CURRENT: Cell<Remembered> = const { Cell::new(NOBODY) };
+    static CURRENT: Cell<Remembered> = const { Cell::new(NOTHING) };
 }
 
 /// How many sentinels have been freed. Up to 3.12 the threads that call into a sub-interpreter take
@@ -258,12 +258,12 @@ unsafe extern "C-unwind" fn sentinel_dealloc(slf: *mut PyObject) {
     let Sentinel { thread, module, .. } = *sentinel;
     let key = sentinel.key.as_ptr();
     if thread == compat::thread_state() {
-        CURRENT.set(Remembered { thread, module, key, ..NOBODY });
+        CURRENT.set(Remembered { thread, module, key, ..NOTHING });
     }
     // SAFETY: attached; this is the place of the object, to which there is no reference.
     unsafe { sentinel.weakrefs.end(slf) };
     if CURRENT.get().key == key {
-        CURRENT.set(NOBODY);
+        CURRENT.set(NOTHING);
     }
     DEATHS.fetch_add(1, Ordering::Relaxed);
     // A daemon thread that finalization has stopped cannot release the lock itself.

@@ -22,7 +22,7 @@ CHANNEL = [
         "channel/mod.rs",
         "self.outside.load(Ordering::Relaxed) > 0",
         "false",
-        ("alone::an_item_reaches_one_who_waits",),
+        ("alone::an_item_reaches_a_waiter",),
         near="if self.outside.load(Ordering::Relaxed) > 0 {\n"
         "            return self.try_put(item);",
     ),
@@ -40,7 +40,7 @@ CHANNEL = [
         "self.outside.fetch_add(change.cast_unsigned(), Ordering::Relaxed);",
         "",
         (
-            "alone::an_item_reaches_one_who_waits",
+            "alone::an_item_reaches_a_waiter",
             "alone::one_place_is_used_by_all_in_turn",
         ),
     ),
@@ -54,7 +54,7 @@ CHANNEL = [
             "channel::two_putters_and_one_place",
         ),
         near="let wake = self.admit();",
-        programs=("queues::first_in_first_out_for_each_who_puts",),
+        programs=("queues::first_in_first_out_for_each_putter",),
     ),
     Mutant(
         "channel: more is let in than there is room for",
@@ -72,7 +72,7 @@ CHANNEL = [
         "settled",
         "false",
         (
-            "alone::one_who_gives_up_leaves_the_item",
+            "alone::a_getter_that_gives_up_leaves_the_item",
             "channel::a_get_that_times_out_loses_no_item",
             "channel::a_get_that_is_interrupted_loses_no_item",
             "retire::a_joiner_that_gives_up_needs_no_ticket",
@@ -84,7 +84,7 @@ CHANNEL = [
         "channel/mod.rs",
         "self.empty(&self.getters, Phase::Dismissed, |_| true);",
         "",
-        ("channel::shutting_down_leaves_nobody_waiting",),
+        ("channel::shutting_down_leaves_no_waiters",),
         programs=("queues::a_queue_that_is_shut_down_in_use",),
     ),
     Mutant(
@@ -92,7 +92,7 @@ CHANNEL = [
         "channel/mod.rs",
         "self.empty(&self.putters, Phase::Dismissed, |_| true);",
         "",
-        ("channel::shutting_down_leaves_nobody_waiting",),
+        ("channel::shutting_down_leaves_no_waiters",),
     ),
     Mutant(
         "channel: what is thrown away is never done",
@@ -106,7 +106,7 @@ CHANNEL = [
         "channel/mod.rs",
         "self.admit()",
         "None::<Wake>",
-        ("channel::a_higher_limit_lets_those_in_who_wait",),
+        ("channel::a_higher_limit_lets_waiting_puts_in",),
         near="while let Some(wake) = self.admit()",
     ),
     Mutant(

@@ -55,7 +55,7 @@ LOCK = [
         (
             "lock::mutual_exclusion_and_no_lost_wake_up",
             "lock::a_mutex_gives_its_value_to_one_at_a_time",
-            "reentrant::the_owner_takes_it_again_and_nobody_else",
+            "reentrant::the_owner_takes_it_again_and_no_other_thread",
         ),
     ),
     Mutant(
@@ -92,7 +92,7 @@ LOCK = [
         "None",
         (
             "lock::a_waiter_that_times_out_passes_its_wake_up_on",
-            "lock::a_waiter_whose_handler_raises_passes_its_wake_up_on",
+            "lock::a_waiter_with_a_handler_that_raises_passes_its_wake_up_on",
         ),
     ),
     Mutant(
@@ -140,7 +140,7 @@ REENTRANT = [
         "self.owner.store(0, Ordering::Relaxed);",
         "",
         (
-            "reentrant::the_owner_takes_it_again_and_nobody_else",
+            "reentrant::the_owner_takes_it_again_and_no_other_thread",
             "reentrant::only_the_owner_releases",
         ),
     ),
@@ -149,7 +149,7 @@ REENTRANT = [
         "reentrant.rs",
         "let _ = release(&self.lock);",
         "let _ = release(&self.lock); self.owner.store(0, Ordering::Relaxed);",
-        ("reentrant::the_owner_takes_it_again_and_nobody_else",),
+        ("reentrant::the_owner_takes_it_again_and_no_other_thread",),
     ),
     Mutant(
         "reentrant: the first release frees it",

@@ -9,7 +9,7 @@ EVENT = [
         "before & PARKED != 0",
         "false",
         (
-            "event::everybody_who_waits_goes_on",
+            "event::all_waiters_go_on",
             "event::a_clear_takes_nothing_back",
             "join_state::two_join_at_once",
         ),
@@ -20,7 +20,7 @@ EVENT = [
         "event.rs",
         "seen & (SET | RETIRED) != 0",
         "seen & RETIRED != 0",
-        ("event::everybody_who_waits_goes_on",),
+        ("event::all_waiters_go_on",),
     ),
     Mutant(
         "event: set without order",
@@ -35,7 +35,7 @@ EVENT = [
         "event.rs",
         "is_notified(first, seen)",
         "true",
-        ("event::a_set_is_not_for_those_who_come_after_a_clear",),
+        ("event::a_set_is_not_for_waiters_that_come_after_a_clear",),
         near="let_go(|first| is_notified(first, seen)",
     ),
     Mutant(
@@ -43,7 +43,7 @@ EVENT = [
         "event.rs",
         "if settled { self.next(&queue) } else { None }",
         "None",
-        ("event::everybody_who_waits_goes_on",),
+        ("event::all_waiters_go_on",),
     ),
     Mutant(
         "event: a waiter that has not been woken when its time is up gets nothing",
@@ -60,7 +60,7 @@ CONDITION = [
         "condition.rs",
         "self.queue.let_some_go(queue, next);",
         "queue.release();",
-        ("condition::a_notification_goes_to_one_who_waits", "condition::notify_against_time_out"),
+        ("condition::a_notification_goes_to_a_waiter", "condition::notify_against_time_out"),
         programs=("meetings::a_buffer_between_three_and_three",),
     ),
     Mutant(
@@ -68,21 +68,21 @@ CONDITION = [
         "condition.rs",
         "if settled { next(&queue) } else { None }",
         "None",
-        ("condition::everybody_is_notified_who_waits",),
+        ("condition::all_waiters_are_notified",),
     ),
     Mutant(
         "condition: a waiter with a handler that raises wakes no other",
         "condition.rs",
         "let _left = unsafe { self.claim(waiter) };",
         "",
-        ("condition::everybody_is_notified_although_a_handler_raises",),
+        ("condition::all_waiters_are_notified_although_a_handler_raises",),
     ),
     Mutant(
         "condition: one notification too few",
         "condition.rs",
         "count",
         "count.min(1)",
-        ("condition::everybody_is_notified_who_waits",),
+        ("condition::all_waiters_are_notified",),
         near=".take(count)",
     ),
     Mutant(
@@ -117,7 +117,7 @@ BARRIER = [
         "self.send_away(queue, verdict);",
         "queue.release();",
         (
-            "barrier::an_abort_sends_everybody_away",
+            "barrier::an_abort_sends_all_waiters_away",
             "barrier::an_abort_is_for_both_or_for_none",
             "barrier::two_meet",
         ),
@@ -144,7 +144,7 @@ BARRIER = [
         "barrier.rs",
         "self.set_state(state);",
         "",
-        ("barrier::an_abort_sends_everybody_away",),
+        ("barrier::an_abort_sends_all_waiters_away",),
     ),
     Mutant(
         "barrier: the thread that comes first passes alone",
@@ -158,7 +158,7 @@ BARRIER = [
         "barrier.rs",
         "self.end_turn(turn, BarrierState::Broken, Verdict::Broken)",
         "self.end_turn(turn, BarrierState::Whole, Verdict::Passed)",
-        ("barrier::the_turn_comes_before_anybody_leaves",),
+        ("barrier::the_turn_comes_before_any_thread_leaves",),
     ),
     Mutant(
         "barrier: a reset breaks it",
@@ -203,14 +203,14 @@ BARRIER = [
         "barrier.rs",
         "self.count.store(self.count().saturating_sub(1), Ordering::Relaxed);",
         "",
-        ("barrier::one_whose_handler_raises_makes_room_for_another",),
+        ("barrier::a_waiter_with_a_handler_that_raises_makes_room_for_another",),
     ),
     Mutant(
         "barrier: the entrance stays closed after a turn",
         "barrier.rs",
         "let _live = self.entrance.set();",
         "",
-        ("barrier::one_who_comes_in_the_turn_waits_at_the_entrance",),
+        ("barrier::a_thread_that_comes_in_the_turn_waits_at_the_entrance",),
         near="// Under the queue lock: the last one of the next round clears it.\n"
         "            let _live = self.entrance.set();",
     ),
@@ -219,7 +219,7 @@ BARRIER = [
         "barrier.rs",
         "self.acting.store(epoch << 1 | 1, Ordering::Relaxed);",
         "",
-        ("barrier::one_who_comes_in_the_turn_waits_at_the_entrance",),
+        ("barrier::a_thread_that_comes_in_the_turn_waits_at_the_entrance",),
     ),
 ]
 
@@ -239,8 +239,8 @@ LIFE = [
         "self.owns_os_thread.load(Ordering::Relaxed)",
         (
             "join_state::two_join_at_once",
-            "join_state::a_join_and_one_who_only_looks",
-            "join_state::one_who_gives_up_leaves_it_to_the_other",
+            "join_state::a_join_and_a_thread_that_only_looks",
+            "join_state::a_waiter_that_gives_up_leaves_it_to_the_other",
         ),
         programs=("meetings::five_join_one",),
     ),
@@ -256,14 +256,14 @@ LIFE = [
         "join_state.rs",
         "self.stage() == Stage::Done",
         "self.stage() == Stage::Done || self.exiting.is_set()",
-        ("join_state::two_join_at_once", "join_state::whoever_is_last_ends_it_if_nobody_has"),
+        ("join_state::two_join_at_once", "join_state::the_last_thread_ends_it_if_no_other_has"),
     ),
     Mutant(
         "life: a start that fails leaves joiners asleep",
         "join_state.rs",
         "let _live = self.exiting.set();",
         "",
-        ("join_state::a_start_that_fails_lets_everybody_go",),
+        ("join_state::a_start_that_fails_ends_all_joins",),
     ),
     Mutant(
         "life: it runs before its ident is known",

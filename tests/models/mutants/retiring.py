@@ -89,7 +89,7 @@ RETIRE = [
         "condition.rs",
         "left -= ONE;",
         "",
-        ("condition::everybody_is_notified_who_waits",),
+        ("condition::all_waiters_are_notified",),
     ),
     Mutant(
         "condition: a thread that comes when it is retired waits",

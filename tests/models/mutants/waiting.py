@@ -48,7 +48,7 @@ WAIT = [
         "queued = true;",
         (
             "lock::hand_off_against_interruption",
-            "lock::a_waiter_that_is_interrupted_delays_nobody",
+            "lock::a_waiter_that_is_interrupted_delays_no_other",
             "semaphore::release_against_interruption",
             "channel::a_put_that_is_interrupted_keeps_its_item_or_has_put_it",
         ),
@@ -71,7 +71,7 @@ WAIT = [
         "drop(wake);",
         (
             "lock::mutual_exclusion_and_no_lost_wake_up",
-            "event::everybody_who_waits_goes_on",
+            "event::all_waiters_go_on",
             "semaphore::one_release_lets_two_in",
             "barrier::two_meet",
         ),
