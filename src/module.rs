@@ -8,7 +8,7 @@ use std::sync::Once;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
-use crate::capi::entry::{Module, Visitor, entry, status};
+use crate::capi::entry::{Module, Visitor, entry, into_status};
 use crate::capi::errors::Raised;
 use crate::capi::field::ClassField;
 use crate::capi::object::{Attached, Borrowed, Class, Exception, Owned};
@@ -116,7 +116,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
         let Ok(lifetime) = Lifetime::new(py) else { return -1 };
         let state = ffi::PyModule_GetState(module).cast::<State>();
         state.write(State::new(lifetime, threading::event_inside));
-        status(set_up(py, Module::assume(Borrowed::assume(module))))
+        into_status(set_up(py, Module::assume(Borrowed::assume(module))))
     }
 }
 

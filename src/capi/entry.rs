@@ -169,10 +169,17 @@ impl IntoResult for Answer {
     }
 }
 
+/// [`IntoResult::into_result`], as a function.
+#[inline]
+#[must_use]
+pub fn into_reference(result: impl IntoResult) -> *mut PyObject {
+    result.into_result()
+}
+
 /// A status for CPython: negative if an exception is set.
 #[inline]
 #[must_use]
-pub fn status(result: Result<(), Raised>) -> c_int {
+pub fn into_status(result: Result<(), Raised>) -> c_int {
     if result.is_ok() { 0 } else { -1 }
 }
 
@@ -219,326 +226,135 @@ impl Visitor<'_> {
 /// - Methods: `no_args` (py, this), `object` (py, this, one argument), `fast` and `fast_keywords`
 ///   (py, this, args), `var_args` (py, this, tuple).
 /// - Functions of the module, without a struct: `module_no_args` (py, module), `module_object`,
-///   `module_fast`, `module_fast_keywords`, `module_var_args`, `module_var_keywords` (py, module,
-///   tuple, dict).
+///   `module_var_args`, `module_var_keywords` (py, module, tuple, dict).
 /// - Attributes: `getter` (py, this), `named_getter` (py, this, name), `named_setter` (py, this,
 ///   value or None, name).
 /// - Slots: `repr` (py, this), `getattr` (py, this, name), `setattr` (py, this, name, value or
-///   None), `new` (py, class, tuple, dict), `init` (py, this, tuple, dict), `vectorcall` (py, class,
-///   args).
+///   None), `new` (py, class, tuple, dict).
 /// - `class_object` (py, class, one argument): a class method.
 #[macro_export]
 macro_rules! entry {
-    (no_args, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            _: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: CPython calls a method attached, with an instance of the method's type. The
-            // caller keeps the object and the arguments alive until the method returns.
-            unsafe {
-                $function(Attached::assume(), This::<$instance>::assume(slf)).into_result()
-            }
-        }
-        entry
-    }};
-    (object, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            argument: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `no_args`.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                $function(Attached::assume(), this, Borrowed::assume(argument)).into_result()
-            }
-        }
-        entry
-    }};
-    (fast, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            args: *const *mut pyo3_ffi::PyObject,
-            nargs: pyo3_ffi::Py_ssize_t,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{Args, IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: as for `no_args`, with so many arguments.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                let args = Args::assume(args, nargs, core::ptr::null_mut());
-                $function(Attached::assume(), this, args).into_result()
-            }
-        }
-        entry
-    }};
-    (fast_keywords, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            args: *const *mut pyo3_ffi::PyObject,
-            nargs: pyo3_ffi::Py_ssize_t,
-            kwnames: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{Args, IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: as for `no_args`, with so many arguments.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                let args = Args::assume(args, nargs, kwnames);
-                $function(Attached::assume(), this, args).into_result()
-            }
-        }
-        entry
-    }};
-    (var_args, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            args: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::{Attached, Borrowed, Tuple};
-            // SAFETY: as for `no_args`, with a tuple.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                let args = Tuple::assume(Borrowed::assume(args));
-                $function(Attached::assume(), this, args).into_result()
-            }
-        }
-        entry
-    }};
-    (module_no_args, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            _: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: CPython calls a function of a module attached, with the module.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                $function(Attached::assume(), module).into_result()
-            }
-        }
-        entry
-    }};
-    (module_object, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            argument: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `module_no_args`.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                $function(Attached::assume(), module, Borrowed::assume(argument)).into_result()
-            }
-        }
-        entry
-    }};
-    (module_fast, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            args: *const *mut pyo3_ffi::PyObject,
-            nargs: pyo3_ffi::Py_ssize_t,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{Args, IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `module_no_args`, with so many arguments.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                let args = Args::assume(args, nargs, core::ptr::null_mut());
-                $function(Attached::assume(), module, args).into_result()
-            }
-        }
-        entry
-    }};
-    (module_fast_keywords, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            args: *const *mut pyo3_ffi::PyObject,
-            nargs: pyo3_ffi::Py_ssize_t,
-            kwnames: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{Args, IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `module_no_args`, with so many arguments.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                let args = Args::assume(args, nargs, kwnames);
-                $function(Attached::assume(), module, args).into_result()
-            }
-        }
-        entry
-    }};
-    (module_var_args, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            args: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed, Tuple};
-            // SAFETY: as for `module_no_args`, with a tuple.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                let args = Tuple::assume(Borrowed::assume(args));
-                $function(Attached::assume(), module, args).into_result()
-            }
-        }
-        entry
-    }};
-    (module_var_keywords, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            module: *mut pyo3_ffi::PyObject,
-            args: *mut pyo3_ffi::PyObject,
-            kwargs: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, Module};
-            use $crate::capi::object::{Attached, Borrowed, Dict, Tuple};
-            // SAFETY: as for `module_no_args`, with a tuple, and a dict or null.
-            unsafe {
-                let module = Module::assume(Borrowed::assume(module));
-                let args = Tuple::assume(Borrowed::assume(args));
-                let kwargs = Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs));
-                $function(Attached::assume(), module, args, kwargs).into_result()
-            }
-        }
-        entry
-    }};
-    (class_object, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            class: *mut pyo3_ffi::PyObject,
-            argument: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::IntoResult;
-            use $crate::capi::object::{Attached, Borrowed, Class};
-            // SAFETY: CPython calls a class method attached, with the class.
-            unsafe {
-                let class = Class::assume(class.cast());
-                $function(Attached::assume(), class, Borrowed::assume(argument)).into_result()
-            }
-        }
-        entry
-    }};
-    (getter, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            _: *mut core::ffi::c_void,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: CPython calls a getter attached, with an instance of the type.
-            unsafe {
-                $function(Attached::assume(), This::<$instance>::assume(slf)).into_result()
-            }
-        }
-        entry
-    }};
-    (named_getter, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            name: *mut core::ffi::c_void,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: as for `getter`; the closure is the name of the property, which lives for
-            // ever.
-            unsafe {
-                let name = core::ffi::CStr::from_ptr(name.cast());
-                $function(Attached::assume(), This::<$instance>::assume(slf), name).into_result()
-            }
-        }
-        entry
-    }};
-    (named_setter, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            value: *mut pyo3_ffi::PyObject,
-            name: *mut core::ffi::c_void,
-        ) -> core::ffi::c_int {
-            use $crate::capi::entry::{This, status};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `named_getter`; the value is null if the attribute is deleted.
-            unsafe {
-                let name = core::ffi::CStr::from_ptr(name.cast());
-                let this = This::<$instance>::assume(slf);
-                let value = Borrowed::assume_if_any(value);
-                status($function(Attached::assume(), this, value, name))
-            }
-        }
-        entry
-    }};
-    (repr, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::{IntoResult, This};
-            use $crate::capi::object::Attached;
-            // SAFETY: CPython calls a slot attached, with an instance of the type.
-            unsafe {
-                $function(Attached::assume(), This::<$instance>::assume(slf)).into_result()
-            }
-        }
-        entry
-    }};
+    // CPython calls a method attached, with an instance of the method's type. The caller keeps the
+    // object and the arguments alive until the method returns.
+    (no_args, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, _unused: *mut PyObject)
+            (This::<$instance>::assume(this)))
+    };
+    (object, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, argument: *mut PyObject)
+            (This::<$instance>::assume(this), Borrowed::assume(argument)))
+    };
+    (var_args, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, args: *mut PyObject)
+            (This::<$instance>::assume(this), Tuple::assume(Borrowed::assume(args))))
+    };
+    // There are so many arguments, and one more for each name.
+    (fast, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, args: *const *mut PyObject, nargs: Py_ssize_t)
+            (This::<$instance>::assume(this), Args::assume(args, nargs, null_mut())))
+    };
+    (fast_keywords, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, args: *const *mut PyObject, nargs: Py_ssize_t,
+             kwnames: *mut PyObject)
+            (This::<$instance>::assume(this), Args::assume(args, nargs, kwnames)))
+    };
+    (class_object, $function:path) => {
+        $crate::entry!(@reference $function,
+            (class: *mut PyObject, argument: *mut PyObject)
+            (Class::assume(class.cast()), Borrowed::assume(argument)))
+    };
+    // A function of a module is called with the module.
+    (module_no_args, $function:path) => {
+        $crate::entry!(@reference $function,
+            (module: *mut PyObject, _unused: *mut PyObject)
+            (Module::assume(Borrowed::assume(module))))
+    };
+    (module_object, $function:path) => {
+        $crate::entry!(@reference $function,
+            (module: *mut PyObject, argument: *mut PyObject)
+            (Module::assume(Borrowed::assume(module)), Borrowed::assume(argument)))
+    };
+    (module_var_args, $function:path) => {
+        $crate::entry!(@reference $function,
+            (module: *mut PyObject, args: *mut PyObject)
+            (Module::assume(Borrowed::assume(module)), Tuple::assume(Borrowed::assume(args))))
+    };
+    (module_var_keywords, $function:path) => {
+        $crate::entry!(@reference $function,
+            (module: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject)
+            (Module::assume(Borrowed::assume(module)), Tuple::assume(Borrowed::assume(args)),
+             Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs))))
+    };
+    // The closure is the name of the property, which lives for ever. The value is null if the
+    // attribute is deleted.
+    (getter, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, _unused: *mut c_void)
+            (This::<$instance>::assume(this)))
+    };
+    (named_getter, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject, name: *mut c_void)
+            (This::<$instance>::assume(this), CStr::from_ptr(name.cast())))
+    };
+    (named_setter, $function:path: $instance:ty) => {
+        $crate::entry!(@status $function,
+            (this: *mut PyObject, value: *mut PyObject, name: *mut c_void)
+            (This::<$instance>::assume(this), Borrowed::assume_if_any(value),
+             CStr::from_ptr(name.cast())))
+    };
+    // A slot is called with an instance of the type, or, to make one, with the type or a class
+    // derived from it. Keyword arguments are a dict or null.
+    (repr, $function:path: $instance:ty) => {
+        $crate::entry!(@reference $function,
+            (this: *mut PyObject)
+            (This::<$instance>::assume(this)))
+    };
     (getattr, $function:path: $instance:ty) => { $crate::entry!(object, $function: $instance) };
-    (setattr, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            name: *mut pyo3_ffi::PyObject,
-            value: *mut pyo3_ffi::PyObject,
-        ) -> core::ffi::c_int {
-            use $crate::capi::entry::{This, status};
-            use $crate::capi::object::{Attached, Borrowed};
-            // SAFETY: as for `repr`; the value is null if the attribute is deleted.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                let (name, value) = (Borrowed::assume(name), Borrowed::assume_if_any(value));
-                status($function(Attached::assume(), this, name, value))
-            }
-        }
-        entry
-    }};
-    (new, $function:path) => {{
-        unsafe extern "C-unwind" fn entry(
-            class: *mut pyo3_ffi::PyTypeObject,
-            args: *mut pyo3_ffi::PyObject,
-            kwargs: *mut pyo3_ffi::PyObject,
-        ) -> *mut pyo3_ffi::PyObject {
-            use $crate::capi::entry::IntoResult;
-            use $crate::capi::object::{Attached, Borrowed, Class, Dict, Tuple};
-            // SAFETY: CPython calls a slot attached, with the type or a class derived from it, a
-            // tuple, and a dict or null.
-            unsafe {
-                let class = Class::assume(class);
-                let args = Tuple::assume(Borrowed::assume(args));
-                let kwargs = Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs));
-                $function(Attached::assume(), class, args, kwargs).into_result()
-            }
-        }
-        entry
-    }};
-    (init, $function:path: $instance:ty) => {{
-        unsafe extern "C-unwind" fn entry(
-            slf: *mut pyo3_ffi::PyObject,
-            args: *mut pyo3_ffi::PyObject,
-            kwargs: *mut pyo3_ffi::PyObject,
-        ) -> core::ffi::c_int {
-            use $crate::capi::entry::{This, status};
-            use $crate::capi::object::{Attached, Borrowed, Dict, Tuple};
-            // SAFETY: as for `new`, with an instance of the type.
-            unsafe {
-                let this = This::<$instance>::assume(slf);
-                let args = Tuple::assume(Borrowed::assume(args));
-                let kwargs = Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs));
-                status($function(Attached::assume(), this, args, kwargs))
-            }
+    (setattr, $function:path: $instance:ty) => {
+        $crate::entry!(@status $function,
+            (this: *mut PyObject, name: *mut PyObject, value: *mut PyObject)
+            (This::<$instance>::assume(this), Borrowed::assume(name),
+             Borrowed::assume_if_any(value)))
+    };
+    (new, $function:path) => {
+        $crate::entry!(@reference $function,
+            (class: *mut PyTypeObject, args: *mut PyObject, kwargs: *mut PyObject)
+            (Class::assume(class), Tuple::assume(Borrowed::assume(args)),
+             Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs))))
+    };
+
+    (@reference $function:path, $arguments:tt $values:tt) => {
+        $crate::entry!(@make $function, into_reference, *mut PyObject, $arguments $values)
+    };
+    (@status $function:path, $arguments:tt $values:tt) => {
+        $crate::entry!(@make $function, into_status, c_int, $arguments $values)
+    };
+    (@make $function:path, $into:ident, $result:ty,
+        ($($argument:ident: $raw:ty),*) ($($value:expr),*)) => {{
+        use $crate::capi::entry::names::*;
+        unsafe extern "C-unwind" fn entry($($argument: $raw),*) -> $result {
+            // SAFETY: as said at each kind above.
+            unsafe { $into($function(Attached::assume(), $($value),*)) }
         }
         entry
     }};
 }
 pub use entry;
+
+/// The names that [`entry!`] uses.
+pub mod names {
+    pub use core::ffi::{CStr, c_int, c_void};
+    pub use core::ptr::null_mut;
+
+    pub use pyo3_ffi::{Py_ssize_t, PyObject, PyTypeObject};
+
+    pub use crate::capi::args::Args;
+    pub use crate::capi::entry::{Module, This, into_reference, into_status};
+    pub use crate::capi::object::{Attached, Borrowed, Class, Dict, Tuple};
+}

@@ -6,7 +6,7 @@ use core::mem::{self, offset_of};
 use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyTypeObject};
 
 use crate::capi::collected::{self, Collected};
-use crate::capi::entry::{Args, IntoResult, Module, New, This, entry, status};
+use crate::capi::entry::{Args, IntoResult, Module, New, This, entry, into_status};
 use crate::capi::errors::Raised;
 use crate::capi::object::{
     self, Answer, Attached, Borrowed, Dict, Exception, Owned, OwnedClass, Tuple, release,
@@ -191,7 +191,7 @@ pub unsafe extern "C-unwind" fn init_slot<C: NativeClass<N>, const N: usize>(
         let this = This::<C::Object>::assume(slf);
         let args = Tuple::assume(Borrowed::assume(args));
         let kwargs = Borrowed::assume_if_any(kwargs).map(|kwargs| Dict::assume(kwargs));
-        status(init_with_tuple::<C, N>(Attached::assume(), this, args, kwargs))
+        into_status(init_with_tuple::<C, N>(Attached::assume(), this, args, kwargs))
     }
 }
 

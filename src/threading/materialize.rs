@@ -26,7 +26,7 @@ use core::sync::atomic::Ordering;
 
 use pyo3_ffi::PyObject;
 
-use crate::capi::entry::{IntoResult, This, entry, status};
+use crate::capi::entry::{IntoResult, This, entry, into_status};
 use crate::capi::errors::Raised;
 use crate::capi::object::{
     Answer, Attached, Borrowed, Class, Dict, Exception, Owned, Tuple, release,
@@ -361,7 +361,7 @@ unsafe extern "C-unwind" fn set_dict<T: Materialize>(
     // SAFETY: called by CPython, attached, with an object of the class, and a value or null.
     let (py, this, value) =
         unsafe { (Attached::assume(), This::<T>::assume(slf), Borrowed::assume_if_any(value)) };
-    status(materialize(py, this).and_then(|()| this.object().set_own_dict(py, value)))
+    into_status(materialize(py, this).and_then(|()| this.object().set_own_dict(py, value)))
 }
 
 /// An attribute that only a materialized object has.
@@ -390,7 +390,7 @@ unsafe extern "C-unwind" fn set_part<T: Materialize>(
         let (this, value) = (This::<T>::assume(slf), Borrowed::assume_if_any(value));
         (Attached::assume(), this, value, CStr::from_ptr(name.cast()))
     };
-    status(set(py, this, value, name))
+    into_status(set(py, this, value, name))
 }
 
 /// Materializes the object and then reads the attribute from its dict.
