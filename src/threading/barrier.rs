@@ -12,10 +12,9 @@
 
 use core::ffi::{CStr, c_int};
 
-use crate::capi::collected::Collected;
 use crate::capi::entry::{Args, Instance, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::field::{Field, WeakRefs};
+use crate::capi::field::Field;
 use crate::capi::object::values::IntValue;
 use crate::capi::object::{Answer, Attached, Borrowed, Dict, Owned, OwnedClass, release};
 use crate::capi::types::{Call, Getter, Property};
@@ -26,7 +25,7 @@ use crate::sync::{
     Arrival, Awaitable, Barrier, BarrierState, Deadline, Retire, Ticket, Turn, TurnEnd, Verdict,
 };
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::{Head, Headed};
+use crate::threading::head::{Head, Headed, NativeObject};
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, reply};
 use crate::threading::ticket::{self, Ended};
@@ -186,20 +185,12 @@ fn ordinary_parties(py: Attached<'_>, parties: Borrowed<'_>) -> Option<u32> {
     }
 }
 
-impl Collected for BarrierObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        &self.head.weakrefs
+impl NativeObject for BarrierObject {
+    fn visit_more(&self, visitor: Visitor<'_>) -> c_int {
+        visitor.visit_all(&[self.action.get(), self.timeout.get()])
     }
 
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        match self.head.visit(visitor) {
-            0 => visitor.visit_all(&[self.action.get(), self.timeout.get()]),
-            stop => stop,
-        }
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        this.head.clear(py);
+    fn clear_more(this: This<'_, Self>, py: Attached<'_>) {
         this.action.clear(py);
         this.timeout.clear(py);
     }

@@ -1,12 +1,10 @@
 //! `threading.Event`.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::CStr;
 use core::ptr;
 
-use crate::capi::collected::Collected;
-use crate::capi::entry::{Args, Instance, This, Visitor, entry};
+use crate::capi::entry::{Args, Instance, This, entry};
 use crate::capi::errors::Raised;
-use crate::capi::field::WeakRefs;
 use crate::capi::object::{Answer, Attached, Borrowed, Dict, OwnedClass};
 use crate::capi::types::{Call, Property};
 use crate::runtime::blocking::{self, Timeout};
@@ -16,7 +14,7 @@ use crate::sync::{Deadline, Event, Retire, Ticket};
 use crate::thread_module::start;
 use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::{Head, Headed};
+use crate::threading::head::{Head, Headed, NativeObject};
 use crate::threading::materialize::{self, Counts, Materialize, Retirement, Values};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, reply};
 use crate::threading::ticket::{self, Ended};
@@ -112,19 +110,7 @@ impl NativeClass<0> for EventObject {
     }
 }
 
-impl Collected for EventObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        &self.head.weakrefs
-    }
-
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        self.head.visit(visitor)
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        this.head.clear(py);
-    }
-}
+impl NativeObject for EventObject {}
 
 #[inline]
 fn is_set(py: Attached<'_>, this: This<'_, EventObject>) -> Outcome {

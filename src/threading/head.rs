@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use pyo3_ffi::{self as ffi, PyObject};
 
+use crate::capi::collected::Collected;
 use crate::capi::entry::{Header, Instance, This, Visitor};
 use crate::capi::errors::Raised;
 use crate::capi::field::WeakRefs;
@@ -57,6 +58,51 @@ pub unsafe trait Headed: Instance {}
 
 // SAFETY: it is one.
 unsafe impl Headed for Head {}
+
+/// The references of a native object beside those of its head.
+pub trait NativeObject: Headed {
+    /// Visits them. A result that is not zero ends the traversal.
+    fn visit_more(&self, _: Visitor<'_>) -> c_int {
+        0
+    }
+
+    /// Drops those through which the object can be in a cycle, see [`Collected::clear`].
+    fn clear_more(_: This<'_, Self>, _: Attached<'_>)
+    where
+        Self: Sized,
+    {
+    }
+
+    /// Drops the others, see [`Collected::end`].
+    fn end_more(&mut self, _: Attached<'_>) {}
+}
+
+impl<T: NativeObject> Collected for T {
+    fn weakrefs(&self) -> &WeakRefs {
+        &head_of(self).weakrefs
+    }
+
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
+        match head_of(self).visit(visitor) {
+            0 => self.visit_more(visitor),
+            stop => stop,
+        }
+    }
+
+    fn clear(this: This<'_, Self>, py: Attached<'_>) {
+        this.head().clear(py);
+        T::clear_more(this, py);
+    }
+
+    fn end(&mut self, py: Attached<'_>) {
+        self.end_more(py);
+    }
+}
+
+fn head_of<T: Headed>(object: &T) -> &Head {
+    // SAFETY: the struct begins with a head, as the trait promises.
+    unsafe { &*ptr::from_ref(object).cast::<Head>() }
+}
 
 impl<'a, T: Headed> This<'a, T> {
     /// The head of the object.
@@ -129,13 +175,13 @@ impl Head {
     }
 
     /// Visits the reference to the dict, for the collector.
-    pub fn visit(&self, visitor: Visitor<'_>) -> c_int {
+    fn visit(&self, visitor: Visitor<'_>) -> c_int {
         // SAFETY: the object owns the reference, and nothing replaces it during the traversal.
         visitor.visit(unsafe { Borrowed::assume_if_any(self.dict.load(Ordering::Relaxed)) })
     }
 
     /// Drops the dict of an object that no thread can reach any more.
-    pub fn clear(&self, py: Attached<'_>) {
+    fn clear(&self, py: Attached<'_>) {
         let dict = self.dict.load(Ordering::Acquire);
         if !dict.is_null() {
             self.dict.store(ptr::null_mut(), Ordering::Relaxed);

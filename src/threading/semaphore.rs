@@ -2,15 +2,13 @@
 //!
 //! Both use one struct. A semaphore without a bound has the largest possible bound.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3_ffi::{Py_ssize_t, PyObject};
 
-use crate::capi::collected::Collected;
-use crate::capi::entry::{Args, Instance, This, Visitor, entry};
+use crate::capi::entry::{Args, Instance, This, entry};
 use crate::capi::errors::Raised;
-use crate::capi::field::WeakRefs;
 use crate::capi::object::values::IntValue;
 use crate::capi::object::{self, Answer, Attached, Borrowed, Dict, Exception, OwnedClass};
 use crate::capi::types::{Call, Property};
@@ -20,7 +18,7 @@ use crate::runtime::state::State;
 use crate::sync::{Deadline, NotReleased, Retire, Semaphore, Ticket};
 use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::{Head, Headed};
+use crate::threading::head::{Head, Headed, NativeObject};
 use crate::threading::materialize::{self, CONDITIONS, Counts, Materialize, Retirement, Values};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, reply};
 use crate::threading::ticket::{self, Ended};
@@ -212,19 +210,7 @@ fn countable(py: Attached<'_>, number: Borrowed<'_>) -> Option<u64> {
     }
 }
 
-impl Collected for SemaphoreObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        &self.head.weakrefs
-    }
-
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        self.head.visit(visitor)
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        this.head.clear(py);
-    }
-}
+impl NativeObject for SemaphoreObject {}
 
 #[inline]
 fn acquire(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {

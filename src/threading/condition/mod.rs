@@ -7,11 +7,10 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_int};
 use core::ptr;
 
-use crate::capi::collected::Collected;
 use crate::capi::compat;
 use crate::capi::entry::{Args, Instance, New, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::field::{Field, WeakRefs};
+use crate::capi::field::Field;
 use crate::capi::object::{Answer, Attached, Borrowed, Dict, Exception, OwnedClass};
 use crate::capi::types::{Call, Doc, Function, Property};
 use crate::runtime::natives::{Kind, gone};
@@ -21,7 +20,7 @@ use crate::thread_module::lock;
 use crate::thread_module::rlock::{self, RLockObject};
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::condition::waiting::{notify, wait, wait_for};
-use crate::threading::head::{Head, Headed};
+use crate::threading::head::{Head, Headed, NativeObject};
 use crate::threading::materialize::{self, Counts, Materialize, Retirement, Values};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, OfObjects, Outcome, Reply, native, reply};
 
@@ -232,25 +231,14 @@ impl NativeClass<1> for ConditionObject {
     }
 }
 
-impl Collected for ConditionObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        &self.head.weakrefs
+impl NativeObject for ConditionObject {
+    fn visit_more(&self, visitor: Visitor<'_>) -> c_int {
+        visitor.visit(self.lock.get())
     }
 
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        match self.head.visit(visitor) {
-            0 => visitor.visit(self.lock.get()),
-            stop => stop,
-        }
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        this.head.clear(py);
-    }
-
-    /// The lock is not dropped in `clear`. It refers to no object, so it is in no reference cycle,
-    /// and finalizers may still use it.
-    fn end(&mut self, py: Attached<'_>) {
+    /// Not in `clear_more`: the lock refers to no object, so it is in no reference cycle, and
+    /// finalizers may still use it.
+    fn end_more(&mut self, py: Attached<'_>) {
         self.lock.clear(py);
     }
 }

@@ -16,14 +16,13 @@ use core::sync::atomic::{Ordering, fence};
 use crate::capi::collected::Collected;
 use crate::capi::entry::{Args, Instance, This, Visitor, entry};
 use crate::capi::errors::Raised;
-use crate::capi::field::WeakRefs;
 use crate::capi::object::{Answer, Attached, Borrowed, Exception, Owned, OwnedClass};
 use crate::capi::types::{Call, Property};
 use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
 use crate::sync::{Channel, Join, NotDone, Taken};
 use crate::threading::class::{self, Making, NativeClass};
-use crate::threading::head::{self, Head, Headed};
+use crate::threading::head::{self, Head, Headed, NativeObject};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, optional, reply};
 use crate::threading::ticket::{self, Ended};
 use crate::threading::{arguments, materialize};
@@ -193,20 +192,12 @@ impl NativeClass<1> for QueueObject {
     }
 }
 
-impl Collected for QueueObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        &self.head.weakrefs
+impl NativeObject for QueueObject {
+    fn visit_more(&self, visitor: Visitor<'_>) -> c_int {
+        items::visit(&self.channel, visitor)
     }
 
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        match self.head.visit(visitor) {
-            0 => items::visit(&self.channel, visitor),
-            stop => stop,
-        }
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        this.head.clear(py);
+    fn clear_more(this: This<'_, Self>, py: Attached<'_>) {
         items::drop_all(py, this.channel.take_all());
     }
 }

@@ -15,16 +15,14 @@ use core::ffi::{CStr, c_int};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::capi::collected::Collected;
 use crate::capi::compat;
 use crate::capi::entry::{Instance, This, Visitor};
 use crate::capi::errors::Raised;
-use crate::capi::field::WeakRefs;
 use crate::capi::object::{Attached, Borrowed, Owned};
 use crate::runtime::blocking::{self, NewWaiter, Signals, Timeout};
 use crate::runtime::natives::Kind;
 use crate::sync::{Awaitable, Channel, Condition, Deadline, ReentrantLock, fork};
-use crate::threading::head::Headed;
+use crate::threading::head::{Headed, NativeObject};
 use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply, reply};
 use crate::threading::queue::heap::{Attempt, Memory, insert, remove_least};
 use crate::threading::queue::put_get::{self, Blocking};
@@ -57,17 +55,13 @@ unsafe impl Instance for PriorityObject {}
 // SAFETY: it begins with a `QueueObject`, which begins with a head.
 unsafe impl Headed for PriorityObject {}
 
-impl Collected for PriorityObject {
-    fn weakrefs(&self) -> &WeakRefs {
-        self.queue.weakrefs()
+impl NativeObject for PriorityObject {
+    fn visit_more(&self, visitor: Visitor<'_>) -> c_int {
+        self.queue.visit_more(visitor)
     }
 
-    fn visit(&self, visitor: Visitor<'_>) -> c_int {
-        self.queue.visit(visitor)
-    }
-
-    fn clear(this: This<'_, Self>, py: Attached<'_>) {
-        QueueObject::clear(as_queue(this), py);
+    fn clear_more(this: This<'_, Self>, py: Attached<'_>) {
+        QueueObject::clear_more(as_queue(this), py);
     }
 }
 
