@@ -5,8 +5,6 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3_ffi::{Py_ssize_t, PyObject};
-
 use crate::capi::entry::{Args, Instance, This, entry};
 use crate::capi::errors::Raised;
 use crate::capi::object::values::IntValue;
@@ -218,25 +216,10 @@ fn acquire(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) ->
     if args.are_none() && this.semaphore.try_acquire() {
         return Reply::bool(py, true);
     }
-    let (first, count, names) = args.as_raw();
-    // SAFETY: the parts of `args`.
-    unsafe { acquire_with(py, this, first, count, names) }
+    args.out_of_line(move |args| acquire_with(py, this, args))
 }
 
-/// The arguments come in their parts, which fit into registers.
-///
-/// # Safety
-/// As for [`Args::assume`].
-#[inline(never)]
-unsafe fn acquire_with(
-    py: Attached<'_>,
-    this: This<'_, SemaphoreObject>,
-    first: *const *mut PyObject,
-    count: Py_ssize_t,
-    names: *mut PyObject,
-) -> Outcome {
-    // SAFETY: as the caller promises.
-    let args = unsafe { Args::assume(first, count, names) };
+fn acquire_with(py: Attached<'_>, this: This<'_, SemaphoreObject>, args: Args<'_>) -> Outcome {
     let bound = arguments::bind(args, [c"blocking", c"timeout"]);
     let Some([blocking, seconds]) = bound else { return LEFT_TO_PYTHON };
     let blocking = match blocking {
