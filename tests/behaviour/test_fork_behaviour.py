@@ -265,10 +265,11 @@ thread(fill)
 def child():
     assert key.get() == "forking"
     seen = []
-    thread(lambda: (seen.append(key.get()), key.set(1)))
+    # One item when it is done with the key, which is deleted next.
+    thread(lambda: seen.append((key.get(), key.set(1))))
     while not seen:
         time.sleep(0.001)
-    assert seen == [None]
+    assert seen == [(None, None)]
     key.set("child")
     key.delete()
     key.create()
