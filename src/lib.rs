@@ -8,12 +8,15 @@
 //! - `runtime`: the part that each interpreter has: its state, its waits, its lifetime;
 //! - `thread_module`: the functions and types of `_thread`;
 //! - `threading`: the classes of `threading` and `queue`;
+//! - `debug`: which thread waits for what, and which thread has it;
 //! - `module`: makes the types, fills the state and publishes the names.
 
 pub mod sync;
 
 #[cfg(feature = "python")]
 mod capi;
+#[cfg(feature = "python")]
+mod debug;
 #[cfg(feature = "python")]
 mod module;
 #[cfg(feature = "python")]

@@ -22,7 +22,7 @@ use crate::runtime::thread_values::keys;
 use crate::thread_module::{
     excepthook, fork, functions, handle, local, lock, os_thread_name, rlock, sentinel, start, tss,
 };
-use crate::threading;
+use crate::{debug, threading};
 
 /// How CPython calls a function of the module.
 macro_rules! call {
@@ -76,6 +76,96 @@ const FUNCTIONS: &[Function] = &[
 /// Functions for the package `rthread`. They stand in for no function of the stock module.
 const OWN_FUNCTIONS: &[Function] = &[
     Function {
+        name: c"__threads__",
+        call: call!(no_args, debug::threads),
+        doc: Doc::Own(
+            c"__threads__($module, /)\n--\n\n\
+            List the threads that rthread knows, and what each waits for; see rthread.debug.",
+        ),
+    },
+    Function {
+        name: c"__held_locks__",
+        call: call!(no_args, debug::held_locks),
+        doc: Doc::Own(
+            c"__held_locks__($module, /)\n--\n\n\
+            List the locks that are held, and their owners; see rthread.debug.",
+        ),
+    },
+    Function {
+        name: c"__owner__",
+        call: call!(object, debug::owner),
+        doc: Doc::Own(
+            c"__owner__($module, lock, /)\n--\n\n\
+            Tell number and identifier of the owner of a lock, and whether `with` took it.",
+        ),
+    },
+    Function {
+        name: c"__record_sites__",
+        call: call!(object, debug::record_sites),
+        doc: Doc::Own(
+            c"__record_sites__($module, on, /)\n--\n\n\
+            Record where locks are taken and made, or do not. Return whether that was done before.",
+        ),
+    },
+    Function {
+        name: c"__taken_at__",
+        call: call!(object, debug::taken_at),
+        doc: Doc::Own(
+            c"__taken_at__($module, lock, /)\n--\n\n\
+            Tell where and when a lock was taken, if that was recorded.",
+        ),
+    },
+    Function {
+        name: c"__made_at__",
+        call: call!(object, debug::made_at),
+        doc: Doc::Own(
+            c"__made_at__($module, lock, /)\n--\n\n\
+            Tell where a lock was made, if that was recorded.",
+        ),
+    },
+    Function {
+        name: c"__on_deadlock__",
+        call: call!(object, debug::on_deadlock),
+        doc: Doc::Own(
+            c"__on_deadlock__($module, hook, /)\n--\n\n\
+            Call a function in each thread that is about to close a deadlock; None for no function.",
+        ),
+    },
+    Function {
+        name: c"__is_left_behind__",
+        call: call!(object, debug::is_left_behind),
+        doc: Doc::Own(
+            c"__is_left_behind__($module, number, /)\n--\n\n\
+            Tell whether a thread that does not exist was left behind by a fork.",
+        ),
+    },
+    Function {
+        name: c"__read_memory__",
+        call: call!(var_args, debug::read_memory),
+        doc: Doc::Own(
+            c"__read_memory__($module, pid, address, size, /)\n--\n\n\
+            Read bytes of another process.",
+        ),
+    },
+    #[cfg(unix)]
+    Function {
+        name: c"__register_signal__",
+        call: call!(var_args, debug::register_signal),
+        doc: Doc::Own(
+            c"__register_signal__($module, signum, fd, chain, report, /)\n--\n\n\
+            Have a signal write the bytes that a function returns; see rthread.debug.register.",
+        ),
+    },
+    #[cfg(unix)]
+    Function {
+        name: c"__unregister_signal__",
+        call: call!(object, debug::unregister_signal),
+        doc: Doc::Own(
+            c"__unregister_signal__($module, signum, /)\n--\n\n\
+            End that, and tell whether the signal was registered.",
+        ),
+    },
+    Function {
         name: c"__make_native__",
         call: call!(var_args, threading::make_native),
         doc: Doc::Own(
@@ -125,6 +215,7 @@ unsafe extern "C-unwind" fn exec(module: *mut PyObject) -> c_int {
 fn set_up(py: Attached<'_>, module: Module<'_>) -> Result<(), Raised> {
     abort_on_panic();
     blocking::prepare();
+    debug::publish();
     let state = State::of(module);
     state.stock.fill(py, stock::import(py)?);
     let stock = state.stock.get().ok_or_else(|| gone(py))?;

@@ -435,3 +435,102 @@ class TSS:
 
     def delete(self) -> None:
         """End the key: every thread's value goes. `create` makes it usable again, and empty."""
+
+def __threads__() -> list[tuple[int, int, int, int, int, object, int, int, int, int, int, bool]]:
+    """List the threads that rthread knows, as they were at one moment.
+
+    Returns:
+        A tuple for each thread: its number in rthread, its identifier, its number for the operating
+        system, the stage of its wait (0 none, 1 waits, 2 attaches, 3 runs signal handlers), why it
+        waits (see `sync::WaitKind`), the object that it waits for or None, since when in
+        nanoseconds of ``time.monotonic_ns``, 1 if the wait has a time-out, the number of the wait,
+        number and identifier of the thread that has the object or 0, and whether no other thread
+        can end the wait.
+    """
+
+def __held_locks__() -> list[tuple[object, int, int, bool, int]]:
+    """List the locks and RLocks of this interpreter that are held at this moment.
+
+    Returns:
+        A tuple for each: the lock, number and identifier of its owner (0 if they are not known or
+        the owner has ended), whether the owner took it by a ``with`` statement, and how often.
+    """
+
+def __owner__(lock: object, /) -> tuple[int, int, bool] | None:
+    """Tell which thread holds a lock or RLock.
+
+    Returns:
+        Number and identifier of the owner, 0 if they are not known, and whether the owner took the
+        lock by a ``with`` statement. None if the lock is free.
+
+    Raises:
+        TypeError: it is no lock of rthread.
+    """
+
+def __on_deadlock__(
+    hook: Callable[[list[tuple[int, int, int, object]], bool], object] | None, /
+) -> None:
+    """Set the function that is called in a thread whose wait would close a deadlock.
+
+    The function gets the circle, as tuples of number, identifier, why the thread waits and for what
+    object, and whether an exception of the function ends the wait. It is called before the thread
+    waits. None for no function; then no deadlock is looked for.
+    """
+
+def __record_sites__(on: bool, /) -> bool:
+    """Record where locks and RLocks are taken and made, or do so no more.
+
+    Returns:
+        Whether that was recorded before.
+    """
+
+def __taken_at__(lock: object, /) -> tuple[str, int, str, int] | None:
+    """Tell where and when the owner of a lock took it.
+
+    Returns:
+        File, line, function, and the time as of ``time.monotonic_ns``. None if the lock is free, or
+        if that was not recorded.
+
+    Raises:
+        TypeError: it is no lock of rthread.
+    """
+
+def __made_at__(lock: object, /) -> tuple[str, int, str] | None:
+    """Tell where a lock was made.
+
+    Returns:
+        File, line and function. None if that was not recorded.
+
+    Raises:
+        TypeError: it is no lock of rthread.
+    """
+
+def __is_left_behind__(number: int, /) -> bool:
+    """Tell whether a thread that does not exist was left behind by a fork of this process."""
+
+def __read_memory__(pid: int, address: int, size: int, /) -> bytes:
+    """Read memory of a process, by ``process_vm_readv``. On Linux only.
+
+    Raises:
+        OSError: not all of these bytes can be read; with the system's reason.
+    """
+
+if sys.platform != "win32":
+    def __register_signal__(
+        signum: int, fd: int, chain: bool, report: Callable[[], bytes], /
+    ) -> None:
+        """Have a signal write a report to a file descriptor; for `rthread.debug.register`.
+
+        Args:
+            signum: the signal.
+            fd: the descriptor. If it is that of another file later, nothing is written.
+            chain: whether the signal is handled as before, too.
+            report: makes the report, in a thread of its own, for all signals.
+
+        Raises:
+            OSError: the descriptor is not open, or the signal cannot be caught.
+            RuntimeError: no thread can be started, or the caller is in a sub-interpreter.
+        """
+
+    def __unregister_signal__(signum: int, /) -> bool:
+        """End that, and tell whether the signal was registered."""

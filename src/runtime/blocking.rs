@@ -14,10 +14,14 @@
 //! The steps themselves are in [`wait_with`] (`sync::protocol`), which has no Python in it and is
 //! model-checked.
 //!
-//! Some waits do not take these steps. [`wait_for_event`], [`pause`], the join of an operating
-//! system's thread (`os_thread`), `lifetime` and `idle_threads` detach by themselves and run no
-//! signal handlers. A thread that waits for a `sync::Mutex` stays attached: those are held for a
-//! moment only.
+//! Every wait of a Python thread is in the record of the thread as long as it lasts, with the
+//! object that it is for (`subject`). Before a wait without a deadline for what another thread has,
+//! the thread looks whether the wait would close a circle (`deadlocks`).
+//!
+//! Some waits do not take these steps. [`wait_for_event`], [`pause`], and the join of an operating
+//! system's thread run no signal handlers. They are in the record as well ([`detached`]).
+//! `lifetime` and `idle_threads` wait where a thread has no thread state. A thread that waits for a
+//! `sync::Mutex` stays attached: those are held for a moment only.
 //!
 //! These are *plain old frames* (RFC 2945): no value with a destructor lives in them. Up to 3.13
 //! attaching may end the thread by unwinding its stack. The waiter is on the heap for the same
@@ -31,10 +35,13 @@ use std::time::Instant;
 use crate::capi::compat::{self, PyEval_RestoreThread, PyEval_SaveThread};
 use crate::capi::errors::{Raised, raise};
 use crate::capi::object::Attached;
+use crate::runtime::deadlocks;
+pub use crate::runtime::subject::Subject;
 pub use crate::sync::Waited;
 use crate::sync::spin::{self, Looked, Place};
 use crate::sync::{
-    Answer, Awaitable, Caller, Deadline, Event, Lock, Ticket, Waiter, turns, wait_with,
+    Answer, Awaitable, Caller, Deadline, Event, Lock, Outer, Record, Ticket, Wait, WaitStage,
+    Waiter, nanoseconds, registry, turns, wait_with,
 };
 
 /// How long to wait before asking again for memory.
@@ -67,6 +74,7 @@ pub enum Signals {
 pub fn wait<T: Awaitable>(
     py: Attached<'_>,
     what: &T,
+    subject: Subject<'_>,
     timeout: Timeout,
     signals: Signals,
 ) -> Result<Waited, Raised> {
@@ -77,31 +85,22 @@ pub fn wait<T: Awaitable>(
     if compat::IS_FREE_THREADED && spin::has_company() && what.try_for_a_moment() {
         return Ok(Waited::Got);
     }
-    wait_until(py, what, deadline, signals)
-}
-
-/// [`wait`] with a deadline.
-pub fn wait_until<T: Awaitable>(
-    py: Attached<'_>,
-    what: &T,
-    deadline: Deadline,
-    signals: Signals,
-) -> Result<Waited, Raised> {
     refuse_at_shutdown(py)?;
     let waiter = NewWaiter::allocate(py)?;
     // SAFETY: the waiter is on the heap, and in no queue before and after.
     unsafe {
-        let outcome = wait_as(py, waiter.get(), what, deadline, signals, false);
+        let outcome = wait_as(py, waiter.get(), what, subject, deadline, signals, false);
         waiter.free();
         outcome
     }
 }
 
-/// [`wait_until`], and the ticket that the waiter was left if `what` was retired during the wait.
-/// The ticket belongs to the caller. The outer `Err` means that the wait has not begun.
+/// [`wait`] with a deadline, and the ticket that the waiter was left if `what` was retired during
+/// the wait. The ticket belongs to the caller. The outer `Err` means that the wait has not begun.
 pub fn wait_with_ticket<T: Awaitable>(
     py: Attached<'_>,
     what: &T,
+    subject: Subject<'_>,
     deadline: Deadline,
     signals: Signals,
 ) -> Result<(Result<Waited, Raised>, Option<Ticket>), Raised> {
@@ -109,14 +108,14 @@ pub fn wait_with_ticket<T: Awaitable>(
     let waiter = NewWaiter::allocate(py)?;
     // SAFETY: the waiter is on the heap, and in no queue before and after.
     unsafe {
-        let outcome = wait_as(py, waiter.get(), what, deadline, signals, false);
+        let outcome = wait_as(py, waiter.get(), what, subject, deadline, signals, false);
         let ticket = waiter.get().ticket();
         waiter.free();
         Ok((outcome, ticket))
     }
 }
 
-/// [`wait_until`] for a waiter that the caller has already put into the queue. Afterwards the
+/// [`wait`] with a deadline, for a waiter that the caller has already put into the queue. Afterwards the
 /// waiter is in no queue.
 ///
 /// # Safety
@@ -125,51 +124,62 @@ pub unsafe fn wait_queued<T: Awaitable>(
     py: Attached<'_>,
     waiter: &NewWaiter,
     what: &T,
+    subject: Subject<'_>,
     deadline: Deadline,
     signals: Signals,
 ) -> Result<Waited, Raised> {
     // SAFETY: as the caller promises; the waiter is on the heap.
-    unsafe { wait_as(py, waiter.get(), what, deadline, signals, true) }
+    unsafe { wait_as(py, waiter.get(), what, subject, deadline, signals, true) }
 }
 
 /// Waits for an event that is certain to come. Needs no memory. Signal handlers do not run
 /// meanwhile.
-pub fn wait_for_event(_: Attached<'_>, event: &Event) {
-    // SAFETY: attached again with the same state. The waiter, which is on the stack, is gone before
-    // that.
-    unsafe {
-        let state = PyEval_SaveThread();
+pub fn wait_for_event(py: Attached<'_>, event: &Event, subject: Subject<'_>) {
+    // The waiter, which is on the stack, is gone when the thread attaches.
+    detached(py, subject, || {
         let _ = crate::sync::wait(event, None);
-        PyEval_RestoreThread(state);
-    }
+    });
 }
 
 /// Takes a lock that the caller must get. If there is no memory for a waiter, it tries from time to
 /// time. Signal handlers run only after that. `Err` only if this version refuses to block at
 /// shutdown.
-pub fn take_back(py: Attached<'_>, lock: &Lock) -> Result<(), Raised> {
-    if lock.try_acquire() {
+pub fn take_back(py: Attached<'_>, lock: &Lock, subject: Subject<'_>) -> Result<(), Raised> {
+    let me = registry::this_thread();
+    if lock.try_acquire_as(me) {
         return Ok(());
     }
     refuse_at_shutdown(py)?;
-    if wait(py, lock, Timeout::Never, Signals::Defer).is_ok() {
+    if wait(py, lock, subject, Timeout::Never, Signals::Defer).is_ok() {
         return Ok(());
     }
     py.clear_error();
-    while !lock.try_acquire() {
+    while !lock.try_acquire_as(me) {
         pause(py, UNTIL_MEMORY);
     }
     Ok(())
 }
 
 /// Detaches, sleeps for `span`, and attaches again.
-pub fn pause(_: Attached<'_>, span: Duration) {
+pub fn pause(py: Attached<'_>, span: Duration) {
+    detached(py, Subject::INTERPRETER, || std::thread::sleep(span));
+}
+
+/// Detaches, takes a step that waits, and attaches again. The step touches no Python object. Signal
+/// handlers do not run meanwhile.
+pub fn detached<R>(py: Attached<'_>, subject: Subject<'_>, step: impl FnOnce() -> R) -> R {
+    let record = registry::this_record();
+    let wait = subject.wait(py, nanoseconds(Instant::now()), false);
+    let outer = record.map(|record| record.begin_wait(&wait));
     // SAFETY: attached, and attached again with the same state.
-    unsafe {
+    let result = unsafe {
         let state = PyEval_SaveThread();
-        std::thread::sleep(span);
+        let result = step();
         PyEval_RestoreThread(state);
-    }
+        result
+    };
+    end_wait(record, outer.as_ref());
+    result
 }
 
 /// Tells `sync` how many waiters to wake at once: as many as can run Python code at a time.
@@ -206,25 +216,64 @@ unsafe fn wait_as<T: Awaitable>(
     py: Attached<'_>,
     waiter: &Waiter,
     what: &T,
+    subject: Subject<'_>,
     deadline: Deadline,
     signals: Signals,
     queued: bool,
 ) -> Result<Waited, Raised> {
     // Only the main thread runs signal handlers, so only its sleep has to be interrupted.
     let interruptible = signals == Signals::Handle && compat::is_main_thread();
-    // SAFETY: attached.
-    let caller = Python { py, gil: unsafe { compat::Gil::of_this_interpreter() } };
     what.begin();
-    // SAFETY: as the caller promises; the methods of `Python` are called while it is attached.
-    let waited = unsafe { wait_with(&caller, waiter, what, deadline, interruptible, queued) };
+    let record = registry::this_record();
+    let wait = subject.wait(py, nanoseconds(waiter.since()), deadline.is_some());
+    let outer = record.map(|record| record.begin_wait(&wait));
+    // SAFETY: attached.
+    let gil = unsafe { compat::Gil::of_this_interpreter() };
+    let caller = Python { py, gil, record, wait, may_raise: signals == Signals::Handle };
+    let waited = caller.look_for_deadlock().and_then(|()| {
+        // SAFETY: as the caller promises; the methods of `Python` are called while it is attached.
+        unsafe { wait_with(&caller, waiter, what, deadline, interruptible, queued) }
+    });
+    end_wait(record, outer.as_ref());
     what.end();
     waited
+}
+
+fn end_wait(record: Option<&Record>, outer: Option<&Outer>) {
+    if let (Some(record), Some(outer)) = (record, outer) {
+        record.end_wait(outer);
+    }
 }
 
 /// A thread that is attached. Implements the steps of a wait for it.
 struct Python<'py> {
     py: Attached<'py>,
     gil: compat::Gil,
+    record: Option<&'static Record>,
+    /// The wait, as it is in the record.
+    wait: Wait,
+    /// Whether an exception may end the wait.
+    may_raise: bool,
+}
+
+impl Python<'_> {
+    /// `Err` if the wait would close a circle of threads that wait for each other, and the program
+    /// wants an exception then.
+    #[inline]
+    fn look_for_deadlock(&self) -> Result<(), Raised> {
+        match self.record {
+            Some(record) if deadlocks::are_looked_for() && deadlocks::is_possible(&self.wait) => {
+                deadlocks::look(self.py, record, &self.wait, self.may_raise)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_stage(&self, stage: WaitStage) {
+        if let Some(record) = self.record {
+            record.set_stage(stage);
+        }
+    }
 }
 
 impl Caller for Python<'_> {
@@ -257,9 +306,11 @@ impl Caller for Python<'_> {
         // SAFETY: attached, and attached again with the same state. In between no Python object is
         // touched except the one that is waited for, which the caller keeps alive.
         unsafe {
+            self.set_stage(WaitStage::Waiting);
             if compat::IS_FREE_THREADED {
                 let state = PyEval_SaveThread();
                 let result = step();
+                self.set_stage(WaitStage::Attaching);
                 PyEval_RestoreThread(state);
                 return result;
             }
@@ -267,6 +318,7 @@ impl Caller for Python<'_> {
             let state = PyEval_SaveThread();
             turns::let_others_run();
             let result = step();
+            self.set_stage(WaitStage::Attaching);
             let begun = Instant::now();
             PyEval_RestoreThread(state);
             turns::waited(begun.elapsed());
@@ -275,7 +327,11 @@ impl Caller for Python<'_> {
     }
 
     unsafe fn run_signal_handlers(&self) -> Result<(), Raised> {
-        self.py.run_signal_handlers()
+        self.set_stage(WaitStage::InHandlers);
+        let ran = self.py.run_signal_handlers();
+        self.set_stage(WaitStage::Waiting);
+        // A handler may have taken a lock.
+        ran.and_then(|()| self.look_for_deadlock())
     }
 }
 

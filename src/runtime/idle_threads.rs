@@ -24,7 +24,7 @@ use pyo3_ffi::PyInterpreterState;
 
 use crate::capi::compat::{self, Gil, Kept};
 use crate::capi::object::Attached;
-use crate::runtime::blocking;
+use crate::runtime::blocking::{self, Subject};
 use crate::runtime::lifetime::{Lifetime, MOMENT};
 use crate::runtime::os_thread::{Inherited, OsThread};
 use crate::runtime::try_arc::{RawArc, TryArc};
@@ -337,7 +337,7 @@ pub fn drain(py: Attached<'_>) -> bool {
             return false;
         }
     }
-    py.detached(end_all);
+    blocking::detached(py, Subject::INTERPRETER, end_all);
     true
 }
 

@@ -40,8 +40,9 @@ use crate::capi::compat;
 use crate::capi::errors::Raised;
 use crate::capi::object::{Attached, Borrowed, Dict, release};
 use crate::capi::trashcan;
+use crate::runtime::blocking::{self, Subject};
+use crate::runtime::idle_threads;
 use crate::runtime::shutdown::{self, Closing, Epoch};
-use crate::runtime::{blocking, idle_threads};
 use crate::sync::turns;
 
 /// How many threads, of any interpreter, are making their states.
@@ -324,7 +325,7 @@ fn wait_for_those_who_enter(py: Attached<'_>) {
     if ENTERING.load(Ordering::SeqCst) > 0 {
         // Detached during the wait: without a GIL, one of the threads may want to stop all others
         // for a moment.
-        py.detached(|| {
+        blocking::detached(py, Subject::INTERPRETER, || {
             while ENTERING.load(Ordering::SeqCst) > 0 {
                 std::thread::sleep(MOMENT);
             }

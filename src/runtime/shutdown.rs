@@ -38,8 +38,9 @@ use crate::capi::compat;
 use crate::capi::errors::Raised;
 use crate::capi::object::{Answer, Attached, Borrowed};
 use crate::capi::static_tables::Definition;
+use crate::runtime::blocking::{self, Subject};
+use crate::runtime::idle_threads;
 use crate::runtime::lifetime::{self, MOMENT};
-use crate::runtime::{blocking, idle_threads};
 use crate::sync::{Event, fork};
 
 /// How long threads are blocked after the callback is done.
@@ -227,7 +228,7 @@ impl Closing {
 #[cold]
 fn block_until_finalized(py: Attached<'_>, end: Option<&End>) {
     let Some(end) = end else { return };
-    blocking::wait_for_event(py, &end.done);
+    blocking::wait_for_event(py, &end.done, Subject::INTERPRETER);
     if let Some(until) = end.held_up.get() {
         blocking::pause(py, until.saturating_duration_since(Instant::now()));
     }

@@ -27,6 +27,10 @@ mod count {
     pub fn set(epoch: u32) {
         EPOCH.store(epoch, Ordering::Relaxed);
     }
+
+    pub fn place() -> *const u32 {
+        EPOCH.as_ptr()
+    }
 }
 
 /// The threads of a model share one real thread. The model says when it is the child of a fork.
@@ -138,6 +142,13 @@ pub(super) fn run_while_queued<R>(requeue: &dyn Fn(), run: impl FnOnce() -> R) -
 #[inline]
 pub(crate) fn epoch() -> u32 {
     count::get()
+}
+
+/// Where the epoch is, for other processes.
+#[cfg(not(modelled))]
+#[must_use]
+pub fn epoch_at() -> *const u32 {
+    count::place()
 }
 
 /// Makes every wait queue of the process empty, except for the waiters of this thread. To be called

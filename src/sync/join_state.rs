@@ -62,6 +62,9 @@ impl Default for JoinState {
 }
 
 impl JoinState {
+    /// Where the identifier is in a state, in bytes.
+    pub const IDENT_AT: usize = core::mem::offset_of!(JoinState, ident);
+
     const_unless_modelled! {
         /// The state of a thread that is not started.
         pub fn new() -> JoinState {

@@ -40,9 +40,13 @@
 //!   and by [`Lock::release_alone`]. It says whether the lock was taken between two of these
 //!   checks.
 //! - IS_SENTINEL: set for good by the owner of the lock, see [`Lock::mark_sentinel`].
-//! - The bits from 8 up: the wait count, the number of waits that their callers have announced.
-//!   Each caller adds one in [`Awaitable::begin`] and takes it off in [`Awaitable::end`], without
-//!   the queue lock. See [`Lock::try_acquire_alone`].
+//! - The bits 8 to 15: the wait count, the number of waits that their callers have announced. Each
+//!   caller adds one in [`Awaitable::begin`] and takes it off in [`Awaitable::end`], without the
+//!   queue lock. A count that has reached its largest value stays there for good. See
+//!   [`Lock::try_acquire_alone`].
+//! - BY_WITH and the bits from 16 up: the owner, see `owner`. Written together with LOCKED, and
+//!   cleared together with it. Zero if the owner is not known. [`Lock::mark_owner`] adds bits
+//!   later.
 //!
 //! # Barging and fairness
 //!
@@ -70,6 +74,7 @@
 
 use core::time::Duration;
 
+use super::owner::Owner;
 use super::primitive::{Ordering, const_unless_modelled};
 use super::wait_list::{LockedList, WaitList};
 use super::waiter::{Awaitable, Cancelled, Phase, Waiter};
@@ -86,8 +91,12 @@ const IS_SENTINEL: u32 = 8;
 const WAKE_PENDING: u32 = 16;
 /// The lock was taken since a waiter last checked whether it is at rest.
 const USED: u32 = 32;
-/// One announced wait. The bits from here up are the wait count.
+/// One announced wait.
 const WAIT: u32 = 1 << 8;
+/// The wait count.
+const WAITS: u32 = 0xff * WAIT;
+/// All that a release clears.
+const HELD: u32 = LOCKED | Owner::MASK;
 /// A newcomer cannot take the lock while one of these bits is set.
 const UNAVAILABLE: u32 = LOCKED | HANDED_OFF;
 
@@ -120,6 +129,9 @@ impl Default for Lock {
 }
 
 impl Lock {
+    /// Where the word is in a lock, in bytes.
+    pub const WORD_AT: usize = core::mem::offset_of!(Lock, queue) + WaitList::WORD_AT;
+
     const_unless_modelled! {
         /// A free lock.
         pub fn new() -> Lock {
@@ -127,20 +139,27 @@ impl Lock {
         }
     }
 
-    /// Takes the lock if it is free. True if it was.
+    /// Takes the lock if it is free, for an owner that is not known. True if it was.
     #[inline]
     #[must_use]
     pub fn try_acquire(&self) -> bool {
-        self.try_acquire_from(self.queue.word.load(Ordering::Relaxed))
+        self.try_acquire_as(Owner::NONE)
+    }
+
+    /// Takes the lock if it is free. True if it was. The calling thread is `me`.
+    #[inline]
+    #[must_use]
+    pub fn try_acquire_as(&self, me: Owner) -> bool {
+        self.try_acquire_from(self.queue.word.load(Ordering::Relaxed), me)
     }
 
     #[inline]
-    fn try_acquire_from(&self, mut seen: u32) -> bool {
+    fn try_acquire_from(&self, mut seen: u32, me: Owner) -> bool {
         while seen & UNAVAILABLE == 0 {
             // Acquire pairs with the Release of the release before.
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen | LOCKED | USED,
+                seen | LOCKED | USED | me.bits(),
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -148,7 +167,7 @@ impl Lock {
                 Err(now) => seen = now,
             }
         }
-        seen & HANDED_OFF != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead()
+        seen & HANDED_OFF != 0 && self.queue.is_stale() && self.try_acquire_from_the_dead(me)
     }
 
     /// Takes the lock without an atomic step, if it is free and no other thread can use it at this
@@ -162,12 +181,12 @@ impl Lock {
     /// called.
     #[inline]
     #[must_use]
-    pub unsafe fn try_acquire_alone(&self) -> bool {
+    pub unsafe fn try_acquire_alone(&self, me: Owner) -> bool {
         let seen = self.queue.word.load(Ordering::Relaxed);
         if seen & !USED == 0 {
             // Relaxed: the hand-over of the turn to the next thread makes all earlier stores
             // visible to it.
-            self.queue.word.store(USED | LOCKED, Ordering::Relaxed);
+            self.queue.word.store(USED | LOCKED | me.bits(), Ordering::Relaxed);
             return true;
         }
         false
@@ -182,7 +201,7 @@ impl Lock {
     #[inline]
     #[must_use]
     pub unsafe fn release_alone(&self) -> bool {
-        if self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED {
+        if self.queue.word.load(Ordering::Relaxed) & !(USED | Owner::MASK) == LOCKED {
             // Relaxed: as in `try_acquire_alone`. USED is cleared as well: no waiter has checked it
             // yet.
             self.queue.word.store(0, Ordering::Relaxed);
@@ -196,7 +215,7 @@ impl Lock {
     /// that it has announced.
     #[must_use]
     pub fn renewed(&self) -> Lock {
-        let kept = self.queue.word.load(Ordering::Relaxed) & (IS_SENTINEL | !(WAIT - 1));
+        let kept = self.queue.word.load(Ordering::Relaxed) & (IS_SENTINEL | WAITS);
         let lock = Lock::new();
         lock.queue.word.store(kept, Ordering::Relaxed);
         lock
@@ -204,9 +223,9 @@ impl Lock {
 
     /// For a lock that was handed off to a waiter that does not exist in this process.
     #[cold]
-    fn try_acquire_from_the_dead(&self) -> bool {
+    fn try_acquire_from_the_dead(&self, me: Owner) -> bool {
         self.lock_queue().release();
-        self.try_acquire()
+        self.try_acquire_as(me)
     }
 
     /// Takes the queue lock. At the first use in the child of a fork the queue is empty, and no
@@ -235,7 +254,7 @@ impl Lock {
             }
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen & !LOCKED,
+                seen & !HELD,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -287,7 +306,7 @@ impl Lock {
         while seen & LOCKED != 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
-                (seen & !LOCKED) | WAKE_PENDING,
+                (seen & !HELD) | WAKE_PENDING,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -305,7 +324,7 @@ impl Lock {
         while seen & LOCKED != 0 {
             match self.queue.word.compare_exchange_weak(
                 seen,
-                seen ^ UNAVAILABLE,
+                (seen & !HELD) | HANDED_OFF,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -317,16 +336,16 @@ impl Lock {
     }
 
     /// The waiter that the lock was handed off to takes it. Under the queue lock.
-    fn accept_handoff(&self) {
-        // HANDED_OFF keeps every other thread from setting LOCKED. So one is set and the other
-        // clear, and the xor of both bits exchanges them.
-        let before = self.queue.word.fetch_xor(UNAVAILABLE, Ordering::Acquire);
-        debug_assert_eq!(before & UNAVAILABLE, HANDED_OFF);
+    fn accept_handoff(&self, me: Owner) {
+        // HANDED_OFF keeps every other thread from setting LOCKED and the owner. So HANDED_OFF is
+        // set and the others are clear, and the xor of all of them exchanges them.
+        let before = self.queue.word.fetch_xor(UNAVAILABLE | me.bits(), Ordering::Acquire);
+        debug_assert_eq!(before & (UNAVAILABLE | Owner::MASK), HANDED_OFF);
     }
 
-    /// Clears LOCKED, which must be set, and the bits of `also`.
+    /// Clears LOCKED, which must be set, the owner, and the bits of `also`.
     fn unlock(&self, also: u32) -> Result<(), NotLocked> {
-        let before = self.queue.word.fetch_and(!(LOCKED | also), Ordering::Release);
+        let before = self.queue.word.fetch_and(!(HELD | also), Ordering::Release);
         if before & LOCKED == 0 { Err(NotLocked) } else { Ok(()) }
     }
 
@@ -366,10 +385,53 @@ impl Lock {
         self.queue.word.load(Ordering::Relaxed) & UNAVAILABLE != 0
     }
 
+    /// The thread that holds the lock at this moment. [`Owner::NONE`] if the lock is free, or if
+    /// that thread is not known.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::in_word(self.queue.word.load(Ordering::Relaxed))
+    }
+
+    /// Notes how the calling thread has taken the lock just now. Without effect if another thread has
+    /// released it meanwhile.
+    pub fn mark_owner(&self, me: Owner) {
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & LOCKED != 0 && me.number() != 0 && Owner::in_word(seen).number() == me.number()
+        {
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen | me.bits(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
     /// Whether a thread waits for the lock at this moment.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
         self.queue.word.load(Ordering::Relaxed) & PARKED != 0
+    }
+
+    /// Adds to the wait count, unless it has reached its largest value.
+    fn count_waits(&self, change: u32) {
+        let mut seen = self.queue.word.load(Ordering::Relaxed);
+        while seen & WAITS != WAITS {
+            // Relaxed: the thread has its turn. The hand-over of the turn makes the count visible
+            // to the next thread.
+            match self.queue.word.compare_exchange_weak(
+                seen,
+                seen.wrapping_add(change),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
     }
 
     /// Sets IS_SENTINEL, a bit that the lock carries for its owner. `sync` never clears it.
@@ -393,7 +455,7 @@ impl Lock {
     /// The waiter is in the queue.
     unsafe fn try_claim(&self, queue: &LockedList<'_>, waiter: &Waiter) -> bool {
         loop {
-            if self.try_acquire() {
+            if self.try_acquire_as(waiter.owner()) {
                 // SAFETY: as the caller promises.
                 unsafe { queue.remove(waiter) };
                 self.update_parked(queue);
@@ -427,18 +489,15 @@ unsafe impl Awaitable for Lock {
             core::hint::spin_loop();
         }
         let seen = self.queue.word.load(Ordering::Relaxed);
-        seen & (PARKED | UNAVAILABLE) == 0 && self.try_acquire_from(seen)
+        seen & (PARKED | UNAVAILABLE) == 0 && self.try_acquire_from(seen, Owner::known())
     }
 
     fn begin(&self) {
-        // Relaxed: the thread has its turn. The hand-over of the turn makes the count visible to
-        // the next thread.
-        self.queue.word.fetch_add(WAIT, Ordering::Relaxed);
+        self.count_waits(WAIT);
     }
 
     fn end(&self) {
-        // Relaxed: as in `begin`.
-        self.queue.word.fetch_sub(WAIT, Ordering::Relaxed);
+        self.count_waits(WAIT.wrapping_neg());
     }
 
     #[cfg(not(modelled))]
@@ -489,7 +548,7 @@ unsafe impl Awaitable for Lock {
     unsafe fn claim(&self, waiter: &Waiter) -> bool {
         let queue = self.lock_queue();
         let claimed = if waiter.phase() == Phase::Granted {
-            self.accept_handoff();
+            self.accept_handoff(waiter.owner());
             true
         } else {
             // SAFETY: not granted, so it is in the queue still.

@@ -17,14 +17,20 @@ mod condition;
 mod event;
 pub mod fork;
 mod grants;
+#[cfg(not(modelled))]
+pub mod held;
 mod join_state;
 mod lock;
 mod mutex;
+mod owner;
 mod parker;
 mod primitive;
 mod protocol;
 mod queue_lock;
+mod record;
 mod reentrant;
+#[cfg(not(modelled))]
+pub mod registry;
 mod retire;
 mod ring;
 mod semaphore;
@@ -32,6 +38,7 @@ mod semaphore;
 pub mod spin;
 #[cfg(not(modelled))]
 pub mod turns;
+mod wait_graph;
 mod wait_list;
 mod waiter;
 
@@ -42,12 +49,15 @@ pub use event::Event;
 pub use join_state::{JoinState, Stage};
 pub use lock::{Lock, NotLocked, TIME_TO_BE_FAIR};
 pub use mutex::{Mutex, MutexGuard};
+pub use owner::{Owner, own_record};
 pub use parker::Parked;
 pub use protocol::{Caller, Waited, wait, wait_as, wait_with};
+pub use record::{Holder, Outer, Record, Stage as WaitStage, Wait, WaitKind, nanoseconds};
 pub use reentrant::{NotOwned, ReentrantLock, Saved, ThreadId};
 pub use retire::{Retire, Ticket};
 pub use ring::{Item, Items, Pile, Ring};
 pub use semaphore::{NotReleased, Semaphore};
+pub use wait_graph::{Edge, Threads, circle_of};
 pub use wait_list::WaitList;
 #[cfg(not(modelled))]
 pub use wait_list::wake_at_once;

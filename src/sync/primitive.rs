@@ -13,7 +13,7 @@ pub(crate) use loom::{lazy_static, sync as model, sync::atomic as checked};
 #[cfg(shuttle)]
 pub(crate) use shuttle::{lazy_static, sync as model, sync::atomic as checked};
 
-pub(crate) use checked::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use checked::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Declares a `const fn`. Under a model checker it is an ordinary `fn`, because the atomics of a
 /// model checker register themselves at run time.

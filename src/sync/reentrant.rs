@@ -1,6 +1,7 @@
 //! A lock that its owner may take again: the base of `_thread.RLock`.
 
 use super::lock::{Lock, NotLocked};
+use super::owner::Owner;
 use super::primitive::{AtomicU64, Ordering, const_unless_modelled};
 
 /// Identifies a thread. Zero means no thread.
@@ -38,6 +39,11 @@ impl Default for ReentrantLock {
 }
 
 impl ReentrantLock {
+    /// Where the owner is in a lock, in bytes.
+    pub const OWNER_AT: usize = core::mem::offset_of!(ReentrantLock, owner);
+    /// Where the count is in a lock, in bytes.
+    pub const COUNT_AT: usize = core::mem::offset_of!(ReentrantLock, count);
+
     const_unless_modelled! {
         /// A free lock.
         pub fn new() -> ReentrantLock {
@@ -50,11 +56,12 @@ impl ReentrantLock {
         &self.lock
     }
 
-    /// Takes the lock if it is free or `me` owns it. True if that is so.
+    /// Takes the lock if it is free or `me` owns it. True if that is so. `owner` is the same thread
+    /// by its number.
     #[inline]
     #[must_use]
-    pub fn try_acquire(&self, me: ThreadId) -> bool {
-        self.try_acquire_by(me, Lock::try_acquire)
+    pub fn try_acquire(&self, me: ThreadId, owner: Owner) -> bool {
+        self.try_acquire_by(me, |lock| lock.try_acquire_as(owner))
     }
 
     /// [`ReentrantLock::try_acquire`] without an atomic step.
@@ -63,9 +70,12 @@ impl ReentrantLock {
     /// As [`Lock::try_acquire_alone`].
     #[inline]
     #[must_use]
-    pub unsafe fn try_acquire_alone(&self, me: ThreadId) -> bool {
-        // SAFETY: as the caller promises.
-        self.try_acquire_by(me, |lock| unsafe { lock.try_acquire_alone() || try_acquire(lock) })
+    pub unsafe fn try_acquire_alone(&self, me: ThreadId, owner: Owner) -> bool {
+        self.try_acquire_by(
+            me,
+            // SAFETY: as the caller promises.
+            |lock| unsafe { lock.try_acquire_alone(owner) || try_acquire(lock, owner) },
+        )
     }
 
     #[inline]
@@ -185,6 +195,11 @@ impl ReentrantLock {
         self.owner.load(Ordering::Relaxed)
     }
 
+    /// The owner by its number, if it is known.
+    pub fn inner_owner(&self) -> Owner {
+        self.lock.owner()
+    }
+
     /// How often the owner has taken the lock.
     #[inline]
     pub fn count(&self) -> u64 {
@@ -195,8 +210,8 @@ impl ReentrantLock {
 /// Not inlined: so the usual path needs no registers to be saved.
 #[cold]
 #[inline(never)]
-fn try_acquire(lock: &Lock) -> bool {
-    lock.try_acquire()
+fn try_acquire(lock: &Lock, owner: Owner) -> bool {
+    lock.try_acquire_as(owner)
 }
 
 /// As [`try_acquire`].

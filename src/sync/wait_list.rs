@@ -147,6 +147,9 @@ fn at_once() -> u32 {
 }
 
 impl WaitList {
+    /// Where the word is in a wait list, in bytes.
+    pub(super) const WORD_AT: usize = core::mem::offset_of!(WaitList, word);
+
     const_unless_modelled! {
         /// An empty queue and a word of zero. All bytes are zero.
         pub(super) fn new() -> WaitList {

@@ -3,6 +3,7 @@
 use core::ptr;
 use std::time::{Duration, Instant};
 
+use super::owner::Owner;
 use super::parker::{Parked, Parker, Wake};
 use super::primitive::{AtomicPtr, AtomicU32, Ordering};
 use super::retire::Ticket;
@@ -54,6 +55,7 @@ pub struct Waiter {
     /// The retry timer: if not zero, the next park lasts at most so many microseconds.
     nap: AtomicU32,
     since: Instant,
+    owner: Owner,
     /// The wait counts as begun so many microseconds later, see [`Waiter::count_from`]. The type is
     /// not from `primitive`: the model checker has no time.
     delay: core::sync::atomic::AtomicU32,
@@ -76,6 +78,7 @@ impl Waiter {
             phase: AtomicU32::new(Phase::Idle as u32),
             nap: AtomicU32::new(0),
             since: Instant::now(),
+            owner: Owner::known(),
             delay: core::sync::atomic::AtomicU32::new(0),
             #[cfg(not(modelled))]
             look: Look::default(),
@@ -85,10 +88,34 @@ impl Waiter {
         }
     }
 
+    /// The thread that waits, as the owner of the lock that it gets.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// When the wait began.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// A waiter of another thread, in a model: its threads share one real thread.
+    #[cfg(modelled)]
+    pub fn of(owner: Owner) -> Waiter {
+        Waiter { owner, ..Waiter::new() }
+    }
+
     /// A waiter that counts as one that has waited for a long time, in a model.
     #[cfg(modelled)]
     pub fn overdue() -> Waiter {
-        Waiter { overdue: true.into(), ..Waiter::new() }
+        Waiter::overdue_of(Owner::NONE)
+    }
+
+    /// [`Waiter::overdue`] of another thread.
+    #[cfg(modelled)]
+    pub fn overdue_of(owner: Owner) -> Waiter {
+        Waiter { overdue: true.into(), ..Waiter::of(owner) }
     }
 
     /// Whether the waiter has waited for at least `span`.

@@ -49,10 +49,12 @@ pub fn register() {
         idle_threads::before_fork();
         sentinels::before_fork();
         static_tables::before_fork();
+        sync::held::before_fork();
     }
     unsafe extern "C" fn parent() {
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            sync::held::after_fork();
             static_tables::after_fork();
             sentinels::after_fork();
             idle_threads::after_fork_in_parent();
@@ -65,9 +67,11 @@ pub fn register() {
         // First, because every queue may hold waiters of dead threads, including the queues of the
         // tables' locks.
         sync::fork::after_fork_in_child();
+        sync::registry::after_fork_in_child();
         SURVIVOR.store(compat::thread_ident(), Ordering::Relaxed);
         // SAFETY: `prepare` ran in this thread.
         unsafe {
+            sync::held::after_fork();
             static_tables::after_fork();
             sentinels::after_fork();
             idle_threads::after_fork_in_child();

@@ -17,7 +17,7 @@ use crate::capi::object::{
 use crate::capi::types::{self, Call, Function, Like, PLAIN, Property, Type};
 use crate::capi::{compat, stock};
 use crate::entry;
-use crate::runtime::blocking::{self, Signals, Timeout, Waited};
+use crate::runtime::blocking::{self, Signals, Subject, Timeout, Waited};
 use crate::runtime::natives;
 use crate::runtime::os_thread::OsThread;
 use crate::runtime::state::State;
@@ -33,6 +33,13 @@ pub struct Handle {
     /// The interpreter that waits for the thread at exit, by its address; 0 for none.
     awaited_by: AtomicU64,
     links: Links,
+}
+
+/// How the operating system's thread ends.
+#[derive(Clone, Copy)]
+enum Finish {
+    Join,
+    Detach,
 }
 
 /// All handles, for a fork and for `_shutdown`. The list goes through the handles themselves, so
@@ -156,12 +163,20 @@ impl Handle {
 
     /// Joins or detaches the operating system's thread with `how`, unless that has been done.
     /// Blocks while another thread is doing it.
-    fn finish(&self, py: Attached<'_>, how: unsafe fn(OsThread) -> bool) -> Result<(), Raised> {
+    fn finish(&self, py: Attached<'_>, how: Finish) -> Result<(), Raised> {
+        let subject = Subject::INTERPRETER;
         let ended = self.join_state.end(
-            |lock| blocking::wait(py, lock, Timeout::Never, Signals::Defer).map(|_| ()),
-            // SAFETY: attached. The number is that of a thread that no other thread joins or
-            // detaches.
-            |bits| unsafe { how(OsThread::from_bits(bits)) },
+            |lock| blocking::wait(py, lock, subject, Timeout::Never, Signals::Defer).map(|_| ()),
+            |bits| {
+                let thread = OsThread::from_bits(bits);
+                match how {
+                    // SAFETY: the number is that of a thread that no other thread joins or
+                    // detaches.
+                    Finish::Join => blocking::detached(py, subject, || unsafe { thread.join() }),
+                    // SAFETY: as above.
+                    Finish::Detach => unsafe { thread.detach() },
+                }
+            },
         )?;
         if ended { Ok(()) } else { Err(py.runtime_error(c"Failed joining thread")) }
     }
@@ -169,21 +184,31 @@ impl Handle {
     /// Waits for a thread that is about to end, and joins it. Signals do not end the wait. No
     /// exception is set before or afterwards.
     pub fn reap(&self, py: Attached<'_>) {
-        blocking::wait_for_event(py, self.join_state.exiting());
-        if self.finish(py, OsThread::join_detached).is_err() {
+        blocking::wait_for_event(py, self.join_state.exiting(), Subject::INTERPRETER);
+        if self.finish(py, Finish::Join).is_err() {
             py.clear_error();
         }
     }
 
     /// Waits until the thread has ended. False if the time is up before.
-    pub fn join(&self, py: Attached<'_>, timeout: Timeout) -> Result<bool, Raised> {
+    pub fn join(
+        &self,
+        py: Attached<'_>,
+        object: Borrowed<'_>,
+        timeout: Timeout,
+    ) -> Result<bool, Raised> {
         self.check_started(py)?;
-        self.join_begun(py, timeout)
+        self.join_begun(py, Some(object), timeout)
     }
 
     /// [`Handle::join`] for a thread that may be about to run. If its start fails, the wait ends
     /// too.
-    fn join_begun(&self, py: Attached<'_>, timeout: Timeout) -> Result<bool, Raised> {
+    fn join_begun(
+        &self,
+        py: Attached<'_>,
+        object: Option<Borrowed<'_>>,
+        timeout: Timeout,
+    ) -> Result<bool, Raised> {
         if !self.join_state.exiting().is_set() {
             // Checked only while the thread runs: after its end another thread, perhaps this one,
             // may have its identifier.
@@ -196,11 +221,12 @@ impl Handle {
                 return Err(Raised);
             }
             let exiting = self.join_state.exiting();
-            if blocking::wait(py, exiting, timeout, Signals::Handle)? != Waited::Got {
+            let subject = Subject::join(&self.join_state, object);
+            if blocking::wait(py, exiting, subject, timeout, Signals::Handle)? != Waited::Got {
                 return Ok(false);
             }
         }
-        self.finish(py, OsThread::join_detached)?;
+        self.finish(py, Finish::Join)?;
         Ok(true)
     }
 
@@ -232,7 +258,7 @@ fn join_all(py: Attached<'_>) -> Result<(), Raised> {
     while let Some(handle) = next_awaited(mine, me) {
         // Not dropped if the wait unwinds this frame, see `runtime::blocking`.
         let handle = ManuallyDrop::new(handle);
-        let joined = handle.join_begun(py, Timeout::Never);
+        let joined = handle.join_begun(py, None, Timeout::Never);
         drop(ManuallyDrop::into_inner(handle));
         if joined.is_err() {
             // SAFETY: attached, with an exception set.
@@ -426,7 +452,7 @@ fn join(py: Attached<'_>, this: This<'_, HandleObject>, args: Tuple<'_>) -> Answ
                 .map_or(Timeout::Never, |span| Timeout::For(Duration::from_nanos(span))),
         },
     };
-    this.handle().join(py, timeout)?;
+    this.handle().join(py, this.object(), timeout)?;
     Ok(py.none())
 }
 
@@ -434,7 +460,7 @@ fn is_done(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
     let handle = this.handle();
     let has_ended = handle.join_state.exiting().is_set();
     if has_ended {
-        handle.finish(py, OsThread::join_detached)?;
+        handle.finish(py, Finish::Join)?;
     }
     Ok(py.bool(has_ended))
 }
@@ -442,7 +468,7 @@ fn is_done(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
 fn set_done(py: Attached<'_>, this: This<'_, HandleObject>) -> Answer {
     let handle = this.handle();
     handle.check_started(py)?;
-    handle.finish(py, OsThread::detach)?;
+    handle.finish(py, Finish::Detach)?;
     let _ = handle.join_state.exiting().set();
     Ok(py.none())
 }

@@ -7,11 +7,11 @@ use crate::capi::entry::{Args, New, This, entry};
 use crate::capi::errors::Raised;
 use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, OwnedClass, Tuple};
 use crate::capi::types::{Call, Function};
-use crate::runtime::blocking::{self, Signals, Timeout, Waited};
+use crate::runtime::blocking::{self, Signals, Subject, Timeout, Waited};
 use crate::runtime::natives::gone;
-use crate::runtime::sentinels;
 use crate::runtime::state::State;
-use crate::sync::Lock;
+use crate::runtime::{sentinels, sites};
+use crate::sync::{Lock, Owner};
 use crate::thread_module::acquire_args;
 use crate::thread_module::lock_type::{self, Entries, Object, Primitive, entries};
 
@@ -36,7 +36,9 @@ pub fn make_type(
 pub fn allocate(py: Attached<'_>, state: &State) -> Result<New<LockObject>, Raised> {
     let Some(class) = state.lock_type.get() else { return Err(gone(py)) };
     // SAFETY: the class was made for this struct.
-    unsafe { New::allocate(py, class) }
+    let new = unsafe { New::<LockObject>::allocate(py, class) }?;
+    sites::is_made(py, &new.this().lock);
+    Ok(new)
 }
 
 // SAFETY: all zero is a free lock; the methods take a LockObject.
@@ -69,11 +71,15 @@ unsafe impl Primitive for Lock {
     }
 
     #[inline]
-    fn take(py: Attached<'_>, this: This<'_, LockObject>, timeout: Timeout) -> Answer {
-        if is_taken_alone(py, &this.lock) {
+    fn take<const BY_WITH: bool>(
+        py: Attached<'_>,
+        this: This<'_, LockObject>,
+        timeout: Timeout,
+    ) -> Answer {
+        if is_taken_alone::<BY_WITH>(py, &this.lock) {
             return Ok(py.bool(true));
         }
-        take_shared(py, this, timeout)
+        take_shared::<BY_WITH>(py, this, timeout)
     }
 
     #[inline]
@@ -112,33 +118,83 @@ unsafe impl Primitive for Lock {
 /// other threads may be using it.
 #[inline]
 #[must_use]
-fn is_taken_alone(_: Attached<'_>, lock: &Lock) -> bool {
+fn is_taken_alone<const BY_WITH: bool>(_: Attached<'_>, lock: &Lock) -> bool {
+    if compat::IS_FREE_THREADED {
+        return false;
+    }
+    let me = Owner::this_thread();
     // SAFETY: the calling thread holds the GIL. Other threads begin and end their waits with the
     // GIL. Only a sentinel lock is released without it, and such a lock is marked.
-    !compat::IS_FREE_THREADED && unsafe { lock.try_acquire_alone() }
+    me != Owner::NONE && unsafe { lock.try_acquire_alone(how::<BY_WITH>(me)) }
+}
+
+/// The owner of a lock that is taken by a `with` statement or otherwise.
+#[inline]
+fn how<const BY_WITH: bool>(me: Owner) -> Owner {
+    if BY_WITH { me.by_with() } else { me }
 }
 
 #[inline]
 fn acquire_lock(py: Attached<'_>, this: This<'_, LockObject>, args: Args<'_>) -> Answer {
-    Lock::take(py, this, acquire_args::acquire(py, args, compat::ACQUIRE_LOCK_FORMAT)?)
+    Lock::take::<false>(py, this, acquire_args::acquire(py, args, compat::ACQUIRE_LOCK_FORMAT)?)
 }
 
 /// With a GIL this is a function of its own, so that the usual case needs no registers to be saved.
 #[cfg_attr(not(Py_GIL_DISABLED), cold, inline(never))]
-fn take_shared(py: Attached<'_>, this: This<'_, LockObject>, timeout: Timeout) -> Answer {
-    if this.lock.try_acquire() {
+fn take_shared<const BY_WITH: bool>(
+    py: Attached<'_>,
+    this: This<'_, LockObject>,
+    timeout: Timeout,
+) -> Answer {
+    let me = Owner::this_thread();
+    if me == Owner::NONE {
+        return take_slowly(py, this, timeout, BY_WITH);
+    }
+    if this.lock.try_acquire_as(how::<BY_WITH>(me)) {
         return Ok(py.bool(true));
     }
-    take_contended(py, this, timeout)
+    take_contended(py, this, timeout, how::<BY_WITH>(me))
+}
+
+/// The first time in a thread, and while it is recorded where locks are taken.
+#[cold]
+#[inline(never)]
+fn take_slowly(
+    py: Attached<'_>,
+    this: This<'_, LockObject>,
+    timeout: Timeout,
+    by_with: bool,
+) -> Answer {
+    let me = sites::owner();
+    let me = if by_with { me.by_with() } else { me };
+    let answer = if this.lock.try_acquire_as(me) {
+        py.bool(true)
+    } else {
+        take_contended(py, this, timeout, me)?
+    };
+    if answer.borrow().is_true() {
+        sites::is_taken(py, &this.lock);
+    }
+    Ok(answer)
 }
 
 /// The only place where a use is noted. So a lock without contention is never switched to deferred
 /// reference counting, and is freed as soon as it is dropped.
 #[cold]
-fn take_contended(py: Attached<'_>, this: This<'_, LockObject>, timeout: Timeout) -> Answer {
-    this.object().note_use(py);
-    let waited = blocking::wait(py, &this.lock, timeout, Signals::Handle)?;
-    Ok(py.bool(waited == Waited::Got))
+fn take_contended(
+    py: Attached<'_>,
+    this: This<'_, LockObject>,
+    timeout: Timeout,
+    me: Owner,
+) -> Answer {
+    let (lock, object) = (&this.lock, this.object());
+    object.note_use(py);
+    let got = blocking::wait(py, lock, Subject::lock(lock, object), timeout, Signals::Handle)?
+        == Waited::Got;
+    if got && (me.is_by_with() || me.is_recorded()) {
+        lock.mark_owner(me);
+    }
+    Ok(py.bool(got))
 }
 
 /// As [`take_shared`].

@@ -14,6 +14,7 @@ use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, OwnedClass, T
 use crate::capi::stock;
 use crate::capi::types::{self, Call, Function, Like, PLAIN, Type};
 use crate::runtime::blocking::Timeout;
+use crate::runtime::sites;
 use crate::thread_module::acquire_args;
 
 /// An object of a type of locks.
@@ -48,8 +49,13 @@ pub unsafe trait Primitive: Sized {
         kwargs: Option<Dict<'_>>,
     ) -> Result<(), Raised>;
 
-    /// Takes the lock. The answer says whether it was taken in time.
-    fn take(py: Attached<'_>, this: This<'_, Object<Self>>, timeout: Timeout) -> Answer;
+    /// Takes the lock, `BY_WITH` if that is done by a `with` statement. The answer says whether it
+    /// was taken in time.
+    fn take<const BY_WITH: bool>(
+        py: Attached<'_>,
+        this: This<'_, Object<Self>>,
+        timeout: Timeout,
+    ) -> Answer;
 
     /// Undoes one [`Primitive::take`]. The answer is `None`.
     fn give_back(py: Attached<'_>, this: This<'_, Object<Self>>) -> Answer;
@@ -98,7 +104,7 @@ macro_rules! entries {
             release: Call::NoArgs(entry!(no_args, lock_type::release: Its)),
             locked: Call::NoArgs(entry!(no_args, lock_type::locked: Its)),
             enter: if WITH_TAKES_ANY_ARGUMENTS {
-                acquire
+                Call::FastKeywords(entry!(fast_keywords, lock_type::enter_with_any: Its))
             } else {
                 Call::NoArgs(entry!(no_args, lock_type::enter: Its))
             },
@@ -152,7 +158,9 @@ pub fn new<P: Primitive>(
 ) -> Answer {
     P::check_arguments(py, class, args, kwargs)?;
     // SAFETY: the type was made for `Object<P>`, and the class is that type or derived from it.
-    unsafe { New::<Object<P>>::allocate(py, class) }.map(New::into_owned)
+    let new = unsafe { New::<Object<P>>::allocate(py, class) }?;
+    sites::is_made(py, &new.this().lock);
+    Ok(new.into_owned())
 }
 
 /// `tp_dealloc`.
@@ -190,13 +198,23 @@ pub fn acquire<P: Primitive>(
     this: This<'_, Object<P>>,
     args: Args<'_>,
 ) -> Answer {
-    P::take(py, this, acquire_args::acquire(py, args, compat::ACQUIRE_FORMAT)?)
+    P::take::<false>(py, this, acquire_args::acquire(py, args, compat::ACQUIRE_FORMAT)?)
+}
+
+/// `__enter__` with the arguments of `acquire`.
+#[inline]
+pub fn enter_with_any<P: Primitive>(
+    py: Attached<'_>,
+    this: This<'_, Object<P>>,
+    args: Args<'_>,
+) -> Answer {
+    P::take::<true>(py, this, acquire_args::acquire(py, args, compat::ACQUIRE_FORMAT)?)
 }
 
 /// `__enter__` without arguments.
 #[inline]
 pub fn enter<P: Primitive>(py: Attached<'_>, this: This<'_, Object<P>>) -> Answer {
-    acquire(py, this, Args::NONE)
+    P::take::<true>(py, this, Timeout::Never)
 }
 
 /// `release`.

@@ -10,6 +10,7 @@ use crate::capi::entry::Module;
 use crate::capi::errors::Raised;
 use crate::capi::object::{self, Answer, Attached, Borrowed, Dict, Exception, Tuple};
 use crate::runtime::state::State;
+use crate::runtime::subject::note_name;
 
 /// The size of a buffer for a name. Larger than the limit of any platform.
 const CAPACITY: usize = 100;
@@ -42,6 +43,7 @@ pub fn set_name(
     if !name.is_string() {
         return Err(py.bad_argument(c"set_name", c"argument 'name'", c"str", name));
     }
+    note_name(py, Some(name));
     let encoded = encode(py, name)?;
     let mut buffer = [0; CAPACITY];
     for (place, byte) in buffer

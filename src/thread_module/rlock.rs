@@ -9,8 +9,9 @@ use crate::capi::entry::{This, entry};
 use crate::capi::errors::Raised;
 use crate::capi::object::{Answer, Attached, Borrowed, Class, Dict, OwnedClass, Tuple};
 use crate::capi::types::{Call, Function};
-use crate::runtime::blocking::{self, Signals, Timeout, Waited};
-use crate::sync::{NotOwned, ReentrantLock, ThreadId};
+use crate::runtime::blocking::{self, Signals, Subject, Timeout, Waited};
+use crate::runtime::sites;
+use crate::sync::{NotOwned, Owner, ReentrantLock, ThreadId};
 use crate::thread_module::lock_type::{self, Entries, Object, Primitive, entries, is_plain};
 
 pub use crate::thread_module::lock_type::{acquire, at_fork_reinit, release};
@@ -64,14 +65,21 @@ unsafe impl Primitive for ReentrantLock {
     }
 
     #[inline]
-    fn take(py: Attached<'_>, this: This<'_, RLockObject>, timeout: Timeout) -> Answer {
-        let me = compat::thread_ident();
+    fn take<const BY_WITH: bool>(
+        py: Attached<'_>,
+        this: This<'_, RLockObject>,
+        timeout: Timeout,
+    ) -> Answer {
+        let (me, owner) = (compat::thread_ident(), Owner::this_thread());
+        if owner == Owner::NONE {
+            return take_slowly(py, this, timeout);
+        }
         let taken = if compat::IS_FREE_THREADED {
-            this.lock.try_acquire(me)
+            this.lock.try_acquire(me, owner)
         } else {
             // SAFETY: the thread holds the GIL. Other threads begin and end their waits with the
             // GIL.
-            unsafe { this.lock.try_acquire_alone(me) }
+            unsafe { this.lock.try_acquire_alone(me, owner) }
         };
         if taken {
             return Ok(py.bool(true));
@@ -122,6 +130,24 @@ unsafe impl Primitive for ReentrantLock {
     }
 }
 
+/// The first time in a thread, and while it is recorded where locks are taken.
+#[cold]
+#[inline(never)]
+fn take_slowly(py: Attached<'_>, this: This<'_, RLockObject>, timeout: Timeout) -> Answer {
+    let (me, owner) = (compat::thread_ident(), sites::owner());
+    let is_first = !this.lock.is_owned_by(me);
+    let answer = if this.lock.try_acquire(me, owner) {
+        py.bool(true)
+    } else {
+        take_contended(py, this, me, timeout)?
+    };
+    if is_first && answer.borrow().is_true() {
+        this.lock.lock().mark_owner(owner);
+        sites::is_taken(py, &this.lock);
+    }
+    Ok(answer)
+}
+
 /// The only place where a use is noted. So a lock without contention is never switched to deferred
 /// reference counting, and is freed as soon as it is dropped. Neither is a lock of a derived class,
 /// because its attributes may be large.
@@ -135,7 +161,9 @@ fn take_contended(
     if is_plain(this) {
         this.object().note_use(py);
     }
-    let got = blocking::wait(py, this.lock.lock(), timeout, Signals::Handle)? == Waited::Got;
+    let subject = Subject::rlock(&this.lock, this.object());
+    let got =
+        blocking::wait(py, this.lock.lock(), subject, timeout, Signals::Handle)? == Waited::Got;
     if got {
         this.lock.adopt(me);
     }
@@ -179,7 +207,10 @@ fn acquire_restore(
 ) -> Answer {
     // SAFETY: attached. `METHODS` lets CPython pass the argument as this version wants it.
     let saved = unsafe { compat::saved_from_args(argument.as_ptr())? };
-    blocking::take_back(py, this.lock.lock())?;
+    let subject = Subject::rlock(&this.lock, this.object());
+    blocking::take_back(py, this.lock.lock(), subject)?;
+    // Where it was taken is known from the first time.
+    sites::is_taken_back(this.lock.lock(), sites::owner());
     this.lock.restore(saved);
     Ok(py.none())
 }

@@ -18,11 +18,12 @@ use crate::capi::field::Field;
 use crate::capi::object::values::IntValue;
 use crate::capi::object::{Answer, Attached, Borrowed, Dict, Owned, OwnedClass, release};
 use crate::capi::types::{Call, Getter, Property};
-use crate::runtime::blocking::{self, NewWaiter, Signals};
+use crate::runtime::blocking::{self, NewWaiter, Signals, Subject};
 use crate::runtime::natives::{Helper, Kind, Namespace};
 use crate::runtime::state::State;
 use crate::sync::{
     Arrival, Awaitable, Barrier, BarrierState, Deadline, Retire, Ticket, Turn, TurnEnd, Verdict,
+    WaitKind,
 };
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::{Head, Headed, NativeObject};
@@ -231,7 +232,7 @@ fn wait_for_others(
             Arrival::Broken => return Err(raise_broken(py, this)),
             Arrival::Retired => return LEFT_TO_PYTHON,
             Arrival::Later | Arrival::Wait(_) => {
-                ticket::wait(py, this.object(), this.barrier.entrance(), None)?;
+                ticket::wait(py, this.object(), this.barrier.entrance(), WaitKind::Barrier, None)?;
             }
         }
     }
@@ -255,7 +256,10 @@ unsafe fn wait_queued(
     let deadline = timeout.as_ref().map_or(None, |&timeout| blocking::deadline(timeout));
     let waited = match timeout {
         // SAFETY: the waiter is in the queue, as the caller promises.
-        Ok(_) => unsafe { blocking::wait_queued(py, &waiter, barrier, deadline, Signals::Handle) },
+        Ok(_) => unsafe {
+            let subject = Subject::of(WaitKind::Barrier, slf);
+            blocking::wait_queued(py, &waiter, barrier, subject, deadline, Signals::Handle)
+        },
         Err(Raised) => {
             // SAFETY: as above.
             unsafe { barrier.abandon(waiter.get()) };

@@ -10,7 +10,7 @@ use crate::capi::types::{Call, Property};
 use crate::runtime::blocking::{self, Timeout};
 use crate::runtime::natives::Kind;
 use crate::runtime::state::State;
-use crate::sync::{Deadline, Event, Retire, Ticket};
+use crate::sync::{Deadline, Event, Retire, Ticket, WaitKind};
 use crate::thread_module::start;
 use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
@@ -152,7 +152,7 @@ fn wait_for(
         Timeout::Zero => return Ok(py.bool(false)),
         timeout => blocking::deadline(timeout),
     };
-    match ticket::wait(py, slf, &this.event, deadline) {
+    match ticket::wait(py, slf, &this.event, WaitKind::Event, deadline) {
         Ok(Ended::Notified(notified)) => Ok(py.bool(notified)),
         Ok(Ended::SentAway) => wait_again(py, slf, deadline),
         Ok(ended) => match ticket::run_pending(py, slf) {

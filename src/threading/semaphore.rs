@@ -13,7 +13,7 @@ use crate::capi::types::{Call, Property};
 use crate::runtime::blocking::{self, Timeout};
 use crate::runtime::natives::Kind;
 use crate::runtime::state::State;
-use crate::sync::{Deadline, NotReleased, Retire, Semaphore, Ticket};
+use crate::sync::{Deadline, NotReleased, Retire, Semaphore, Ticket, WaitKind};
 use crate::threading::arguments;
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::{Head, Headed, NativeObject};
@@ -262,7 +262,7 @@ fn wait(
         Timeout::Zero => return Ok(py.bool(false)),
         timeout => blocking::deadline(timeout),
     };
-    match ticket::wait(py, slf, &this.semaphore, deadline)? {
+    match ticket::wait(py, slf, &this.semaphore, WaitKind::Semaphore, deadline)? {
         Ended::Got => match ticket::run_pending(py, slf) {
             Ok(()) => Ok(py.bool(true)),
             Err(Raised) => {

@@ -8,9 +8,9 @@
 
 use crate::capi::errors::Raised;
 use crate::capi::object::{Answer, Attached, Borrowed, Owned, Tuple, release};
-use crate::runtime::blocking::{self, NewWaiter, Signals, Waited};
+use crate::runtime::blocking::{self, NewWaiter, Signals, Subject, Waited};
 use crate::runtime::natives::Helper;
-use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Ticket};
+use crate::sync::{Awaitable, Cancelled, Condition, Deadline, Ticket, WaitKind};
 use crate::threading::arguments;
 
 /// How a wait for a native object ended.
@@ -34,9 +34,12 @@ pub fn wait<T: Awaitable>(
     py: Attached<'_>,
     slf: Borrowed<'_>,
     what: &T,
+    kind: WaitKind,
     deadline: Deadline,
 ) -> Result<Ended, Raised> {
-    let (waited, ticket) = blocking::wait_with_ticket(py, what, deadline, Signals::Handle)?;
+    let subject = Subject::of(kind, slf);
+    let (waited, ticket) =
+        blocking::wait_with_ticket(py, what, subject, deadline, Signals::Handle)?;
     end(py, slf, waited, ticket, deadline)
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::sync::{Arc, Mutex, MutexGuard};
 use rthread::sync::{
-    Accepted, Awaitable, Caller, Channel, Deadline, Get, Lock, Put, Taken, Waited, Waiter,
+    Accepted, Awaitable, Caller, Channel, Deadline, Get, Lock, Owner, Put, Taken, Waited, Waiter,
     wait_with,
 };
 
@@ -36,10 +36,16 @@ fn limited(limit: isize) -> Arc<Shared> {
     Arc::new(shared)
 }
 
+/// The thread that the model begins with, as the owner of a lock that it takes by `with`.
+const OWN: Owner = Owner::numbered(1).by_with();
+/// The thread that it starts.
+const OTHER: Owner = Owner::numbered(2);
+
 /// A thread that has its turn but in the waits.
 struct InTurn<'a> {
     shared: &'a Shared,
     turn: RefCell<Option<MutexGuard<'a, ()>>>,
+    me: Owner,
     how: Patience,
 }
 
@@ -61,7 +67,11 @@ impl Caller for InTurn<'_> {
 
 impl<'a> InTurn<'a> {
     fn new(shared: &'a Shared, how: Patience) -> InTurn<'a> {
-        InTurn { shared, turn: RefCell::new(Some(shared.turn.lock().unwrap())), how }
+        InTurn::of(OWN, shared, how)
+    }
+
+    fn of(me: Owner, shared: &'a Shared, how: Patience) -> InTurn<'a> {
+        InTurn { shared, turn: RefCell::new(Some(shared.turn.lock().unwrap())), me, how }
     }
 
     fn wait<T: Awaitable>(&self, what: &T) -> bool {
@@ -69,7 +79,7 @@ impl<'a> InTurn<'a> {
         what.begin();
         // SAFETY: the waiter outlives the wait, and is in no queue.
         let waited =
-            unsafe { wait_with(self, &Waiter::new(), what, deadline, interruptible, false) };
+            unsafe { wait_with(self, &Waiter::of(self.me), what, deadline, interruptible, false) };
         what.end();
         waited == Ok(Waited::Got)
     }
@@ -90,15 +100,19 @@ impl<'a> InTurn<'a> {
     fn use_lock(&self) -> bool {
         let Shared { lock, is_held, .. } = self.shared;
         // SAFETY: it is its turn, and all others do the same.
-        if !unsafe { lock.try_acquire_alone() } && !lock.try_acquire() && !self.wait(lock) {
+        let got = unsafe { lock.try_acquire_alone(self.me) };
+        if !got && !lock.try_acquire_as(self.me) && !self.wait(lock) {
             return false;
         }
         assert!(!is_held.swap(true, Ordering::Relaxed));
+        assert_eq!(lock.owner(), self.me);
         // SAFETY: it is its turn before and after.
         unsafe { self.detached(|| ()) };
         assert!(is_held.swap(false, Ordering::Relaxed));
+        assert_eq!(lock.owner(), self.me);
         // SAFETY: as above.
         assert!(unsafe { lock.release_alone() } || lock.release().is_ok());
+        assert_eq!(lock.owner(), Owner::NONE);
         true
     }
 
@@ -157,8 +171,8 @@ fn a_lock_is_held_by_one_thread_at_a_time() {
     for how in [Endless, Interrupted] {
         model(move || {
             let shared = Arc::new(shared());
-            let thread = spawn(&shared, move |shared| InTurn::new(shared, how).use_lock());
-            let again = InTurn::new(&shared, Endless);
+            let thread = spawn(&shared, move |shared| InTurn::of(OTHER, shared, how).use_lock());
+            let again = InTurn::of(OWN, &shared, Endless);
             assert!(again.use_lock() && again.use_lock());
             drop(again);
             assert!(thread.join().unwrap());
@@ -171,10 +185,10 @@ fn a_waiter_that_gives_up_leaves_the_lock_free() {
     for how in [Limited, Raising] {
         model(move || {
             let shared = Arc::new(shared());
-            let thread = spawn(&shared, move |shared| InTurn::new(shared, how).use_lock());
-            assert!(InTurn::new(&shared, Endless).use_lock());
+            let thread = spawn(&shared, move |shared| InTurn::of(OTHER, shared, how).use_lock());
+            assert!(InTurn::of(OWN, &shared, Endless).use_lock());
             let _had = thread.join().unwrap();
-            assert!(InTurn::new(&shared, Endless).use_lock());
+            assert!(InTurn::of(OWN, &shared, Endless).use_lock());
         });
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "../models/report.rs"]
 mod report;
+#[path = "../models/threads.rs"]
+mod threads;
 #[path = "../models/waits.rs"]
 mod waits;
 
@@ -17,9 +19,11 @@ mod grants;
 mod join_state;
 mod lock;
 mod materialize;
+mod owners;
 mod reentrant;
 mod retire;
 mod semaphore;
+mod wait_graph;
 
 use std::cell::Cell;
 use std::env;
@@ -34,6 +38,9 @@ thread_local! {
     static THREADS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// An execution with more steps and choices has no end.
+const BRANCHES: usize = 4000;
+
 /// Checks every execution with at most three preemptions.
 fn model<F: Fn() + Sync + Send + 'static>(check: F) {
     model_within(3, check);
@@ -45,6 +52,7 @@ fn model_within<F: Fn() + Sync + Send + 'static>(preemptions: usize, check: F) {
     let preemptions = wanted.unwrap_or(preemptions);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
+    builder.max_branches = BRANCHES;
     let executions = std::sync::Arc::new(AtomicUsize::new(0));
     let count = std::sync::Arc::clone(&executions);
     builder.check(move || {

@@ -2,9 +2,9 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use rthread::sync::{NotOwned, ReentrantLock};
+use rthread::sync::{NotOwned, Owner, ReentrantLock};
 
-use crate::waits::{Endless, wait};
+use crate::waits::{Endless, acquire_as};
 use crate::{model, spawn};
 
 struct Shared {
@@ -17,24 +17,35 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
 
+/// The thread with this identifier, by its number.
+fn numbered(me: u64) -> Owner {
+    Owner::numbered(me as u32)
+}
+
 impl Shared {
     fn new() -> Arc<Shared> {
         Arc::new(Shared { lock: ReentrantLock::new(), count: UnsafeCell::new(0) })
     }
 
     fn acquire(&self, me: u64) {
-        if !self.lock.try_acquire(me) {
-            assert!(wait(self.lock.lock(), Endless));
+        if !self.lock.try_acquire(me, numbered(me)) {
+            assert!(acquire_as(self.lock.lock(), numbered(me), Endless));
             self.lock.adopt(me);
         }
-        assert!(self.lock.is_owned_by(me));
+        self.check_owner(me);
         // SAFETY: this thread holds the lock.
         self.count.with_mut(|count| unsafe { *count += 1 });
+    }
+
+    fn check_owner(&self, me: u64) {
+        assert!(self.lock.is_owned_by(me));
+        assert_eq!(self.lock.inner_owner(), numbered(me));
     }
 
     fn check(&self, count: usize) {
         assert!(!self.lock.is_locked() && !self.lock.lock().has_waiters());
         assert_eq!((self.lock.owner(), self.lock.count()), (0, 0));
+        assert_eq!(self.lock.inner_owner(), Owner::NONE);
         // SAFETY: all threads have been joined.
         self.count.with(|seen| assert_eq!(unsafe { *seen }, count));
     }
@@ -49,7 +60,7 @@ fn the_owner_takes_it_again_and_no_other_thread() {
             shared.acquire(me);
             assert_eq!(shared.lock.count(), 2);
             shared.lock.release(me).unwrap();
-            assert!(shared.lock.is_owned_by(me));
+            shared.check_owner(me);
             shared.lock.release(me).unwrap();
             assert_eq!(shared.lock.release(me), Err(NotOwned));
         };
@@ -71,7 +82,7 @@ fn only_the_owner_releases() {
         shared.acquire(2);
         shared.acquire(2);
         shared.lock.release(2).unwrap();
-        assert!(shared.lock.is_owned_by(2));
+        shared.check_owner(2);
         shared.lock.release(2).unwrap();
         thread.join().unwrap();
         shared.check(2);
@@ -88,10 +99,9 @@ fn released_at_once_and_taken_back_as_often() {
             shared.acquire(me);
             let saved = shared.lock.release_all().unwrap();
             assert_eq!((saved.count, saved.owner), (2, me));
-            if !shared.lock.lock().try_acquire() {
-                assert!(wait(shared.lock.lock(), Endless));
-            }
+            assert!(acquire_as(shared.lock.lock(), numbered(me), Endless));
             shared.lock.restore(saved);
+            shared.check_owner(me);
             shared.lock.release(me).unwrap();
             shared.lock.release(me).unwrap();
         };

@@ -2,8 +2,9 @@
 
 Both parkers, several times; and two mutants that it has to report, or else a silence would mean
 nothing. Needs a nightly Rust with its sources: the standard library has to be built with the
-sanitizer too, or what synchronises in there is not seen. `sync` has no fences, which it does not
-understand, and where it calls the kernel (futex) the atomics say all there is to know.
+sanitizer too, or what synchronises in there is not seen. It does not understand fences: `sync` has
+some in the records of waits, all parts of which are atomic. Where `sync` calls the kernel (futex)
+the atomics say all there is to know.
 """
 
 from __future__ import annotations

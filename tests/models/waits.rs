@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rthread::sync::{
     Accepted, Arrival, Awaitable, Barrier, Caller, Channel, Condition, Deadline, Get, Item, Lock,
-    Put, Ring, Semaphore, Taken, TurnEnd, Verdict, Waited, Waiter, wait_with,
+    Owner, Put, Ring, Semaphore, Taken, TurnEnd, Verdict, Waited, Waiter, wait_with,
 };
 
 /// What may happen to a thread while it waits, besides getting what it waits for.
@@ -95,6 +95,11 @@ pub fn wait<T: Awaitable>(what: &T, how: Patience) -> bool {
 
 pub fn acquire(lock: &Lock, how: Patience) -> bool {
     lock.try_acquire() || wait(lock, how)
+}
+
+/// [`acquire`] as the thread with this number.
+pub fn acquire_as(lock: &Lock, me: Owner, how: Patience) -> bool {
+    lock.try_acquire_as(me) || wait_as(&Waiter::of(me), lock, how) == Ok(Waited::Got)
 }
 
 pub fn take(semaphore: &Semaphore, how: Patience) -> bool {

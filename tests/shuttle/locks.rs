@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rthread::sync::{Lock, ReentrantLock, Semaphore};
+use rthread::sync::{Lock, Owner, ReentrantLock, Semaphore};
 
-use crate::waits::{Endless, Hurried, Interrupted, Limited, Raising, acquire, take, wait};
+use crate::waits::{Endless, Hurried, Interrupted, Limited, Raising, acquire_as, take};
 use crate::{Room, crowd, model, one_of};
 
 const ANY: [crate::Patience; 5] = [Endless, Limited, Interrupted, Hurried, Raising];
@@ -14,11 +14,14 @@ const ROUNDS: usize = 3;
 fn a_lock_among_six() {
     model(|| {
         let shared = Arc::new((Lock::new(), Room::default()));
-        let visits = crowd(6, &shared, |(lock, room), _| {
+        let visits = crowd(6, &shared, |(lock, room), number| {
+            let me = Owner::numbered(number as u32 + 1);
             let mut visits = 0;
             for _ in 0..ROUNDS {
-                if acquire(lock, one_of(&ANY)) {
+                if acquire_as(lock, me, one_of(&ANY)) {
                     room.visit(1);
+                    lock.mark_owner(me.by_with());
+                    assert_eq!(lock.owner(), me.by_with());
                     lock.release().unwrap();
                     visits += 1;
                 }
@@ -26,7 +29,7 @@ fn a_lock_among_six() {
             visits
         });
         let (lock, room) = &*shared;
-        assert!(!lock.is_locked() && !lock.has_waiters());
+        assert!(!lock.is_locked() && !lock.has_waiters() && lock.owner() == Owner::NONE);
         assert_eq!(room.visits(), visits.iter().sum());
         assert!(lock.try_acquire());
     });
@@ -38,18 +41,20 @@ fn a_reentrant_lock_among_four() {
         let shared = Arc::new((ReentrantLock::new(), Room::default()));
         crowd(4, &shared, |(lock, room), number| {
             let me = number as u64 + 1;
+            let owner = Owner::numbered(number as u32 + 1);
             for _ in 0..ROUNDS {
-                if !lock.try_acquire(me) {
-                    if !wait(lock.lock(), one_of(&ANY)) {
+                if !lock.try_acquire(me, owner) {
+                    if !acquire_as(lock.lock(), owner, one_of(&ANY)) {
                         continue;
                     }
                     lock.adopt(me);
                 }
-                assert!(lock.try_acquire(me));
+                assert!(lock.try_acquire(me, owner));
                 room.visit(1);
+                assert_eq!(lock.inner_owner(), owner);
                 let saved = lock.release_all().unwrap();
                 assert_eq!((saved.count, saved.owner), (2, me));
-                assert!(acquire(lock.lock(), Endless));
+                assert!(acquire_as(lock.lock(), owner, Endless));
                 lock.restore(saved);
                 room.visit(1);
                 lock.release(me).unwrap();

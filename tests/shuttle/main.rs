@@ -5,9 +5,12 @@
 
 #[path = "../models/report.rs"]
 mod report;
+#[path = "../models/threads.rs"]
+mod threads;
 #[path = "../models/waits.rs"]
 mod waits;
 
+mod deadlocks;
 mod locks;
 mod meetings;
 mod queues;

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LAYERS = ("sync", "capi", "runtime", "thread_module", "threading", "module")
+LAYERS = ("sync", "capi", "runtime", "thread_module", "threading", "debug", "module")
 SRC = Path(__file__).resolve().parents[2] / "src"
 
 Graph = dict[str, set[str]]

@@ -2,6 +2,7 @@
 //! interpreter lets no thread attach any more.
 
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,14 +15,16 @@ use rthread::sync::{
 use crate::channel::{get, item, numbers};
 use crate::{THREADS, acquire, deadline, until};
 
-/// Runs `check` in a child process, which calls nothing but `sync`. Whether it was content.
-fn in_child(check: impl FnOnce() -> bool) -> bool {
+/// Runs `check` in a child process, which calls nothing but `sync`. Whether it was content, and did
+/// not panic.
+pub fn in_child(check: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child needs no other thread, and ends without running what belongs to the parent.
     unsafe {
         let child = libc::fork();
         if child == 0 {
             fork::after_fork_in_child();
-            libc::_exit(i32::from(!check()));
+            let content = catch_unwind(AssertUnwindSafe(check)).unwrap_or(false);
+            libc::_exit(i32::from(!content));
         }
         let mut status = -1;
         assert_eq!(libc::waitpid(child, &mut status, 0), child);

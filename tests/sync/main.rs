@@ -7,7 +7,12 @@ mod barrier;
 mod channel;
 mod condition;
 #[cfg(unix)]
+mod deadlocks;
+#[cfg(unix)]
 mod fork;
+mod numbers;
+mod owners;
+mod records;
 mod retire;
 mod semaphore;
 #[cfg(unix)]
@@ -21,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rthread::sync::{
-    Awaitable, Cancelled, Event, Lock, Mutex, NotLocked, Parked, ReentrantLock, Saved,
+    Awaitable, Cancelled, Event, Lock, Mutex, NotLocked, Owner, Parked, ReentrantLock, Saved,
     TIME_TO_BE_FAIR, Waiter, wait,
 };
 
@@ -328,12 +333,12 @@ fn an_event_that_is_set_while_waiters_give_up() {
 fn a_reentrant_lock_counts() {
     let lock = ReentrantLock::new();
     assert!(lock.release(1).is_err() && lock.release_all().is_err());
-    assert!(lock.try_acquire(1) && lock.try_acquire(1));
-    assert!(!lock.try_acquire(2) && lock.release(2).is_err());
+    assert!(lock.try_acquire(1, Owner::NONE) && lock.try_acquire(1, Owner::NONE));
+    assert!(!lock.try_acquire(2, Owner::NONE) && lock.release(2).is_err());
     assert_eq!((lock.owner(), lock.count()), (1, 2));
     assert_eq!(lock.release_all(), Ok(Saved { count: 2, owner: 1 }));
-    assert!(!lock.is_locked() && lock.try_acquire(2));
-    assert!(lock.release(2).is_ok() && lock.try_acquire(1));
+    assert!(!lock.is_locked() && lock.try_acquire(2, Owner::NONE));
+    assert!(lock.release(2).is_ok() && lock.try_acquire(1, Owner::NONE));
     lock.restore(Saved { count: 2, owner: 1 });
     assert!(lock.release(1).is_ok() && lock.is_locked());
     assert!(lock.release(1).is_ok() && !lock.is_locked());

@@ -15,20 +15,24 @@ use pyo3_ffi::{self as ffi, Py_ssize_t, PyObject, PyThreadState, PyTypeObject};
 
 mod calls;
 mod classes;
+mod frames;
 mod gil;
 mod interpreters;
 mod kept;
 mod sharing;
 mod trash;
+mod visit;
 mod words;
 
 pub use crate::capi::compat::calls::*;
 pub use crate::capi::compat::classes::*;
+pub use crate::capi::compat::frames::*;
 pub use crate::capi::compat::gil::*;
 pub use crate::capi::compat::interpreters::*;
 pub use crate::capi::compat::kept::*;
 pub use crate::capi::compat::sharing::*;
 pub use crate::capi::compat::trash::*;
+pub use crate::capi::compat::visit::*;
 pub use crate::capi::compat::words::*;
 use crate::capi::errors::Raised;
 use crate::capi::refs::Py_DecRef;

@@ -80,6 +80,20 @@ impl<'a> Tuple<'a> {
     }
 }
 
+impl Borrowed<'_> {
+    /// A new tuple of the objects in a list.
+    pub fn list_as_tuple(self, py: Attached<'_>) -> Answer {
+        // SAFETY: attached; the object is alive. Fails if this is no list.
+        unsafe { py.own(ffi::PyList_AsTuple(self.as_ptr())) }
+    }
+
+    /// Adds an object to a list.
+    pub fn append(self, py: Attached<'_>, object: Borrowed<'_>) -> Result<(), Raised> {
+        // SAFETY: attached; both objects are alive. Fails if this is no list.
+        py.check(unsafe { ffi::PyList_Append(self.as_ptr(), object.as_ptr()) })
+    }
+}
+
 impl Attached<'_> {
     /// A new tuple.
     pub fn tuple(self, items: &[Borrowed<'_>]) -> Answer {
@@ -114,6 +128,12 @@ impl Attached<'_> {
             }
             Ok(tuple)
         }
+    }
+
+    /// A new empty list.
+    pub fn list(self) -> Answer {
+        // SAFETY: attached.
+        unsafe { self.own(ffi::PyList_New(0)) }
     }
 
     /// A new dict.

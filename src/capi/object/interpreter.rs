@@ -102,15 +102,42 @@ impl Attached<'_> {
         unsafe { compat::interpreter() }
     }
 
-    /// Detaches, takes a step, and attaches again, which may end the thread. The step touches no
-    /// Python object: neither an [`Attached`] nor a reference can be sent to it.
+    /// The instruction at which the Python code of this thread is (`compat::instruction`).
     #[inline]
-    pub fn detached(self, step: impl FnOnce() + Send) {
-        // SAFETY: attached, and attached again with the same state.
+    #[must_use]
+    pub fn instruction(self) -> u64 {
+        // SAFETY: attached.
+        unsafe { compat::instruction() }
+    }
+
+    /// File, function and line of the Python code that calls (`compat::caller`).
+    #[must_use]
+    pub fn caller(self, but: &[&CStr]) -> Option<(String, String, u32)> {
+        // SAFETY: attached.
+        unsafe { compat::caller(but) }
+    }
+
+    /// Takes a step while no other thread of the interpreter can attach
+    /// (`compat::with_world_stopped`).
+    pub fn with_world_stopped<R>(self, step: impl FnOnce() -> R) -> Option<R> {
+        // SAFETY: attached.
+        unsafe { compat::with_world_stopped(step) }
+    }
+
+    /// Shows all objects that the collector knows to `look` (`compat::visit_objects`).
+    pub fn visit_objects(self, look: &mut dyn FnMut(Borrowed<'_>)) -> bool {
+        // SAFETY: attached; the collector shows objects that are alive.
+        unsafe { compat::visit_objects(&mut |object| look(Borrowed::assume(object))) }
+    }
+
+    /// A dict for data of extension modules, which lives as long as the interpreter.
+    pub fn interpreter_dict(self) -> Result<Dict<'static>, Raised> {
+        // SAFETY: attached; the interpreter keeps the dict, or there is none.
         unsafe {
-            let state = compat::PyEval_SaveThread();
-            step();
-            compat::PyEval_RestoreThread(state);
+            match Borrowed::assume_if_any(ffi::PyInterpreterState_GetDict(self.interpreter())) {
+                Some(dict) => Ok(Dict::assume(dict)),
+                None => Err(self.runtime_error(c"the interpreter has no dict for data")),
+            }
         }
     }
 }

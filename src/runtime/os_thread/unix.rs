@@ -5,7 +5,6 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use super::Run;
-use crate::capi::compat::{PyEval_RestoreThread, PyEval_SaveThread};
 
 /// The stack size for platforms with a default that is too small for the interpreter; as in
 /// CPython.
@@ -31,20 +30,6 @@ impl OsThread {
     /// The thread of a number from [`OsThread::to_bits`].
     pub fn from_bits(bits: u64) -> OsThread {
         OsThread(bits as libc::pthread_t)
-    }
-
-    /// Joins the thread, detached from the interpreter. False on error.
-    ///
-    /// # Safety
-    /// Attached; no other thread joins or detaches this one.
-    pub unsafe fn join_detached(self) -> bool {
-        // SAFETY: as the caller promises; attached again with the same state.
-        unsafe {
-            let state = PyEval_SaveThread();
-            let joined = libc::pthread_join(self.0, ptr::null_mut()) == 0;
-            PyEval_RestoreThread(state);
-            joined
-        }
     }
 
     /// The calling thread.

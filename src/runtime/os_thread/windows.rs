@@ -4,7 +4,6 @@ use core::ffi::c_void;
 use core::ptr;
 
 use super::Run;
-use crate::capi::compat::{PyEval_RestoreThread, PyEval_SaveThread};
 
 type Handle = *mut c_void;
 
@@ -41,20 +40,6 @@ impl OsThread {
     /// The thread of a number from [`OsThread::to_bits`].
     pub fn from_bits(bits: u64) -> OsThread {
         OsThread(ptr::with_exposed_provenance_mut(bits as usize))
-    }
-
-    /// Joins the thread, detached from the interpreter. False on error.
-    ///
-    /// # Safety
-    /// Attached; no other thread joins or detaches this one.
-    pub unsafe fn join_detached(self) -> bool {
-        // SAFETY: as the caller promises; attached again with the same state.
-        unsafe {
-            let state = PyEval_SaveThread();
-            let joined = WaitForSingleObject(self.0, INFINITE) == 0;
-            PyEval_RestoreThread(state);
-            CloseHandle(self.0) != 0 && joined
-        }
     }
 
     /// Never used: on Windows no thread is kept.

@@ -12,11 +12,12 @@ use crate::capi::compat;
 use crate::capi::entry::Module;
 use crate::capi::errors::{Raised, raise};
 use crate::capi::object::{Answer, Attached, Borrowed, Dict, Exception, Owned, Tuple, release};
+use crate::runtime::blocking::{self, Subject};
 use crate::runtime::lifetime::{self, Lifetime};
 use crate::runtime::shutdown::Start;
 use crate::runtime::state::State;
 use crate::runtime::try_arc::TryArc;
-use crate::runtime::{blocking, idle_threads, natives, os_thread};
+use crate::runtime::{idle_threads, natives, os_thread};
 use crate::sync::{Event, fork};
 use crate::thread_module::handle::{self, Handle};
 use crate::thread_module::start::given::Given;
@@ -172,7 +173,7 @@ fn start(
     if start == Start::Last || within_fork || interpreter != compat::main_interpreter() {
         // A sub-interpreter may end at any time, and must know the new thread before that. The main
         // interpreter ends with the process, and a start waits only near that end.
-        blocking::wait_for_event(py, &boot.has_state);
+        blocking::wait_for_event(py, &boot.has_state, Subject::START);
     }
     // SAFETY: the reference is this function's.
     unsafe { drop(ours.into_arc()) };

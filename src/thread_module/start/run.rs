@@ -10,15 +10,16 @@ use pyo3_ffi::PyThreadState;
 
 use crate::capi::compat::{self, Kept};
 use crate::capi::errors::Raised;
-use crate::capi::object::{Attached, Exception};
+use crate::capi::object::{Attached, Exception, Owned, release};
 use crate::runtime::idle_threads::{self, Next, Worker};
 use crate::runtime::lifetime::{Entered, Lifetime};
 use crate::runtime::os_thread::inherited::Mask;
 use crate::runtime::os_thread::{self, OsThread, Run};
 use crate::runtime::sentinels;
 use crate::runtime::shutdown::Epoch;
+use crate::runtime::subject::note_name;
 use crate::runtime::try_arc::RawArc;
-use crate::sync::{fork, wait};
+use crate::sync::{fork, registry, wait};
 use crate::thread_module::start::late_failure::{self, Failure};
 use crate::thread_module::start::{ATTEMPTS, Boot, LITTLE, PLENTY};
 
@@ -102,6 +103,8 @@ unsafe fn run_job(place: RawArc<Boot>, worker: &mut Option<RawArc<Worker>>) -> b
         }
         sentinels::thread_ended();
     }
+    // For the program the thread has ended.
+    registry::thread_ends();
     // The thread has no Python state any more. The event is set at the end, because a join may
     // return now, and nothing of the job may be left then.
     if let Some(handle) = &boot.handle {
@@ -242,6 +245,8 @@ unsafe fn make_state(place: RawArc<Boot>) -> Begun {
             // thread. The platform allocates memory for all of them then, and ends the process if
             // there is none.
             sentinels::thread_begins(ptr::null_mut());
+            // From now on the thread has a number.
+            let _ = registry::this_thread();
             // SAFETY: a new thread, and the lifetime of that interpreter.
             match unsafe { boot.lifetime.enter(boot.interpreter, boot.daemon, boot.within_fork) } {
                 Entered::NoMemory => {}
@@ -328,6 +333,11 @@ unsafe fn run_attached(
 /// Calls the function. SystemExit is ignored, any other exception is reported.
 fn call(py: Attached<'_>, boot: &Boot) {
     let given = &boot.given;
+    if let Some((thread, _, _)) = given.thread() {
+        let name = thread.attribute_named(py, c"_name");
+        note_name(py, name.as_ref().ok().map(Owned::borrow));
+        release(name.ok(), py);
+    }
     match given.function().call_with(py, given.args(), given.kwargs()) {
         Ok(result) => result.release(py),
         Err(Raised) if py.has_raised(Exception::SystemExit) => py.clear_error(),

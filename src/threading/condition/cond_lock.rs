@@ -4,8 +4,9 @@ use crate::capi::compat;
 use crate::capi::entry::This;
 use crate::capi::errors::Raised;
 use crate::capi::object::{Answer, Attached};
-use crate::runtime::blocking;
-use crate::sync::{NotOwned, Saved};
+use crate::runtime::blocking::{self, Subject};
+use crate::runtime::sites;
+use crate::sync::{NotOwned, Owner, Saved};
 use crate::thread_module::lock::LockObject;
 use crate::thread_module::rlock::RLockObject;
 
@@ -14,6 +15,13 @@ use crate::thread_module::rlock::RLockObject;
 pub enum CondLock<'a> {
     Lock(This<'a, LockObject>),
     RLock(This<'a, RLockObject>),
+}
+
+/// The state of a lock before it was released.
+#[derive(Clone, Copy)]
+pub struct Released {
+    saved: Saved,
+    owner: Owner,
 }
 
 impl CondLock<'_> {
@@ -27,34 +35,45 @@ impl CondLock<'_> {
     }
 
     /// Releases the lock, however often it was taken.
-    pub fn release_all(self) -> Result<Saved, NotOwned> {
+    pub fn release_all(self) -> Result<Released, NotOwned> {
         match self {
-            CondLock::Lock(this) => match this.lock.release() {
-                Ok(()) => Ok(Saved { count: 1, owner: 0 }),
-                Err(_) => Err(NotOwned),
-            },
-            CondLock::RLock(this) => this.lock.release_all(),
+            CondLock::Lock(this) => {
+                let owner = this.lock.owner();
+                match this.lock.release() {
+                    Ok(()) => Ok(Released { saved: Saved { count: 1, owner: 0 }, owner }),
+                    Err(_) => Err(NotOwned),
+                }
+            }
+            CondLock::RLock(this) => {
+                let owner = this.lock.inner_owner();
+                this.lock.release_all().map(|saved| Released { saved, owner })
+            }
         }
     }
 
     /// Returns the state that a Python condition saves of a lock that it has released.
-    pub fn saved_object(self, py: Attached<'_>, saved: Saved) -> Answer {
+    pub fn saved_object(self, py: Attached<'_>, released: Released) -> Answer {
         match self {
             CondLock::Lock(_) => Ok(py.none()),
             // SAFETY: attached; the result is a new reference.
-            CondLock::RLock(_) => unsafe { py.own(compat::saved_to_tuple(saved)) },
+            CondLock::RLock(_) => unsafe { py.own(compat::saved_to_tuple(released.saved)) },
         }
     }
 
     /// Takes the lock back. Signal handlers run only after that (gh-118433).
-    pub fn restore(self, py: Attached<'_>, saved: Saved) -> Result<(), Raised> {
-        let inner = match self {
-            CondLock::Lock(this) => &this.get().lock,
-            CondLock::RLock(this) => this.get().lock.lock(),
-        };
-        blocking::take_back(py, inner)?;
-        if let CondLock::RLock(this) = self {
-            this.lock.restore(saved);
+    pub fn restore(self, py: Attached<'_>, released: Released) -> Result<(), Raised> {
+        match self {
+            CondLock::Lock(this) => {
+                let lock = &this.get().lock;
+                blocking::take_back(py, lock, Subject::lock(lock, this.object()))?;
+                sites::is_taken_back(lock, released.owner);
+            }
+            CondLock::RLock(this) => {
+                let lock = &this.get().lock;
+                blocking::take_back(py, lock.lock(), Subject::rlock(lock, this.object()))?;
+                sites::is_taken_back(lock.lock(), released.owner);
+                lock.restore(released.saved);
+            }
         }
         Ok(())
     }

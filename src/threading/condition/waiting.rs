@@ -7,8 +7,8 @@ use crate::capi::entry::{Args, This};
 use crate::capi::errors::Raised;
 use crate::capi::object::values::Order;
 use crate::capi::object::{Attached, Borrowed};
-use crate::runtime::blocking::{self, NewWaiter, Signals, Timeout, Waited};
-use crate::sync::{Awaitable, Condition, Deadline};
+use crate::runtime::blocking::{self, NewWaiter, Signals, Subject, Timeout, Waited};
+use crate::sync::{Awaitable, Condition, Deadline, WaitKind};
 use crate::threading::condition::{CondLock, ConditionObject, lock_of};
 use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply};
 use crate::threading::{arguments, ticket};
@@ -72,7 +72,8 @@ fn wait_until(
         let waited = if is_poll {
             ticket::leave_queue(&waiter, condition)
         } else {
-            blocking::wait_queued(py, &waiter, condition, deadline, Signals::Handle)
+            let subject = Subject::of(WaitKind::Condition, this.object());
+            blocking::wait_queued(py, &waiter, condition, subject, deadline, Signals::Handle)
         };
         let ticket = waiter.get().ticket();
         waiter.free();

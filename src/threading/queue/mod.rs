@@ -20,7 +20,7 @@ use crate::capi::object::{Answer, Attached, Borrowed, Exception, Owned, OwnedCla
 use crate::capi::types::{Call, Property};
 use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
-use crate::sync::{Channel, Join, NotDone, Taken};
+use crate::sync::{Channel, Join, NotDone, Taken, WaitKind};
 use crate::threading::class::{self, Making, NativeClass};
 use crate::threading::head::{self, Head, Headed, NativeObject};
 use crate::threading::method::{LEFT_TO_PYTHON, Native, Outcome, Reply, native, optional, reply};
@@ -280,7 +280,8 @@ fn join(py: Attached<'_>, this: This<'_, QueueObject>, args: Args<'_>) -> Outcom
         None => return LEFT_TO_PYTHON,
     }
     let Some(deadline) = put_get::deadline_of(py, blocking)? else { return result(false) };
-    match ticket::wait(py, this.object(), &Join::new(&this.channel), deadline)? {
+    match ticket::wait(py, this.object(), &Join::new(&this.channel), WaitKind::QueueJoin, deadline)?
+    {
         ended @ (Ended::Got | Ended::TimedOut) => {
             ticket::run_pending(py, this.object())?;
             result(ended == Ended::Got)

@@ -19,9 +19,9 @@ use crate::capi::compat;
 use crate::capi::entry::{Instance, This, Visitor};
 use crate::capi::errors::Raised;
 use crate::capi::object::{Attached, Borrowed, Owned};
-use crate::runtime::blocking::{self, NewWaiter, Signals, Timeout};
+use crate::runtime::blocking::{self, NewWaiter, Signals, Subject, Timeout};
 use crate::runtime::natives::Kind;
-use crate::sync::{Awaitable, Channel, Condition, Deadline, ReentrantLock, fork};
+use crate::sync::{Awaitable, Channel, Condition, Deadline, Owner, ReentrantLock, WaitKind, fork};
 use crate::threading::head::{Headed, NativeObject};
 use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply, reply};
 use crate::threading::queue::heap::{Attempt, Memory, insert, remove_least};
@@ -92,9 +92,10 @@ impl PriorityObject {
         if self.epoch.load(Ordering::Acquire) != fork::epoch() {
             self.end_turn_of_the_dead();
         }
-        if !self.turn.try_acquire(me) {
+        if !self.turn.try_acquire(me, Owner::NONE) {
             // A wait without a deadline can only end with the lock.
-            let _got = blocking::wait(py, self.turn.lock(), Timeout::Never, signals)?;
+            let subject = Subject::TURN;
+            let _got = blocking::wait(py, self.turn.lock(), subject, Timeout::Never, signals)?;
             self.turn.adopt(me);
         }
         Ok(())
@@ -172,7 +173,14 @@ fn wait(
     let saved = this.turn.release_all();
     // SAFETY: the waiter is in the queue of the condition, and in none after the wait.
     let (waited, ticket) = unsafe {
-        let waited = blocking::wait_queued(py, &waiter, condition, deadline, Signals::Handle);
+        let kind = if ptr::eq(condition, &raw const this.not_empty) {
+            WaitKind::QueueGet
+        } else {
+            WaitKind::QueuePut
+        };
+        let subject = Subject::of(kind, this.object());
+        let waited =
+            blocking::wait_queued(py, &waiter, condition, subject, deadline, Signals::Handle);
         let ticket = waiter.get().ticket();
         waiter.free();
         (waited, ticket)

@@ -8,7 +8,7 @@ use crate::capi::object::values::Order;
 use crate::capi::object::{Answer, Attached, Borrowed, Exception};
 use crate::runtime::blocking::{self, Timeout};
 use crate::runtime::natives::Kind;
-use crate::sync::{Accepted, Deadline, Get, Item, Put, Taken};
+use crate::sync::{Accepted, Deadline, Get, Item, Put, Taken, WaitKind};
 use crate::threading::arguments;
 use crate::threading::method::{LEFT_TO_PYTHON, Outcome, Reply, reply};
 use crate::threading::queue::items::{self, item_of, object_in, object_of};
@@ -213,7 +213,8 @@ fn wait_to_put(
 ) -> Result<Outcome, Outcome> {
     loop {
         let wait = Put::new(&this.channel, item);
-        let ended = ticket::wait(py, this.object(), &wait, deadline).map_err(Err)?;
+        let ended =
+            ticket::wait(py, this.object(), &wait, WaitKind::QueuePut, deadline).map_err(Err)?;
         let has_moved = matches!(ended, Ended::Notified(_)) || this.channel.is_retired();
         if has_moved && ended != Ended::Got {
             return Err(reply(go_on_putting(py, this, object_in(&item), deadline)));
@@ -325,7 +326,7 @@ fn wait_to_get(py: Attached<'_>, this: This<'_, QueueObject>, deadline: Deadline
     }
     loop {
         let wait = Get::new(&this.channel);
-        let ended = ticket::wait(py, this.object(), &wait, deadline)?;
+        let ended = ticket::wait(py, this.object(), &wait, WaitKind::QueueGet, deadline)?;
         if ended == Ended::Got {
             let item = wait.item().ok_or(Raised)?;
             if let Err(raised) = ticket::run_pending(py, this.object()) {

@@ -16,10 +16,10 @@ use crate::capi::object::{
     Answer, Attached, Borrowed, Class, Dict, Exception, OwnedClass, Tuple, as_ptr, release,
 };
 use crate::capi::types::{Call, Function, Like, PLAIN, Type};
-use crate::runtime::blocking::{self, Signals, Timeout, Waited};
+use crate::runtime::blocking::{self, Signals, Subject, Timeout, Waited};
 use crate::runtime::natives::{Kind, gone};
 use crate::runtime::state::State;
-use crate::sync::{Accepted, Channel, Get, Taken};
+use crate::sync::{Accepted, Channel, Get, Taken, WaitKind};
 use crate::thread_module::acquire_args;
 use crate::threading::class::Making;
 use crate::threading::queue;
@@ -242,7 +242,8 @@ fn timeout(
 #[cold]
 fn wait_to_get(py: Attached<'_>, this: This<'_, SimpleQueueObject>, timeout: Timeout) -> Answer {
     let wait = Get::new(&this.channel);
-    match blocking::wait(py, &wait, timeout, Signals::Handle)? {
+    let subject = Subject::of(WaitKind::QueueGet, this.object());
+    match blocking::wait(py, &wait, subject, timeout, Signals::Handle)? {
         Waited::Got => wait.item().map(object_of).ok_or(Raised),
         _ => give_up(py, this),
     }

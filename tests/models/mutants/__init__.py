@@ -9,6 +9,7 @@ from .locks import LOCK, REENTRANT, SEMAPHORE
 from .meetings import BARRIER, CONDITION, EVENT, LIFE
 from .mutant import Mutant
 from .retiring import GRANTS, RETIRE
+from .sight import OWNER, RECORD, WAIT_GRAPH
 from .waiting import GUARD, WAIT
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -26,4 +27,7 @@ MUTANTS = [
     *CHANNEL,
     *RETIRE,
     *GRANTS,
+    *OWNER,
+    *RECORD,
+    *WAIT_GRAPH,
 ]

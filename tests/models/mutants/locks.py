@@ -9,7 +9,7 @@ LOCK = [
         "Ordering::Release",
         RELAXED,
         ("lock::mutual_exclusion_and_no_lost_wake_up", "join_state::two_join_at_once"),
-        near="seen & !LOCKED,\n                Ordering::Release",
+        near="seen & !HELD,\n                Ordering::Release",
     ),
     Mutant(
         "lock: taken without order",
@@ -17,7 +17,7 @@ LOCK = [
         "Ordering::Acquire",
         RELAXED,
         ("lock::mutual_exclusion_and_no_lost_wake_up",),
-        near="seen | LOCKED | USED,\n                Ordering::Acquire",
+        near="seen | LOCKED | USED | me.bits(),\n                Ordering::Acquire",
     ),
     Mutant(
         "lock: taken without an atomic step while a thread waits",
@@ -29,18 +29,17 @@ LOCK = [
     Mutant(
         "lock: released without an atomic step while a thread waits",
         "lock.rs",
-        "self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED",
+        "self.queue.word.load(Ordering::Relaxed) & !(USED | Owner::MASK) == LOCKED",
         "self.queue.word.load(Ordering::Relaxed) & LOCKED != 0",
         (
             "alone::a_lock_is_held_by_one_thread_at_a_time",
             "alone::a_waiter_that_gives_up_leaves_the_lock_free",
         ),
-        near="if self.queue.word.load(Ordering::Relaxed) & !USED == LOCKED {",
     ),
     Mutant(
         "lock: a thread that waits does not say so",
         "lock.rs",
-        "self.queue.word.fetch_add(WAIT, Ordering::Relaxed);",
+        "self.count_waits(WAIT);",
         "",
         (
             "alone::a_lock_is_held_by_one_thread_at_a_time",
@@ -67,6 +66,7 @@ LOCK = [
             "lock::mutual_exclusion_and_no_lost_wake_up",
             "lock::release_by_another_thread",
             "reentrant::released_at_once_and_taken_back_as_often",
+            "wait_graph::a_third_thread_may_open_a_circle",
         ),
         programs=("locks::a_lock_among_six",),
     ),
