@@ -9,6 +9,7 @@ from .proof import Proof
 
 MODULES: list[str] = [
     "stress",
+    "alarms",
     "exits",
     "forks",
     "signals",
