@@ -4,12 +4,14 @@ import os
 import sys
 
 import rthread
+from rthread import _install as _deadlocks
 from rthread import _program, _settings
+from rthread._install import dump_on as _dump_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 __all__ = ["main"]
 
@@ -37,25 +39,48 @@ options:
                with the same options
   --reuse-threads number
                keep up to so many finished threads for a second each, for the next starts
+  --deadlocks policy
+               what happens when a thread would close a circle of threads that wait for each other:
+               raise DeadlockError there, warn on stderr (the default), exit with status 66, or off
+  --record-sites
+               record where locks are taken and made, for reports; --deadlocks raise and exit do so
+  --dump-on signal
+               write a report on all threads to stderr whenever the signal comes, as SIGQUIT, which
+               Ctrl-\\ sends
 
 environment:
   RTHREAD=1         runs every Python process that inherits it on rthread from its start, without
                     this command; 0 takes a process out; --children sets it
   RTHREAD_QUEUE=1   as --queue, wherever rthread is installed
   RTHREAD_NATIVE=0  as --no-native, wherever rthread is installed
-  RTHREAD_REUSE_THREADS=number  as --reuse-threads, wherever rthread is installed"""
+  RTHREAD_REUSE_THREADS=number  as --reuse-threads, wherever rthread is installed
+  RTHREAD_DEADLOCKS=policy  as --deadlocks, wherever rthread is installed
+  RTHREAD_RECORD_SITES=1  as --record-sites, wherever rthread is installed
+  RTHREAD_DUMP_ON=signal  as --dump-on, wherever rthread is installed"""
 
 # For each option with an operand, the function that runs the operand.
 _WITH_OPERAND = {"-c": _program.run_code, "-m": _program.run_module}
-_OPTIONS = ("--children", "--no-native", "--queue")
+_OPTIONS = ("--children", "--no-native", "--queue", "--record-sites")
 _REUSE = "--reuse-threads"
+_DEADLOCKS = "--deadlocks"
+_DUMP_ON = "--dump-on"
+
+# The words that start the command, as `USAGE` has them, and as the user has written them.
+_NAME = "python -m rthread"
+_name = _NAME
 
 
-def main() -> None:
-    """Run the command line in ``sys.argv``."""
+def main(name: str = _NAME) -> None:
+    """Run the command line in ``sys.argv``.
+
+    Args:
+        name: the words that start the command, for messages.
+    """
+    global _name
+    _name = name
     arguments = sys.argv[1:]
-    # The options that were given, each with its number if it has one.
-    options: dict[str, int] = {}
+    # The options that were given, each with its value if it has one.
+    options: dict[str, Any] = {}
     while arguments:
         name, has_value, value = arguments[0].partition("=")
         if arguments[0] in _OPTIONS:
@@ -64,6 +89,16 @@ def main() -> None:
             del arguments[0]
             options.pop(_REUSE, None)
             options[_REUSE] = _number(value if has_value or not arguments else arguments.pop(0))
+        elif name == _DEADLOCKS:
+            del arguments[0]
+            options.pop(_DEADLOCKS, None)
+            value = value if has_value or not arguments else arguments.pop(0)
+            options[_DEADLOCKS] = _policy(value)
+        elif name == _DUMP_ON:
+            del arguments[0]
+            options.pop(_DUMP_ON, None)
+            value = value if has_value or not arguments else arguments.pop(0)
+            options[_DUMP_ON] = _signal(value)
         else:
             break
     command = arguments[0] if arguments else ""
@@ -94,6 +129,20 @@ def _number(value: str) -> int:
     return number
 
 
+def _policy(value: str) -> str:
+    if value not in _settings.DEADLOCKS:
+        *first, last = _settings.DEADLOCKS
+        _refuse(f"{_DEADLOCKS} needs {', '.join(first)} or {last}, not {value!r}")
+    return value
+
+
+def _signal(value: str) -> int:
+    number = _settings.number_of_signal(value)
+    if number is None:
+        _refuse(f"{_DUMP_ON} needs {_settings.signals_to_choose()}, not {value!r}")
+    return number
+
+
 def _take_no_arguments(arguments: list[str]) -> None:
     if len(arguments) > 1:
         _refuse(f"{arguments[0]} takes no arguments")
@@ -121,11 +170,11 @@ def _program_in(
 
 
 def _refuse(reason: str) -> "NoReturn":
-    print(f"rthread: {reason}; see python -m rthread --help", file=sys.stderr)
+    print(f"rthread: {reason}; see {_name} --help", file=sys.stderr)
     sys.exit(2)
 
 
-def _switch_children(options: "dict[str, int]") -> None:
+def _switch_children(options: "dict[str, Any]") -> None:
     # A package that is on the path without being installed has no .pth file where Python looks for
     # one. Then the command fails: otherwise the children would silently run on stock.
     if not any(os.path.exists(os.path.join(place, "rthread.pth")) for place in sys.path):
@@ -138,9 +187,19 @@ def _switch_children(options: "dict[str, int]") -> None:
         os.environ["RTHREAD_NATIVE"] = "0"
     if _REUSE in options:
         os.environ["RTHREAD_REUSE_THREADS"] = str(options[_REUSE])
+    os.environ["RTHREAD_DEADLOCKS"] = _deadlock_policy(options)
+    if "--record-sites" in options:
+        os.environ["RTHREAD_RECORD_SITES"] = "1"
+    if _DUMP_ON in options:
+        os.environ["RTHREAD_DUMP_ON"] = str(options[_DUMP_ON])
 
 
-def _install(options: "dict[str, int]") -> None:
+def _deadlock_policy(options: "dict[str, Any]") -> str:
+    policy: str = options.get(_DEADLOCKS) or _settings.chosen_policy() or "warn"
+    return policy
+
+
+def _install(options: "dict[str, Any]") -> None:
     wanted = _settings.of_environment()
     if "--no-native" in options:
         wanted["native"] = False
@@ -159,6 +218,14 @@ def _install(options: "dict[str, int]") -> None:
         # Code that Python runs at its start, such as sitecustomize, has started a thread.
         print(f"rthread: {error}", file=sys.stderr)
         sys.exit(1)
+    if _DEADLOCKS in options:
+        _deadlocks.watch_deadlocks(options[_DEADLOCKS])
+    elif _settings.chosen_policy() is None:
+        _deadlocks.warn_of_deadlocks()
+    if "--record-sites" in options:
+        _deadlocks.record_sites()
+    if _DUMP_ON in options:
+        _dump_on(options[_DUMP_ON])
 
 
 def _about() -> str:
@@ -175,6 +242,6 @@ def _about() -> str:
         f"GIL {'enabled' if gil else 'disabled'}, {platform.system()} {platform.machine()}",
         f"extension: {rthread._rthread.__file__}",
         "",
-        USAGE,
+        USAGE.replace(_NAME, _name),
     ]
     return "\n".join(lines)

@@ -1,8 +1,9 @@
 """The environment variables by which a program is put on rthread.
 
 ``RTHREAD=1`` puts a process on rthread at its start. ``RTHREAD_QUEUE=1`` and ``RTHREAD_NATIVE=0``
-select the classes, and ``RTHREAD_REUSE_THREADS=8`` the number of finished threads to keep. Child
-processes inherit all of them.
+select the classes, ``RTHREAD_REUSE_THREADS=8`` the number of finished threads to keep,
+``RTHREAD_DEADLOCKS=raise`` what happens at a deadlock, and ``RTHREAD_DUMP_ON=SIGQUIT`` the signal
+that asks for a report. Child processes inherit all of them.
 """
 
 import os
@@ -12,19 +13,33 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "DEADLOCKS",
     "INSTALL_VARIABLES",
     "MOST_THREADS",
+    "RECORD_SITES",
     "chosen",
     "chosen_number",
+    "chosen_policy",
+    "chosen_signal",
     "complaint",
+    "number_of_signal",
     "number_of_threads",
     "of_environment",
+    "signals_to_choose",
     "wants_rthread",
 ]
 
 # `install` reads these where its arguments are None.
 _REUSE = "RTHREAD_REUSE_THREADS"
-INSTALL_VARIABLES = ("RTHREAD_NATIVE", "RTHREAD_QUEUE", _REUSE)
+_DEADLOCKS = "RTHREAD_DEADLOCKS"
+_DUMP_ON = "RTHREAD_DUMP_ON"
+RECORD_SITES = "RTHREAD_RECORD_SITES"
+INSTALL_VARIABLES = (
+    *("RTHREAD_NATIVE", "RTHREAD_QUEUE", _REUSE, _DEADLOCKS, _DUMP_ON, RECORD_SITES),
+)
+
+# What may happen at a deadlock, see `rthread.debug.set_deadlock_policy`.
+DEADLOCKS = ("raise", "warn", "exit", "off")
 
 # The most finished threads that are kept: each has a stack.
 MOST_THREADS = 9999
@@ -77,6 +92,40 @@ def chosen_number(asked: "int | None") -> int:
     return asked
 
 
+def chosen_policy() -> "str | None":
+    """What the environment wants to happen at a deadlock; None if it does not say."""
+    value = os.environ.get(_DEADLOCKS, "")
+    return value if value in DEADLOCKS else None
+
+
+def chosen_signal() -> "int | None":
+    """The signal by which the environment wants reports to be asked for; None if there is none."""
+    return number_of_signal(os.environ.get(_DUMP_ON, ""))
+
+
+def number_of_signal(text: str) -> "int | None":
+    """The number of a signal that can ask for a report; None if the text means no such signal.
+
+    Args:
+        text: the name, with or without SIG, or the number.
+    """
+    if not text or os.name == "nt":
+        return None
+    # Not at the top: only a few programs ask for it.
+    from rthread import _signal_names
+
+    return _signal_names.number_of(text)
+
+
+def signals_to_choose() -> str:
+    """The words for the signals that can ask for a report."""
+    if os.name == "nt":
+        return "a system with signals"
+    from rthread import _signal_names
+
+    return f"one of {', '.join(_signal_names.choices())}, or its number"
+
+
 def of_environment() -> "dict[str, Any]":
     """The value of each argument of `rthread.install` according to the environment."""
     return {
@@ -100,6 +149,15 @@ def complaint(name: str) -> "str | None":
         if not value or number_of_threads(value) is not None:
             return None
         return f"{name}={value} is ignored: set it to a number of threads from 0 to {MOST_THREADS}"
+    if name == _DEADLOCKS:
+        if not value or value in DEADLOCKS:
+            return None
+        *first, last = DEADLOCKS
+        return f"{name}={value} is ignored: set it to {', '.join(first)} or {last}"
+    if name == _DUMP_ON:
+        if not value or number_of_signal(value) is not None:
+            return None
+        return f"{name}={value} is ignored: it needs {signals_to_choose()}"
     if not value or value in _VALUES:
         return None
     return f"{name}={value} is ignored: set it to 1 for yes or 0 for no"
