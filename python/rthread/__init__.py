@@ -3,6 +3,8 @@
 ``import rthread as _thread`` gives every name that the running interpreter's ``_thread`` has.
 ``from rthread import threading`` gives the interpreter's own ``threading`` on top of it, and
 ``rthread.install()`` puts the whole program on rthread.
+
+PYTEST_DONT_REWRITE: pytest would change the asserts of a package that has an entry point for it.
 """
 
 import sys as _sys
@@ -19,7 +21,7 @@ from rthread._install import uninstall as uninstall
 # imports several of them.
 globals().update(_own)
 
-_LAZY = ("queue", "threading")
+_LAZY = ("debug", "queue", "threading")
 
 __version__: str = _rthread.__version__
 
