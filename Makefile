@@ -164,7 +164,7 @@ lint: build
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m mypy benches tests/cpython tests/models tests/sources .ci/demo.py .ci/table.py .ci/third_party.py
+	$(python) -m mypy benches tests/cpython tests/models tests/sources docs/paste.py .ci/demo.py .ci/table.py .ci/third_party.py
 	$(python) -m mypy.stubtest rthread $(addprefix --allowlist=,$(wildcard tests/stubtest*.txt))
 
 # The part without Python, on both parkers.
