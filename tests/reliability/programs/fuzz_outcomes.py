@@ -143,6 +143,7 @@ REASONS = [
             case.how in ("reduce", "pickle", "deepcopy")
             or case.target.name in ("__reduce__", "__reduce_ex__", "__getstate__")
             or "'__copy__'" in case.words
+            or "('__getstate__'" in case.words
         ),
     ),
     Reason(
