@@ -451,7 +451,9 @@ def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
+        # pytest writes longer lines where it thinks that it is not read by a person.
         if not name.startswith(("PYTHON", "RTHREAD", "PYTEST", "COV_"))
+        and name not in ("CI", "BUILD_NUMBER")
     }
     scripts = sysconfig.get_path("scripts")
     return {
