@@ -7,6 +7,8 @@ import threading
 import time
 
 PAYMENTS = 100
+# Both clerks begin at the same time.
+OPENING = threading.Barrier(2)
 
 
 class Account:
@@ -30,6 +32,7 @@ class Account:
 
 
 def book(source, target):
+    OPENING.wait()
     for _ in range(PAYMENTS):
         source.pay(target, 1)
 
