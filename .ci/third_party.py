@@ -181,7 +181,7 @@ class Environment:
             ).stdout.strip()
             for python in (self._of_build, self.python)
         )
-        for path in [*Path(build).glob("rthread"), *Path(build).glob("rthread[.-]*")]:
+        for path in filter(_is_ours, Path(build).iterdir()):
             target = Path(own, path.name)
             if path.is_dir():
                 shutil.rmtree(target, ignore_errors=True)
@@ -230,6 +230,13 @@ class Environment:
         lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
         last = (lines or done.stderr.splitlines() or ["?"])[-1]
         return last.strip() if done.returncode else ""
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file or folder in site-packages is part of rthread."""
+    return path.name in ("rthread", "_rthread_pytest") or path.name.startswith(
+        ("rthread.", "rthread-")
+    )
 
 
 # Running
