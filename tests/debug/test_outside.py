@@ -311,7 +311,12 @@ def private_memory(pid: int) -> Iterator[tuple[str, bytes]]:
             if access[:2] == "rw" and "[v" not in line:
                 start, end = (int(part, 16) for part in span.split("-"))
                 memory.seek(start)
-                yield span, memory.read(end - start)
+                try:
+                    content = memory.read(end - start)
+                except OSError:
+                    # There is no memory behind it, as beyond the end of a file.
+                    content = b""
+                yield span, content
 
 
 def facts(pid: int) -> dict[str, str]:
