@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use super::fork;
 use super::held::{HeldTable, Site, forget_made, is_recording, set_recording, site};
 use super::owner::{Owner, own_record, set_own};
-use super::queue_lock::QueueLock;
+use super::queue_lock::{Held, QueueLock};
 use super::record::Record;
 
 /// How many numbers there are, with 0, which is that of no thread.
@@ -38,12 +38,19 @@ unsafe impl Sync for Pool {}
 static POOL: Pool = Pool { queue_lock: QueueLock::new(), first: Cell::new(ptr::null_mut()) };
 
 impl Pool {
-    fn take(&self) -> Option<NonNull<Record>> {
+    /// Takes the queue lock, under which the list changes, and the place where each thread reads its
+    /// own bits.
+    fn hold(&self) -> Held<'_> {
         let held = self.queue_lock.hold();
         if held.is_stale() {
             // A thread of the parent process may have been in the middle of a change.
             self.first.set(ptr::null_mut());
         }
+        held
+    }
+
+    fn take(&self) -> Option<NonNull<Record>> {
+        let held = self.hold();
         let first = NonNull::new(self.first.get());
         if let Some(first) = first {
             // SAFETY: a record stays valid.
@@ -54,9 +61,8 @@ impl Pool {
     }
 
     fn give_back(&self, record: &Record) {
-        let held = self.queue_lock.hold();
-        let first = if held.is_stale() { ptr::null_mut() } else { self.first.get() };
-        record.next.store(first, Ordering::Relaxed);
+        let held = self.hold();
+        record.next.store(self.first.get(), Ordering::Relaxed);
         self.first.set(ptr::from_ref(record).cast_mut());
         held.release();
     }
@@ -123,10 +129,7 @@ fn thread_begins() -> Option<&'static Record> {
         return None;
     };
     record.begin(number, ident(), native_id());
-    let held = POOL.queue_lock.hold();
-    if held.is_stale() {
-        POOL.first.set(ptr::null_mut());
-    }
+    let held = POOL.hold();
     let own = set_own(as_read(number), place.as_ptr());
     record.own.store(own, Ordering::Relaxed);
     held.release();
@@ -165,10 +168,7 @@ fn file(record: NonNull<Record>) -> Option<u32> {
 pub fn thread_ends() {
     let Some(record) = own_record() else { return };
     let number = record.number();
-    let held = POOL.queue_lock.hold();
-    if held.is_stale() {
-        POOL.first.set(ptr::null_mut());
-    }
+    let held = POOL.hold();
     record.own.store(ptr::null_mut(), Ordering::Relaxed);
     held.release();
     set_own(Owner::NONE, ptr::null_mut());
@@ -185,10 +185,7 @@ fn as_read(number: u32) -> Owner {
 
 /// Records from now on where locks are taken and made, or does so no more.
 pub fn record_sites(on: bool) {
-    let held = POOL.queue_lock.hold();
-    if held.is_stale() {
-        POOL.first.set(ptr::null_mut());
-    }
+    let held = POOL.hold();
     set_recording(on);
     for record in records() {
         let own = record.own.load(Ordering::Relaxed);
