@@ -4,9 +4,7 @@ import os
 import sys
 
 import rthread
-from rthread import _install as _deadlocks
-from rthread import _program, _settings
-from rthread._install import dump_on as _dump_on
+from rthread import _program, _settings, _watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,13 +217,13 @@ def _install(options: "dict[str, Any]") -> None:
         print(f"rthread: {error}", file=sys.stderr)
         sys.exit(1)
     if _DEADLOCKS in options:
-        _deadlocks.watch_deadlocks(options[_DEADLOCKS])
+        _watch.watch_deadlocks(options[_DEADLOCKS])
     elif _settings.chosen_policy() is None:
-        _deadlocks.warn_of_deadlocks()
+        _watch.warn_of_deadlocks()
     if "--record-sites" in options:
-        _deadlocks.record_sites()
+        _watch.record_sites()
     if _DUMP_ON in options:
-        _dump_on(options[_DUMP_ON])
+        _watch.dump_on(options[_DUMP_ON])
 
 
 def _about() -> str:

@@ -275,7 +275,7 @@ def test_the_report_does_not_hang_in_a_file_that_needs_a_lock_of_the_deadlock() 
             """
             until(lambda: debug.waiters(once))
             sys.stderr = sys.__stderr__
-            # The thread waits within its report: nobody else is hurt.
+            # The thread waits within its report: no other thread is hurt.
             (wait,) = debug.waiters(once)
             assert wait.thread is threads[0]
             assert calls == []

@@ -58,7 +58,7 @@ def identities(value: object) -> "set[int]":
     """The ids of the objects by which threads wait for an object: itself, and its parts.
 
     Raises:
-        TypeError: rthread does not see who waits for the object.
+        TypeError: rthread does not see the waiters of the object.
     """
     if _safe.is_a(value, (*_LOCKS, *_safe.native_classes())):
         return parts(value)

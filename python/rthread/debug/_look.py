@@ -355,7 +355,7 @@ def _without_report(frame: "FrameType | None") -> "FrameType | None":
     """The innermost frame of the caller that does not belong to the report."""
     while frame is not None:
         module = _safe.exact(_safe.globals_of(frame).get("__name__"))
-        is_first = module == "rthread._install" and frame.f_code.co_name == "_first_deadlock"
+        is_first = module == "rthread._watch" and frame.f_code.co_name == "_first_deadlock"
         if not is_first and not module.startswith("rthread.debug"):
             break
         frame = frame.f_back

@@ -3,8 +3,9 @@
 import os
 import sys
 
-from rthread._install import own, warns_of_deadlocks
+from rthread._install import own
 from rthread._settings import DEADLOCKS
+from rthread._watch import warns_of_deadlocks
 from rthread.debug import _dump, _look, _results, _safe, _snapshot
 from rthread.debug._results import Deadlock, DeadlockError
 
