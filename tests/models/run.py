@@ -69,11 +69,19 @@ def names(program: Path) -> list[str]:
     return [line.removesuffix(ending) for line in lines]
 
 
-def run_one(program: Path, model: str, mutant: str = "", quick: bool = False) -> Outcome:
-    """One model, with a mutant awake or with none. Raises LookupError if there is none."""
+def run_one(
+    program: Path, model: str, mutant: str = "", quick: bool = False, schedules: int = 0
+) -> Outcome:
+    """One model, with a mutant awake or with none. Raises LookupError if there is none.
+
+    Args:
+        schedules: how many random schedules shuttle tries, if not as many as usual.
+    """
     environment = {"RTHREAD_MUTANT": mutant}
     if quick:
         environment |= {"RTHREAD_PREEMPTIONS": "1", "RTHREAD_SCHEDULES": "100"}
+    if schedules:
+        environment["RTHREAD_SCHEDULES"] = str(schedules)
     outcome = _run([str(program), "--exact", model], environment, PATIENCE_WITH_MUTANT)
     if "running 1 test" not in outcome.log:
         raise LookupError(f"there is no model {model}")

@@ -337,10 +337,22 @@ pub fn take_default_actions(set: Set) {
         if slot.is_registered.load(Ordering::Relaxed)
             && slot.chain.load(Ordering::Relaxed)
             && slot.plain.load(Ordering::Relaxed) == libc::SIG_DFL
+            && !is_ignored_by_default(signal)
         {
             take_default_action(signal);
         }
     }
+}
+
+/// Whether the default action is to do nothing. The default action must not even be installed for
+/// such a signal: one that arrives at that moment would be lost, and no report made.
+const fn is_ignored_by_default(signal: c_int) -> bool {
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "openbsd"))]
+    let here = matches!(signal, libc::SIGIO | libc::SIGINFO);
+    #[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "openbsd")))]
+    let here = false;
+    // The system lets a process go on at SIGCONT before it looks at the action.
+    here || matches!(signal, libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH)
 }
 
 fn take_default_action(signal: c_int) {
@@ -354,7 +366,7 @@ fn take_default_action(signal: c_int) {
         libc::sigaction(signal, &raw const default, ptr::null_mut());
         change_mask(libc::SIG_UNBLOCK, signal);
         libc::pthread_kill(libc::pthread_self(), signal);
-        // The default was to ignore the signal, or to stop the process, and it goes on now.
+        // The default was to stop the process, and it goes on now.
         change_mask(libc::SIG_BLOCK, signal);
         libc::sigaction(signal, &raw const now, ptr::null_mut());
     }

@@ -68,7 +68,11 @@ OWNER = [
             "wait_graph::a_path_into_a_circle_of_others_ends",
         ),
         near="seen | LOCKED | USED | me.bits(),",
-        programs=("deadlocks::each_circle_of_five_is_found", "locks::a_lock_among_six"),
+        programs=(
+            "deadlocks::each_circle_of_five_is_found",
+            "deadlocks::circles_that_another_thread_opens_are_found_or_end",
+            "locks::a_lock_among_six",
+        ),
     ),
     Mutant(
         "owner: not set by a waiter that takes the lock",
@@ -80,11 +84,7 @@ OWNER = [
             "owners::of_three_threads_each_is_the_owner_in_turn",
             "reentrant::the_owner_takes_it_again_and_no_other_thread",
         ),
-        programs=(
-            "locks::a_lock_among_six",
-            "deadlocks::each_circle_of_five_is_found",
-            "deadlocks::circles_that_another_thread_opens_are_found_or_end",
-        ),
+        programs=("locks::a_lock_among_six", "deadlocks::each_circle_of_five_is_found"),
     ),
     Mutant(
         "owner: not set by a waiter that the lock was handed off to",
