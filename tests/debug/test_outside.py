@@ -394,6 +394,13 @@ def test_another_program() -> None:
         process.wait()
 
 
+def test_mappings_that_are_gone() -> None:
+    # As of a process that becomes another program. Nothing is mapped at this address.
+    process = _proc.Process(os.getpid())
+    assert _outside._address_of("Py_IsInitialized", process.read, 4096) == 0
+    process.close()
+
+
 def test_python_without_rthread() -> None:
     with target("print('ready', flush=True); input()", prelude="") as process:
         assert refusal(process.pid) == f"process {process.pid} runs Python without rthread"
@@ -563,7 +570,8 @@ def test_stacks_are_read_or_said_to_be_missing() -> None:
                 name = getattr(code, "co_qualname", code.co_name)
                 found.append((code.co_filename, frame.f_lineno, name))
                 frame = frame.f_back
-            if found[0][2].endswith("wait") and event._cond._waiters:
+            # Event.wait, and Condition.wait that it calls.
+            if all(frame[2].endswith("wait") for frame in found[:2]) and event._cond._waiters:
                 break
             time.sleep(0.001)
         ready(thread.native_id, json.dumps(found))

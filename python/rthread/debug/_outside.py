@@ -37,6 +37,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rthread.debug._elf import Read
+
 __all__ = ["CannotLook", "Outside", "has_findings"]
 
 _SYMBOL = "rthread_tables"
@@ -125,20 +127,14 @@ class Outside:
             if not os.path.basename(mapping.path).startswith(_EXTENSION):
                 continue
             is_there = True
-            try:
-                address = Image(read, mapping.start).address_of(_SYMBOL)
-            except ElfError:
-                continue
+            address = _address_of(_SYMBOL, read, mapping.start)
             if address:
                 return address
         if is_there:
             raise CannotLook(f"process {pid} runs a version of rthread that has no tables to read")
         for mapping in mappings:
-            try:
-                if Image(read, mapping.start).address_of("Py_IsInitialized"):
-                    raise CannotLook(f"process {pid} runs Python without rthread")
-            except ElfError:
-                continue
+            if _address_of("Py_IsInitialized", read, mapping.start):
+                raise CannotLook(f"process {pid} runs Python without rthread")
         raise CannotLook(f"process {pid} does not run Python")
 
     def _read_tables(self) -> Tables:
@@ -346,6 +342,21 @@ class Outside:
 
 # For these the kind of the wait says which class it is.
 _CLASS_IS_KNOWN = (LOCK, RLOCK, SENTINEL, JOIN)
+
+
+def _address_of(symbol: str, read: "Read", start: int) -> int:
+    """The address of a symbol of the file that is mapped at `start`; 0 if it is not there.
+
+    A process that becomes another program loses its mappings while they are looked through.
+    """
+    try:
+        return Image(read, start).address_of(symbol) or 0
+    except ElfError:
+        return 0
+    except OSError as error:
+        if error.errno != errno.EFAULT:
+            raise
+        return 0
 
 
 def has_findings(snapshot: Snapshot) -> bool:
