@@ -63,9 +63,16 @@ def test_warn_tells_once_and_the_threads_stay_in_the_deadlock(fault: str) -> Non
     source, threads, locks = CERTAIN[fault]
     finished = support.run_snippet(
         planted.program(
-            "debug.set_deadlock_policy('warn')",
+            """
+            from rthread.debug import _policy
+            told = []
+            _policy.observers.append(lambda how, text: told.append(how))
+            debug.set_deadlock_policy('warn')
+            """,
             source,
             """
+            # While a thread reports its wait it does not wait.
+            until(lambda: told and not _policy._state["reporting"])
             until(found)
             (deadlock,) = debug.find_deadlocks()
             assert deadlock.is_certain
