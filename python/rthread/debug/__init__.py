@@ -11,6 +11,7 @@ import sys as _sys
 
 from rthread.debug._ask import find_deadlocks, find_stuck, held_by, owner, waiters
 from rthread.debug._dump import dump
+from rthread.debug._given import name
 from rthread.debug._policy import deadlock_policy, record_sites, set_deadlock_policy
 from rthread.debug._results import Deadlock, DeadlockError, Owner, Stuck, Wait
 
@@ -25,6 +26,7 @@ __all__ = [
     "find_deadlocks",
     "find_stuck",
     "held_by",
+    "name",
     "owner",
     "record_sites",
     "set_deadlock_policy",

@@ -12,7 +12,7 @@ import time
 
 from rthread import _rthread
 from rthread._install import own
-from rthread.debug import _graph, _imports, _names, _safe, _snapshot, _waits
+from rthread.debug import _given, _graph, _imports, _names, _safe, _snapshot, _waits
 from rthread.debug._known import Known, known_threads
 from rthread.debug._snapshot import LockRecord, Snapshot, ThreadRecord
 
@@ -348,7 +348,10 @@ class _Frames:
             if self._may_read(record)
             for frame in reversed(self._frames.get(id(record), ()))
         )
-        snapshot.names = _names.find(set(objects), self._modules.values(), outermost_first)
+        given = _given.given(objects)
+        wanted = objects.keys() - given.keys()
+        found = _names.find(set(wanted), self._modules.values(), outermost_first)
+        snapshot.names = {**found, **given}
 
 
 def _without_report(frame: "FrameType | None") -> "FrameType | None":
