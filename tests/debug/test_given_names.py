@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import threading
 from typing import Any
 
 import planted
@@ -87,11 +86,41 @@ def test_other_objects_are_refused(value: object) -> None:
         debug.name(value, "x")
 
 
-def test_stock_locks_and_conditions_are_refused() -> None:
+def test_stock_locks_are_refused() -> None:
     with pytest.raises(TypeError, match="the interpreter's own"):
         debug.name(_stock_lock(), "x")
-    with pytest.raises(TypeError, match=r"name\(\) takes a lock"):
-        debug.name(threading.Condition(), "x")
+
+
+CONDITIONS = """
+import gc, threading
+from rthread import debug
+from rthread.debug import _given
+
+class Derived(threading.Condition):
+    def __init__(self, lock):
+        super().__init__(lock)
+        self.other = threading.Lock()
+
+for kind in (threading.Condition, Derived):
+    for lock in (threading.Lock(), threading.RLock()):
+        condition = kind(lock)
+        assert debug.name(condition, "full") is condition
+        assert _given.given([id(lock)]) == {id(lock): "full"}
+        if kind is Derived:
+            assert _given.given([id(condition.other)]) == {}
+        with condition:
+            condition.notify()
+        assert condition._lock is lock
+        debug.name(condition, "empty")
+        assert _given.given([id(lock)]) == {id(lock): "empty"}
+condition = debug.name(threading.Condition(), "its own")
+assert _given.given([id(condition._lock)]) == {id(condition._lock): "its own"}
+"""
+
+
+@pytest.mark.parametrize("native", ["True", "False"])
+def test_a_condition_gives_the_name_to_its_lock(native: str) -> None:
+    support.check_snippet(f"import rthread\nrthread.install(native={native})\n{CONDITIONS}")
 
 
 def _stock_lock() -> object:

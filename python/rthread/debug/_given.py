@@ -24,17 +24,18 @@ def name(lock: "_Lock", name: str) -> "_Lock":
     Without it, a report looks for a variable or an attribute that refers to the lock.
 
     Args:
-        lock: a lock or an RLock of rthread.
+        lock: a lock or an RLock of rthread, or a condition, whose lock gets the name.
         name: the name. Several locks may have the same.
 
     Returns:
-        The lock.
+        The argument `lock`.
 
     Raises:
         TypeError: `lock` is no lock, or the interpreter's own; or `name` is no str.
         ValueError: `name` is empty, or has a character that cannot be printed.
     """
-    _kinds.check_lock("name", lock)
+    named = _kinds.lock_of(lock)
+    _kinds.check_lock("name", named)
     if not isinstance(name, str):
         raise TypeError(f"the name of a lock must be a str, not {_safe.class_name(name)}")
     text = _safe.exact(name)
@@ -42,12 +43,12 @@ def name(lock: "_Lock", name: str) -> "_Lock":
         raise ValueError(f"the name of a lock must have only characters to print, not {text!r}")
     # The table needs no lock: each step is one of a dict, and the memory of the lock is not used
     # again before `forget` has returned.
-    key = id(lock)
+    key = id(named)
 
     def forget(_: object, key: int = key, names: "dict[int, Any]" = _names) -> None:
         names.pop(key, None)
 
-    _names[key] = _Reference(lock, forget), text
+    _names[key] = _Reference(named, forget), text
     return lock
 
 

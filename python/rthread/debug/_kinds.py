@@ -1,6 +1,7 @@
 """Tells whether an object is one whose waiters and owner rthread sees."""
 
 import collections
+import gc
 
 from rthread._install import own, stock_thread
 from rthread.debug import _safe
@@ -9,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_lock", "identities", "is_thread", "parts", "thread_ident"]
+__all__ = ["check_lock", "identities", "is_thread", "lock_of", "parts", "thread_ident"]
 
 _LOCKS: "tuple[type, ...]" = (own["LockType"], own["RLock"])
 _STOCK_LOCKS: "tuple[type, ...]" = (stock_thread().LockType, stock_thread().RLock)
@@ -52,6 +53,21 @@ def check_lock(function: str, value: object) -> None:
     raise TypeError(
         f"{function}() takes a lock or an RLock of rthread, not {_safe.class_name(value)}"
     )
+
+
+def lock_of(value: object) -> object:
+    """The lock of a condition; any other object itself, and a condition whose lock is not found."""
+    if not _is_of(value, "threading", "Condition"):
+        return value
+    attributes = _safe.attributes(value)
+    if "_lock" in attributes:
+        return attributes["_lock"]
+    # An attribute access would turn a native condition into a Python object. A derived class may
+    # have attributes that are locks, too.
+    others = {id(attribute) for attribute in attributes.values()}
+    found = [inside for inside in gc.get_referents(value) if _safe.is_a(inside, _LOCKS)]
+    own_locks = [lock for lock in found if id(lock) not in others]
+    return own_locks[0] if len(own_locks) == 1 else value
 
 
 def identities(value: object) -> "set[int]":
