@@ -73,13 +73,8 @@ mod found {
 mod found {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    use pyo3_ffi as ffi;
+    use super::super::published;
 
-    unsafe extern "C" {
-        static _PyRuntime: [u64; 64];
-    }
-
-    const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
     /// The words of the published table with the size of a thread state, the offset of the current
     /// frame in it, the size of a frame, and the offset of the instruction in it.
     const WORDS: [usize; 4] = if cfg!(Py_3_15) {
@@ -98,17 +93,13 @@ mod found {
 
     #[cold]
     fn find() -> usize {
-        // SAFETY: a static of the interpreter, larger than this array.
-        let published = unsafe { _PyRuntime };
-        // SAFETY: a constant of the interpreter.
-        let version = unsafe { ffi::Py_Version };
-        let [state, frame_at, frame, last_at] = WORDS.map(|word| published[word] as usize);
-        let is_right = published[0] == COOKIE
-            && published[1] >> 16 == u64::from(version as u32 >> 16)
-            && state < 1 << 16
-            && frame < 1 << 12
-            && frame_at + 8 <= state
-            && last_at + 8 <= frame;
+        let Some(table) = published::table() else {
+            FRAME_AT.store(NOWHERE, Ordering::Release);
+            return NOWHERE;
+        };
+        let [state, frame_at, frame, last_at] = WORDS.map(|word| table[word] as usize);
+        let is_right =
+            state < 1 << 16 && frame < 1 << 12 && frame_at + 8 <= state && last_at + 8 <= frame;
         LAST_AT.store(last_at, Ordering::Relaxed);
         let found = if is_right { frame_at } else { NOWHERE };
         FRAME_AT.store(found, Ordering::Release);

@@ -1,19 +1,14 @@
 //! Lets a thread see whether the GIL is free.
 
 #[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
-mod published {
+mod known {
     use core::ptr;
     use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
     use pyo3_ffi::{self as ffi, PyInterpreterState, PyThreadState};
 
-    unsafe extern "C" {
-        /// The state of the runtime. At its beginning it publishes offsets for debuggers
-        /// (Include/internal/pycore_debug_offsets.h).
-        static _PyRuntime: [u64; 64];
-    }
+    use super::super::published;
 
-    const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
     /// The index at which the offsets of an interpreter's fields begin. The three constants after
     /// it are relative to it.
     const INTERPRETER: usize = 6;
@@ -53,20 +48,15 @@ mod published {
     /// Finds the offsets. They are believed only if they describe the GIL that the calling thread
     /// holds.
     unsafe fn find(interpreter: *mut PyInterpreterState) -> usize {
-        // SAFETY: a static of the interpreter, larger than this array. Every published number is
-        // checked before it is used: the offsets lie within the objects that they belong to.
+        let Some(table) = published::table() else { return NOWHERE };
+        let field = |index: usize| table[INTERPRETER + index] as usize;
+        let size = field(0);
+        if field(GIL) + size_of::<usize>() > size || field(LOCKED).max(field(HOLDER)) > 4096 {
+            return NOWHERE;
+        }
+        // SAFETY: every published number has been checked: the offsets lie within the objects that
+        // they belong to.
         unsafe {
-            let published = _PyRuntime;
-            let version = published[1] >> 16;
-            let field = |index: usize| published[INTERPRETER + index] as usize;
-            let size = field(0);
-            if published[0] != COOKIE
-                || version != ffi::Py_Version >> 16
-                || field(GIL) + size_of::<usize>() > size
-                || field(LOCKED).max(field(HOLDER)) > 4096
-            {
-                return NOWHERE;
-            }
             let gil = interpreter.byte_add(field(GIL)).cast::<*mut u8>().read();
             let locked = gil.add(field(LOCKED)).cast::<i32>().read_volatile();
             let holder = gil.add(field(HOLDER)).cast::<*mut PyThreadState>().read_volatile();
@@ -96,7 +86,7 @@ impl Gil {
         Gil {
             #[cfg(all(Py_3_13, not(Py_GIL_DISABLED)))]
             // SAFETY: attached, as the caller promises.
-            flag: unsafe { published::flag(crate::capi::compat::interpreter()) },
+            flag: unsafe { known::flag(crate::capi::compat::interpreter()) },
         }
     }
 

@@ -29,20 +29,13 @@ mod known {
 
     use pyo3_ffi::{self as ffi, PyInterpreterState, PyObject, PyThreadState};
 
-    use super::super::{interpreter, main_interpreter, thread_ident};
-
-    unsafe extern "C" {
-        /// The state of the runtime. At its beginning it publishes offsets for debuggers
-        /// (Include/internal/pycore_debug_offsets.h).
-        static _PyRuntime: [u64; 64];
-    }
+    use super::super::{interpreter, main_interpreter, published, thread_ident};
 
     unsafe extern "C-unwind" {
         fn PyMutex_Lock(mutex: *mut u8);
         fn PyMutex_Unlock(mutex: *mut u8);
     }
 
-    const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
     /// Indexes of published numbers: the size of an interpreter, the size of a thread state, and
     /// the offset of the identifier in a thread state.
     const INTERPRETER_SIZE: usize = 6;
@@ -150,20 +143,17 @@ mod known {
     /// A state of the calling thread, which is attached with it. `thread` is the number that the
     /// entry must have.
     unsafe fn parts(state: *mut PyThreadState, thread: usize) -> Option<Parts> {
-        // SAFETY: a static of the interpreter, larger than this array. Its numbers are compared
-        // with known ones before memory after the public part is read.
+        let table = published::table()?;
+        let base = table[STATE_SIZE] as usize;
+        if table[THREAD_ID_AT] as usize != core::mem::offset_of!(Fields, thread_id)
+            || base < size_of::<Fields>()
+            || base > 2048
+        {
+            return None;
+        }
+        // SAFETY: the published numbers have been compared with known ones before memory after the
+        // public part is read.
         unsafe {
-            let published = _PyRuntime;
-            let field = |index: usize| published[index] as usize;
-            let base = field(STATE_SIZE);
-            if published[0] != COOKIE
-                || published[1] >> 16 != ffi::Py_Version >> 16
-                || field(THREAD_ID_AT) != core::mem::offset_of!(Fields, thread_id)
-                || base < size_of::<Fields>()
-                || base > 2048
-            {
-                return None;
-            }
             let more = state.byte_add(base).cast::<More>();
             let entry = state.byte_add(base + ENTRY_AT).cast::<Entry>();
             let root = root_of(entry, state, thread)?;
@@ -192,7 +182,7 @@ mod known {
             let interpreter = (*state.cast::<Fields>()).interpreter;
             let next = (*entry).link.next;
             let offset = next.addr().wrapping_sub(interpreter.addr());
-            let is_head = offset < _PyRuntime[INTERPRETER_SIZE] as usize;
+            let is_head = offset < published::table()?[INTERPRETER_SIZE] as usize;
             (is_head && next.is_aligned() && (*next).previous == &raw mut (*entry).link)
                 .then_some(next)
         }
@@ -338,9 +328,10 @@ mod known {
     /// # Safety
     /// Attached with this state. It was set down by this thread, and has not been used since.
     pub unsafe fn take_up(kept: Kept) -> bool {
+        let Some(table) = published::table() else { return false };
+        let base = table[STATE_SIZE] as usize;
         // SAFETY: as the caller promises. `set_down` has verified the place of the entry.
         unsafe {
-            let base = _PyRuntime[STATE_SIZE] as usize;
             let entry = kept.state.byte_add(base + ENTRY_AT).cast::<Entry>();
             PyMutex_Lock(kept.lock);
             (*entry).thread = thread_number();

@@ -21,14 +21,6 @@ pub fn version_number() -> u32 {
     0x030A_0000
 }
 
-/// The state of the runtime, which begins with offsets for debuggers from 3.13 on.
-pub fn runtime() -> *const () {
-    unsafe extern "C" {
-        static _PyRuntime: [u64; 64];
-    }
-    (&raw const _PyRuntime).cast()
-}
-
 /// Takes a step while no other thread of the interpreter can attach. The step runs no Python code,
 /// and makes no Python object. None if the threads could not be stopped.
 ///
