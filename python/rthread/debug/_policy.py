@@ -171,7 +171,22 @@ def _describe(cycle: "Cycle") -> "Deadlock | None":
     records = [record for record in found if record is not None]
     if any(_is_taken_elsewhere(snapshot, record) for record in records):
         return None
+    # Last: the sites above are those of holds that have not ended meanwhile. A generator that is
+    # resumed by another thread may have released the lock since the cycle was found.
+    if not _is_still_held(cycle):
+        return None
     return _results.deadlock_of(snapshot, records)
+
+
+def _is_still_held(cycle: "Cycle") -> bool:
+    """Whether each lock of a cycle is still held by the next thread of the cycle."""
+    owner_of = _look.extension["__owner__"]
+    for (_, _, kind, lock), holder in zip(cycle, cycle[1:] + cycle[:1], strict=True):
+        if kind in (_snapshot.LOCK, _snapshot.RLOCK):
+            owner = owner_of(lock)
+            if owner is None or holder[1] != owner[1]:
+                return False
+    return True
 
 
 def _is_taken_elsewhere(snapshot: "Snapshot", record: "ThreadRecord") -> bool:
