@@ -258,7 +258,7 @@ def test_executors_that_are_not_stuck() -> None:
             return sum(
                 wait.kind in ("condition", "event")
                 for executor in (outside, limited, roomy)
-                for thread in executor._threads
+                for thread in list(executor._threads)
                 for wait in [w for w in all_waits() if w.thread is thread]
             )
 
