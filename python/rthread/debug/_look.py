@@ -350,7 +350,7 @@ class _Frames:
         )
         given = _given.given(objects)
         wanted = objects.keys() - given.keys()
-        found = _names.find(set(wanted), self._modules.values(), outermost_first)
+        found = _names.find(wanted, self._modules.values(), outermost_first)
         snapshot.names = {**found, **given}
 
 

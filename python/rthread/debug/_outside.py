@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["CannotLook", "Outside", "has_findings"]
 
 _SYMBOL = "rthread_tables"
+# The errors of a read at an address at which the process has no memory.
+_NOT_MAPPED = (errno.EFAULT, errno.EIO)
 _EXTENSION = "_rthread."
 _MAGIC = b"rthread\0"
 _LAYOUT = 1
@@ -171,7 +173,7 @@ class Outside:
         except OSError as error:
             if self.process.has_ended():
                 raise CannotLook(f"process {self.process.pid} has ended") from None
-            if error.errno in (errno.EFAULT, errno.EIO):
+            if error.errno in _NOT_MAPPED:
                 raise CannotLook(f"process {self.process.pid} has begun another program") from None
             raise self.process.trouble(error) from None
         return snapshot
@@ -354,9 +356,9 @@ def _address_of(symbol: str, read: "Read", start: int) -> int:
     except ElfError:
         return 0
     except OSError as error:
-        if error.errno != errno.EFAULT:
-            raise
-        return 0
+        if error.errno in _NOT_MAPPED:
+            return 0
+        raise
 
 
 def has_findings(snapshot: Snapshot) -> bool:

@@ -93,17 +93,21 @@ mod found {
 
     #[cold]
     fn find() -> usize {
-        let Some(table) = published::table() else {
-            FRAME_AT.store(NOWHERE, Ordering::Release);
-            return NOWHERE;
-        };
+        let frame_at = offsets().map_or(NOWHERE, |[frame_at, last_at]| {
+            LAST_AT.store(last_at, Ordering::Relaxed);
+            frame_at
+        });
+        FRAME_AT.store(frame_at, Ordering::Release);
+        frame_at
+    }
+
+    /// The offsets of the current frame in a thread state and of the instruction in a frame.
+    fn offsets() -> Option<[usize; 2]> {
+        let table = published::table()?;
         let [state, frame_at, frame, last_at] = WORDS.map(|word| table[word] as usize);
         let is_right =
             state < 1 << 16 && frame < 1 << 12 && frame_at + 8 <= state && last_at + 8 <= frame;
-        LAST_AT.store(last_at, Ordering::Relaxed);
-        let found = if is_right { frame_at } else { NOWHERE };
-        FRAME_AT.store(found, Ordering::Release);
-        found
+        is_right.then_some([frame_at, last_at])
     }
 
     pub unsafe fn instruction(state: *const u8) -> u64 {

@@ -156,7 +156,8 @@ mod known {
         unsafe {
             let more = state.byte_add(base).cast::<More>();
             let entry = state.byte_add(base + ENTRY_AT).cast::<Entry>();
-            let root = root_of(entry, state, thread)?;
+            let size = table[INTERPRETER_SIZE] as usize;
+            let root = root_of(entry, state, size, thread)?;
             Some(Parts { more, entry, lock: root.byte_sub(size_of::<usize>()).cast() })
         }
     }
@@ -168,6 +169,7 @@ mod known {
     unsafe fn root_of(
         entry: *mut Entry,
         state: *mut PyThreadState,
+        interpreter_size: usize,
         thread: usize,
     ) -> Option<*mut Link> {
         // SAFETY: the entry's number is read first. Its links are followed only if the number is
@@ -182,7 +184,7 @@ mod known {
             let interpreter = (*state.cast::<Fields>()).interpreter;
             let next = (*entry).link.next;
             let offset = next.addr().wrapping_sub(interpreter.addr());
-            let is_head = offset < published::table()?[INTERPRETER_SIZE] as usize;
+            let is_head = offset < interpreter_size;
             (is_head && next.is_aligned() && (*next).previous == &raw mut (*entry).link)
                 .then_some(next)
         }
@@ -279,6 +281,7 @@ mod known {
     #[derive(Clone, Copy)]
     pub struct Kept {
         pub state: *mut PyThreadState,
+        entry: *mut Entry,
         /// The lock of the part of the table that the thread's entry is in.
         lock: *mut u8,
     }
@@ -318,7 +321,7 @@ mod known {
             if none_is_queued {
                 (&raw mut (*fields).thread_id).write_volatile(0);
             }
-            none_is_queued.then_some(Kept { state, lock })
+            none_is_queued.then_some(Kept { state, entry, lock })
         }
     }
 
@@ -328,13 +331,10 @@ mod known {
     /// # Safety
     /// Attached with this state. It was set down by this thread, and has not been used since.
     pub unsafe fn take_up(kept: Kept) -> bool {
-        let Some(table) = published::table() else { return false };
-        let base = table[STATE_SIZE] as usize;
         // SAFETY: as the caller promises. `set_down` has verified the place of the entry.
         unsafe {
-            let entry = kept.state.byte_add(base + ENTRY_AT).cast::<Entry>();
             PyMutex_Lock(kept.lock);
-            (*entry).thread = thread_number();
+            (*kept.entry).thread = thread_number();
             PyMutex_Unlock(kept.lock);
             let fields = kept.state.cast::<Fields>();
             (&raw mut (*fields).thread_id).write_volatile(thread_ident());
